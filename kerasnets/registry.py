@@ -1,0 +1,104 @@
+"""Name -> row: the one dictionary that every network of the package is registered in, and the plain data a row carries.
+
+Imports nothing of ours and nothing heavy, so that every floor above may import it.
+"""
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable
+
+_REGISTRY: dict[str, dict] = {"rows": {}, "hooks": {}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """Where a network was published."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What turns an image file into a network's input, as plain numbers.
+
+    The shorter side is resized to `round(size / crop_fraction)`, the central `size` x `size` square is cut out, and
+    pixels (0-255, `channel_order`) become `(pixel - mean) / std`. `len(mean)` is the number of channels.
+    """
+
+    size: int = 224
+    crop_fraction: float = 0.875
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    channel_order: str = "rgb"
+
+
+def did_you_mean(name: str, allowed: Iterable[str], count: int = 3) -> str:
+    """Returns " Did you mean ...?" with the closest of `allowed`, or "" when nothing is close."""
+    close = difflib.get_close_matches(str(name).lower(), {a.lower(): a for a in allowed}, n=count, cutoff=0.5)
+    names = {a.lower(): a for a in allowed}
+    return f" Did you mean {' or '.join(repr(names[c]) for c in close)}?" if close else ""
+
+
+def register(name: str, row: Callable) -> Callable:
+    """Adds a row under its name; a name can be taken once."""
+    rows = _REGISTRY["rows"]
+    if name in rows:
+        raise ValueError(f"A model can be registered once. Received: name={name!r}, which is registered already.")
+    rows[name] = row
+    return row
+
+
+def get_row(name: str):
+    """Returns the registered row called `name`.
+
+    Raises:
+        ValueError: for a name that is not registered, with the closest ones.
+    """
+    rows = _REGISTRY["rows"]
+    if name not in rows:
+        raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
+    return rows[name]
+
+
+def create_model(name: str, **arguments):
+    """Builds the network called `name`; `arguments` are its builder's, for example `classes=10` or `include_top=False`.
+
+    Raises:
+        ValueError: for an unknown name or a wrong argument.
+    """
+    return get_row(name)(**arguments)
+
+
+def list_models(pattern: str | None = None, *, family: str | None = None, weights: bool | None = None) -> list[str]:
+    """Returns the names of all rows, sorted, or those that match.
+
+    Args:
+        pattern: a shell pattern such as `"resnet*"`.
+        family: a family's name such as `"resnet"`.
+        weights: `True` for rows with public weights, `False` for rows without.
+    """
+    rows = _REGISTRY["rows"]
+    if family is not None and family not in (families := {row.family for row in rows.values()}):
+        raise ValueError(f"Unknown family {family!r}.{did_you_mean(family, families)} Received: family={family!r}")
+    return sorted(
+        name
+        for name, row in rows.items()
+        if (pattern is None or fnmatch.fnmatchcase(name, pattern))
+        and (family is None or row.family == family)
+        and (weights is None or bool(row.checkpoints) == weights)
+    )
+
+
+def set_hook(name: str, function: Callable) -> None:
+    """Gives lower floors a function of a higher one, so that imports need only point down (`load_weights`)."""
+    _REGISTRY["hooks"][name] = function
+
+
+def hook(name: str) -> Callable:
+    """Returns the function set by `set_hook`."""
+    return _REGISTRY["hooks"][name]
