@@ -1,0 +1,38 @@
+# Every target does its own set-up: a `.venv` in the project with the package and its test tools in it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test test-all style tables parity clean
+
+demo: $(READY)
+	@$(BIN)/python -m kerasnets.cli.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -n 2 -q -m "slow or not slow"
+
+parity: $(READY)
+	$(BIN)/python -m pytest -q -m "slow or not slow" -k "parity"
+
+tables: $(READY)
+	$(BIN)/python -m kerasnets.ledger
+
+style: $(READY)
+	@$(BIN)/python -c "import ruff" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[dev]"
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+clean:
+	rm -rf runs build dist .pytest_cache .ruff_cache kerasnets.egg-info
+	find kerasnets tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null \
+		|| { echo "kerasnets needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -e ".[test]"
+	@touch $@
