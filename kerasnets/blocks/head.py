@@ -1,0 +1,23 @@
+"""How networks end: pooling, dropout and the layer `predictions`."""
+
+import keras
+
+from kerasnets.blocks.convolution import global_average_pool
+
+
+def output(x, classes, activation, *, name="predictions", initializer="glorot_uniform"):
+    """The classifier, (batch, features) -> (batch, classes), in float32 whatever the precision policy is."""
+    return keras.layers.Dense(
+        classes, activation=activation, dtype="float32", kernel_initializer=initializer, name=name
+    )(x)
+
+
+def pooled_head(x, spec, classes, activation, *, dropout=0.0):
+    """Global average pooling and one dense layer.
+
+    dropout: share of the pooled features that training drops, 0 to 1.
+    """
+    x = global_average_pool(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return output(x, classes, activation)
