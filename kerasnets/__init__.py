@@ -1,0 +1,76 @@
+"""Convolutional networks as their papers have them, for Keras 3 and TensorFlow.
+
+    import kerasnets
+
+    model = kerasnets.ResNet50(classes=10)
+    kerasnets.list_models("resnet*")
+
+Every name is looked up when it is first used, so that importing the package costs nothing.
+"""
+
+import importlib
+import sys
+import types
+
+# Public name -> the file that defines it.
+_FUNCTIONS = {
+    "create_model": "kerasnets.registry",
+    "list_models": "kerasnets.ledger",
+    "model_info": "kerasnets.ledger",
+    "ModelInfo": "kerasnets.ledger",
+    "load_weights": "kerasnets.weights.importer",
+    "features": "kerasnets.complexity",
+    "complexity": "kerasnets.complexity",
+    "train": "kerasnets.training.loop",
+    "evaluate": "kerasnets.training.evaluate",
+    "export": "kerasnets.export.export",
+    "predict": "kerasnets.export.predict",
+}
+# Importing one of these registers every row and the weights adapter; creating a model needs both.
+_NEEDED_TO_BUILD = ("kerasnets.architectures.catalogue", "kerasnets.weights.importer")
+
+
+def _builders() -> dict[str, str]:
+    rows = importlib.import_module("kerasnets.ledger").read_ledger()
+    return {row["python_name"]: name for name, row in rows.items()}
+
+
+def __getattr__(name: str):
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("kerasnets")
+    if name.startswith("_"):
+        raise AttributeError(f"module 'kerasnets' has no attribute {name!r}")
+    if name in _FUNCTIONS:
+        if name == "create_model":
+            _register()
+        value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    else:
+        builders = _builders()
+        if name not in builders:
+            hint = importlib.import_module("kerasnets.registry").did_you_mean(name, [*_FUNCTIONS, *builders])
+            raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
+        _register()
+        value = importlib.import_module("kerasnets.registry").get_row(builders[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_FUNCTIONS, *_builders(), "__version__"])
+
+
+def _register() -> None:
+    for module in _NEEDED_TO_BUILD:
+        importlib.import_module(module)
+
+
+class _FrontDoor(types.ModuleType):
+    """Keeps `kerasnets.export` and `kerasnets.complexity` the functions that they are announced as: Python would put the
+    room of the same name in their place as soon as anything imports it."""
+
+    def __setattr__(self, name, value):
+        if not (name in _FUNCTIONS and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
