@@ -65,8 +65,10 @@ def _register() -> None:
 
 
 class _FrontDoor(types.ModuleType):
-    """Keeps `kerasnets.export` and `kerasnets.complexity` the functions that they are announced as: Python would put the
-    room of the same name in their place as soon as anything imports it."""
+    """Keeps `kerasnets.export` and `kerasnets.complexity` the functions that they are announced as.
+
+    Python would put the room of the same name in their place as soon as anything imports it.
+    """
 
     def __setattr__(self, name, value):
         if not (name in _FUNCTIONS and isinstance(value, types.ModuleType)):

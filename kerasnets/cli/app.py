@@ -1,4 +1,6 @@
-"""The `kerasnets` command: parse, call one function, print. Exit code 0, 1 (the work failed) or 2 (the request is wrong).
+"""The `kerasnets` command: parse, call one function, print.
+
+Exit code 0, 1 (the work failed) or 2 (the request is wrong); an error is one line on standard error.
 
 The commands import what they call when they run, so that `list`, `info` and `--help` answer without TensorFlow.
 """

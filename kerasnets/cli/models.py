@@ -8,6 +8,10 @@ import typer
 from kerasnets.cli.show import print_json, print_table
 from kerasnets.ledger import list_models, model_info, read_ledger
 
+NAME = Annotated[str, typer.Argument(help="A network, for example resnet50.")]
+PATTERN = Annotated[str | None, typer.Argument(help="A shell pattern such as 'resnet*'.")]
+FAMILY = Annotated[str | None, typer.Option(help="Only this family, for example resnet.")]
+WEIGHTS = Annotated[bool | None, typer.Option("--weights/--no-weights", help="Only with, or without, public weights.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -17,46 +21,30 @@ def add_commands(app: typer.Typer) -> None:
     app.command("info", epilog="Example: kerasnets info resnet50")(info_command)
 
 
-def list_command(
-    pattern: Annotated[str | None, typer.Argument(help="A shell pattern such as 'resnet*'.")] = None,
-    family: Annotated[str | None, typer.Option(help="Only this family, for example resnet.")] = None,
-    weights: Annotated[
-        bool | None, typer.Option("--weights/--no-weights", help="Only with, or without, public weights.")
-    ] = None,
-    json: JSON = False,
-) -> None:
+def list_command(pattern: PATTERN = None, family: FAMILY = None, weights: WEIGHTS = None, json: JSON = False) -> None:
     """List the networks."""
     rows = read_ledger()
     names = list_models(pattern, family=family, weights=weights)
     if json:
         print_json([{"name": name} | rows[name] for name in names])
         return
-    facts = [(name, rows[name]) for name in names]
-    print_table(
-        ("name", "paper", "input", "parameters", "multiply-adds"),
-        [
-            (
-                name,
-                f"{row['paper']['authors'].split(',')[0]} {row['paper']['year']}",
-                "x".join(map(str, row["input_shape"])),
-                f"{row['parameters']:,}",
-                f"{row['multiply_adds']:,}",
-            )
-            for name, row in facts
-        ],  # fmt: skip
-        right=("parameters", "multiply-adds"),
-    )
+    columns = ("name", "paper", "input", "parameters", "multiply-adds")
+    print_table(columns, [_line(name, rows[name]) for name in names], right=columns[3:])
 
 
-def info_command(
-    name: Annotated[str, typer.Argument(help="A network, for example resnet50.")], json: JSON = False
-) -> None:
+def _line(name: str, row: dict) -> tuple[str, ...]:
+    paper = f"{row['paper']['authors'].split(',')[0]} {row['paper']['year']}"
+    shape = "x".join(map(str, row["input_shape"]))
+    return name, paper, shape, f"{row['parameters']:,}", f"{row['multiply_adds']:,}"
+
+
+def info_command(name: NAME, json: JSON = False) -> None:
     """Show what is known of a network: paper, shapes, counts, departures from the paper, weights."""
     found = model_info(name)
     if json:
         print_json(dataclasses.asdict(found))
         return
-    paper, prep = found.paper, found.preprocessing
+    paper, pixels = found.paper, found.preprocessing
     lines = [
         ("name", f"{found.name}, kerasnets.{found.python_name}"),
         ("what it is", found.summary),
@@ -66,21 +54,17 @@ def info_command(
         ("classes", str(found.classes)),
         ("parameters", f"{found.parameters:,}"),
         ("multiply-adds", f"{found.multiply_adds:,} (convolutions and dense layers, one image)"),
-        (
-            "preprocessing",
-            f"crop {prep.crop_fraction:g}, {prep.interpolation}, {prep.channel_order}, mean {list(prep.mean)}, std {list(prep.std)}",
-        ),
+        ("image file", f"resized {pixels.interpolation}, central {pixels.crop_fraction:g} cut out"),
+        ("pixels", f"{pixels.channel_order}, mean {list(pixels.mean)}, std {list(pixels.std)}"),
     ]
-    lines += [
-        ("departs" if number == 0 else "", text) for number, text in enumerate(found.departures or ("in nothing",))
-    ]
-    lines += [("weights" if number == 0 else "", _checkpoint(c)) for number, c in enumerate(found.checkpoints)]
+    lines += _paragraph("departs", found.departures or ("in nothing",))
+    lines += _paragraph("weights", [_checkpoint(c) for c in found.checkpoints] or ("none",))
     print_table(("", ""), lines)
 
 
+def _paragraph(title: str, texts) -> list[tuple[str, str]]:
+    return [(title if number == 0 else "", text) for number, text in enumerate(texts)]
+
+
 def _checkpoint(checkpoint: dict) -> str:
-    return (
-        ", ".join(f"{key} {value}" for key, value in checkpoint.items() if value)
-        if isinstance(checkpoint, dict)
-        else str(checkpoint)
-    )
+    return ", ".join(f"{key} {value}" for key, value in checkpoint.items() if value)
