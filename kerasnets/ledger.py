@@ -1,7 +1,7 @@
 """What the registry's rows say, as a generated JSON file: it answers `list` and `info` without building a network.
 
-`make tables` (`python -m kerasnets.ledger`) writes it, building and counting every row once, and prints the README's model
-table from it. Reading it needs nothing but the standard library.
+`make tables` (`python -m kerasnets.ledger`) writes it, building and counting every row once, and prints the README's
+model table from it. Reading it needs nothing but the standard library.
 """
 
 import dataclasses
@@ -96,9 +96,8 @@ def model_info(name: str) -> ModelInfo:
     facts = dict(rows[name])
     numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocessing").items()}
     lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "departures", "checkpoints")}
-    return ModelInfo(
-        name=name, paper=Paper(**facts.pop("paper")), preprocessing=Preprocessing(**numbers), **lists, **facts
-    )
+    paper, preprocessing = Paper(**facts.pop("paper")), Preprocessing(**numbers)
+    return ModelInfo(name=name, paper=paper, preprocessing=preprocessing, **lists, **facts)
 
 
 def row_facts(row) -> dict:
@@ -150,15 +149,23 @@ def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
         "| name | paper | input | parameters | multiply-adds | published elsewhere |",
         "| --- | --- | --- | ---: | ---: | --- |",
     ]
-    for name, row in sorted(
-        rows.items(), key=lambda item: (item[1]["paper"]["year"], item[1]["family"], item[1]["parameters"])
-    ):
+    for name, row in sorted(rows.items(), key=_age):
         paper, shape = row["paper"], "x".join(map(str, row["input_shape"]))
-        lines.append(
-            f"| `{name}` | [{_short(paper['authors'])} {paper['year']}]({paper['url']}) | {shape} | {row['parameters']:,} "
-            f"| {row['multiply_adds']:,} | {_published(outside.get(name, {}))} |"
+        cells = (
+            f"`{name}`",
+            f"[{_short(paper['authors'])} {paper['year']}]({paper['url']})",
+            shape,
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds']:,}",
+            _published(outside.get(name, {})),
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _age(item: tuple[str, dict]) -> tuple:
+    row = item[1]
+    return row["paper"]["year"], row["family"], row["parameters"]
 
 
 def _short(authors: str) -> str:
@@ -192,9 +199,8 @@ def main() -> None:
     rows = {}
     for name, facts in generate():
         rows[name] = facts
-        print(
-            f"{name:28} {facts['parameters']:>14,} parameters {facts['multiply_adds']:>18,} multiply-adds", flush=True
-        )
+        counts = f"{facts['parameters']:>14,} parameters {facts['multiply_adds']:>18,} multiply-adds"
+        print(f"{name:28} {counts}", flush=True)
     _write(ledger_path(), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     root = ledger_path().parent.parent
     if (root / "README.md").exists():

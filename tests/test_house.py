@@ -28,15 +28,8 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Below the networks and beside them: `data` may know the plain numbers of the registry, and nothing of models.
 UNKNOWN_TO_DATA = {"layers", "blocks", "architectures", "complexity", "weights", "ledger"}
 HEAVY = {
-    "matplotlib",
-    "tensorflow_datasets",
-    "keras_cv",
-    "torch",
-    "sklearn",
-    "ai_edge_litert",
-    "PIL",
-    "huggingface_hub",
-}
+    "matplotlib", "tensorflow_datasets", "keras_cv", "torch", "sklearn", "ai_edge_litert", "PIL", "huggingface_hub",
+}  # fmt: skip
 LONG_FAMILIES = ("inception", "nasnet", "efficientnet")
 NOT_FAMILIES = {"__init__", "catalogue", "variant"}
 COMMON_EIGHT = {
