@@ -8,7 +8,7 @@ import difflib
 import fnmatch
 from collections.abc import Callable, Iterable
 
-_REGISTRY: dict[str, dict] = {"rows": {}, "hooks": {}}
+_REGISTRY: dict[str, Callable] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +39,16 @@ class Preprocessing:
 
 def did_you_mean(name: str, allowed: Iterable[str], count: int = 3) -> str:
     """Returns " Did you mean ...?" with the closest of `allowed`, or "" when nothing is close."""
-    close = difflib.get_close_matches(str(name).lower(), {a.lower(): a for a in allowed}, n=count, cutoff=0.5)
     names = {a.lower(): a for a in allowed}
+    close = difflib.get_close_matches(str(name).lower(), names, n=count, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(names[c]) for c in close)}?" if close else ""
 
 
 def register(name: str, row: Callable) -> Callable:
     """Adds a row under its name; a name can be taken once."""
-    rows = _REGISTRY["rows"]
-    if name in rows:
+    if name in _REGISTRY:
         raise ValueError(f"A model can be registered once. Received: name={name!r}, which is registered already.")
-    rows[name] = row
+    _REGISTRY[name] = row
     return row
 
 
@@ -59,10 +58,9 @@ def get_row(name: str):
     Raises:
         ValueError: for a name that is not registered, with the closest ones.
     """
-    rows = _REGISTRY["rows"]
-    if name not in rows:
-        raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
-    return rows[name]
+    if name not in _REGISTRY:
+        raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, _REGISTRY)} `kerasnets.list_models()` lists all.")
+    return _REGISTRY[name]
 
 
 def create_model(name: str, **arguments):
@@ -82,23 +80,13 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
         family: a family's name such as `"resnet"`.
         weights: `True` for rows with public weights, `False` for rows without.
     """
-    rows = _REGISTRY["rows"]
-    if family is not None and family not in (families := {row.family for row in rows.values()}):
+    if family is not None and family not in (families := {row.family for row in _REGISTRY.values()}):
         raise ValueError(f"Unknown family {family!r}.{did_you_mean(family, families)} Received: family={family!r}")
     return sorted(
         name
-        for name, row in rows.items()
+        for name, row in _REGISTRY.items()
         if (pattern is None or fnmatch.fnmatchcase(name, pattern))
         and (family is None or row.family == family)
         and (weights is None or bool(row.checkpoints) == weights)
     )
 
-
-def set_hook(name: str, function: Callable) -> None:
-    """Gives lower floors a function of a higher one, so that imports need only point down (`load_weights`)."""
-    _REGISTRY["hooks"][name] = function
-
-
-def hook(name: str) -> Callable:
-    """Returns the function set by `set_hook`."""
-    return _REGISTRY["hooks"][name]

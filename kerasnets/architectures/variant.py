@@ -7,6 +7,7 @@ of keras.applications, their errors, preprocessing, auxiliary heads, names and w
 
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ import keras
 
 from kerasnets.blocks.head import pooled_head
 from kerasnets.layers.preprocessing import PixelNormalization
-from kerasnets.registry import Paper, Preprocessing, did_you_mean, hook
+from kerasnets.registry import Paper, Preprocessing, did_you_mean
 from kerasnets.registry import register as add_to_registry
 
 _COMMON = inspect.signature(
@@ -135,7 +136,8 @@ class Variant:
         with deep_recursion():
             model = keras.Model(sources, outputs, name=name or self.name)
         if weights is not None:
-            hook("load_initial_weights")(model, self, weights, include_top, classes, classifier_activation)
+            # By name, because weights live on a higher floor: the one place where building reaches up.
+            importlib.import_module("kerasnets.weights.load").load_initial_weights(model, self, weights, include_top)
         return model
 
     @staticmethod

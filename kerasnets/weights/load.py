@@ -1,0 +1,123 @@
+"""Loading weights into a model, with a report of what happened to every tensor."""
+
+import dataclasses
+import difflib
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasnets.weights.names import Tensor, classifier_module, is_optional, tensors
+from kerasnets.weights.readers import Checkpoint, open_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did; every list holds the names of the checkpoint.
+
+    Attributes:
+        loaded: tensors that were copied into the model.
+        skipped: tensors whose shape did not fit, with both shapes (`skip_mismatch=True` only).
+        left: tensors that the model wanted and the checkpoint has not; their initial values stay.
+        unused: tensors of the checkpoint that the model has no place for.
+    """
+
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    left: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = (f"{len(getattr(self, f.name))} {f.name}" for f in dataclasses.fields(self))
+        return ", ".join(counts)
+
+
+def load_weights(model: keras.Model, source, *, format: str = "auto", skip_mismatch: bool = False) -> LoadReport:
+    """Loads a checkpoint in PyTorch's names and layouts (torchvision, timm) or Keras's own `.weights.h5`.
+
+    Args:
+        model: a network of this package.
+        source: a dict of arrays, or the path of a `.safetensors` or `.weights.h5` file.
+        format: `"auto"` recognises the file by its name.
+        skip_mismatch: whether to leave tensors that do not fit at their initial values instead of raising.
+
+    Returns:
+        A report; nothing is changed in the model when an error is raised.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: for a damaged file, a tensor that is missing, left over, or of another shape.
+    """
+    if format not in ("auto", "torch", "keras"):
+        raise ValueError(f"`format` should be 'auto', 'torch' or 'keras'. Received: format={format!r}")
+    if format == "keras" or (isinstance(source, (str, Path)) and str(source).endswith(".weights.h5")):
+        return _load_keras_file(model, Path(source), skip_mismatch)
+    with open_checkpoint(source) as checkpoint:
+        return _load(model, checkpoint, skip_mismatch)
+
+
+def load_initial_weights(model, row, weights, include_top: bool) -> None:
+    """Serves the `weights` argument of every builder; the graph is finished by now and does not depend on it."""
+    if isinstance(weights, (str, os.PathLike)) and Path(weights).is_file():
+        load_weights(model, weights)
+    elif isinstance(weights, os.PathLike) or os.sep in str(weights) or Path(str(weights)).suffix in (".safetensors", ".h5"):
+        raise FileNotFoundError(f"No weights file at {str(weights)!r}. Received: weights={str(weights)!r}")
+    elif weights == "imagenet":
+        raise ValueError(f"{row.name!r} has no public weights. Received: weights='imagenet'")
+    else:
+        raise ValueError(
+            "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on ImageNet), "
+            f"or the path to the weights file to be loaded.  Received: weights={weights}"
+        )
+
+
+def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
+    classifier = classifier_module(checkpoint, model)
+    wanted = {t.name(classifier if t.layer == "predictions" else None): t for t in tensors(model)}
+    left = [name for name in wanted if name not in checkpoint]
+    headless = not any(t.layer == "predictions" for t in wanted.values())
+    unused = [n for n in checkpoint if n not in wanted and not (headless and n.rpartition(".")[0] == classifier)]
+    unexpected = [name for name in unused if not is_optional(name)]
+    if (left or unexpected) and not skip_mismatch:
+        raise ValueError(_explain(checkpoint, left, unexpected))
+    skipped = [n for n, t in wanted.items() if n in checkpoint and not _fits(checkpoint.shape(n), t)]
+    if skipped and not skip_mismatch:
+        name = skipped[0]
+        raise ValueError(
+            f"{checkpoint.source}: {len(skipped)} tensors have other shapes than the model, first {name!r}: the model's is "
+            f"{tuple(wanted[name].variable.shape)} in Keras's order. Received: {checkpoint.shape(name)} in PyTorch's order"
+        )
+    loaded = [name for name in wanted if name in checkpoint and name not in skipped]
+    for name in loaded:
+        wanted[name].variable.assign(wanted[name].convert(checkpoint[name]))
+    described = tuple(f"{n}: {checkpoint.shape(n)} into {tuple(wanted[n].variable.shape)}" for n in skipped)
+    return LoadReport(tuple(loaded), described, tuple(left), tuple(unused))
+
+
+def _fits(shape: tuple, tensor: Tensor) -> bool:
+    """Whether a tensor of this shape becomes the variable's shape, tried on an array that takes no memory."""
+    try:
+        return tensor.convert(np.broadcast_to(np.float32(0), shape)).shape == tuple(tensor.variable.shape)
+    except ValueError:
+        return False
+
+
+def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
+    name = (left or unexpected)[0]
+    others = unexpected if left else left
+    near = difflib.get_close_matches(name, others or list(checkpoint), n=10, cutoff=0.0)
+    return (
+        f"{checkpoint.source} does not fit the model: {len(left)} tensors are missing (first {left[:1]}), {len(unexpected)} are not the "
+        f"model's (first {unexpected[:1]}). Nearest to {name!r}: {near}. `skip_mismatch=True` loads what fits."
+    )
+
+
+def _load_keras_file(model, path: Path, skip_mismatch: bool) -> LoadReport:
+    if not path.is_file():
+        raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(path)!r}")
+    try:
+        model.load_weights(path, skip_mismatch=skip_mismatch)
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} does not fit the model: {str(error).splitlines()[0]}") from None
+    return LoadReport(tuple(w.path for w in model.weights), (), (), ())
