@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import print_json, print_table
+from kerasnets.cli.show import JSON, print_json, print_table
 from kerasnets.ledger import list_models, model_info, read_ledger
 
 NAME = Annotated[str, typer.Argument(help="A network, for example resnet50.")]
 PATTERN = Annotated[str | None, typer.Argument(help="A shell pattern such as 'resnet*'.")]
 FAMILY = Annotated[str | None, typer.Option(help="Only this family, for example resnet.")]
 WEIGHTS = Annotated[bool | None, typer.Option("--weights/--no-weights", help="Only with, or without, public weights.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_commands(app: typer.Typer) -> None:
