@@ -1,7 +1,7 @@
-"""Convolution, padding, normalisation and pooling, said once for all families. Every function takes a tensor and returns one.
+"""Convolution, padding, normalisation and pooling, said once for all families. Each function takes a tensor, returns one.
 
-`padding` is `"same"` as TensorFlow pads (bottom and right first), `"valid"`, or a number (or pair) of zeros on both sides, as PyTorch
-and Caffe pad. The two differ wherever the stride is 2, so a row says which one it was trained with.
+`padding` is `"same"` as TensorFlow pads (bottom and right first), `"valid"`, or a number (or pair) of zeros on both sides,
+as PyTorch and Caffe pad. The two differ wherever the stride is 2, so a row says which one it was trained with.
 """
 
 import keras
@@ -15,25 +15,27 @@ def he_normal(mode: str = "fan_out"):
     return keras.initializers.VarianceScaling(2.0, mode, "untruncated_normal")
 
 
-def conv(x, filters, kernel=1, stride=1, *, name, padding=None, groups=1, dilation=1, use_bias=False, initializer=None):
-    """2-D convolution. `kernel` is a number or a pair; `padding=None` is symmetric and keeps the size at stride 1."""
+def conv(x, filters, kernel=1, stride=1, *, name, padding=None, dilation=1, initializer=None, **options):
+    """2-D convolution. `kernel` is a number or a pair; `padding=None` is symmetric and keeps the size at stride 1.
+
+    `options` are further arguments of the layer: `groups`, `use_bias` (here `False` unless said), `kernel_constraint` ...
+    """
     kernel = _pair(kernel)
     centred = tuple(dilation * (k - 1) // 2 for k in kernel)
     padding = centred if padding is None else padding
-    if stride == 1 and padding != "valid" and padding != "same" and _pair(padding) == centred and all(k % 2 for k in kernel):
+    if stride == 1 and padding not in ("valid", "same") and _pair(padding) == centred and all(k % 2 for k in kernel):
         padding = "same"  # the same zeros, without a layer of their own
     x, padding = _pad(x, padding, name)
-    layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
+    layer = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
     return layer(
         filters,
         kernel,
         stride,
         padding=padding,
-        groups=groups,
         dilation_rate=dilation,
-        use_bias=use_bias,
         kernel_initializer=initializer or he_normal(),
         name=name,
+        **{"use_bias": False, **options},
     )(x)
 
 
