@@ -62,7 +62,7 @@ class Variant:
         spec: the row's columns, whatever the family needs.
         head: `(x, spec, classes, activation, **extras) -> predictions`.
         aux: name of an auxiliary output -> name of the layer that it is attached to.
-        aux_head: `(x, name, classes, activation) -> output`, for a network with `aux`.
+        aux_head: `(x, name, classes, activation) -> output`, for a network with `aux`; it is given `spec` when it asks for it.
         fixed_size: whether the classifier is tied to the input size (it flattens).
         departures: in which ways the row differs from its paper, in words.
         stages: name of a layer -> its (height, width, channels) in the paper's table.
@@ -130,7 +130,8 @@ class Variant:
         if aux_heads:
             trunk = keras.Model(inputs, x)
             taps = {key: trunk.get_layer(layer).output for key, layer in self.aux.items()}
-            heads = {key: self.aux_head(tap, key, classes, classifier_activation) for key, tap in taps.items()}
+            known = self._only(self.aux_head, {"spec": self.spec})
+            heads = {key: self.aux_head(tap, key, classes, classifier_activation, **known) for key, tap in taps.items()}
             outputs = {"predictions": outputs, **heads}
         sources = keras.utils.get_source_inputs(input_tensor) if input_tensor is not None else inputs
         with deep_recursion():
