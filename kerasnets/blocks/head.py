@@ -21,3 +21,13 @@ def pooled_head(x, spec, classes, activation, *, dropout=0.0):
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     return output(x, classes, activation)
+
+
+def dropout_head(default):
+    """Returns `pooled_head` with the row's own `default` of `dropout`."""
+
+    def head(x, spec, classes, activation, *, dropout=default):
+        return pooled_head(x, spec, classes, activation, dropout=dropout)
+
+    head.__doc__ = pooled_head.__doc__
+    return head
