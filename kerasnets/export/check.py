@@ -1,0 +1,156 @@
+"""The check of an exported file: loaded in a fresh process, run on real images, compared with the Keras model.
+
+`check_file` is called by the process that exported; it starts `python -m kerasnets.export.check FILE FOLDER`, which
+knows nothing of the Keras model, runs the file on the folder's images and writes what came out.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kerasnets.export.flatbuffer import read_ops, summarise_ops
+from kerasnets.export.runtime import load_bytes_runner, load_runner, saved_model_ops
+
+# What a file must keep to be called done. `accuracy_drop` is judged where the images have labels.
+BOUNDS = {
+    "saved-model": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
+    "tflite": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
+    "tflite-float16": {"largest_difference": 2e-2, "top1_agreement": 0.98, "accuracy_drop": 0.005},
+    "tflite-int8": {"largest_difference": None, "top1_agreement": 0.95, "accuracy_drop": 0.01},
+}
+
+
+class ExportError(RuntimeError):
+    """An export that failed or lies outside its bounds; `report` is what was measured, or None."""
+
+    def __init__(self, message: str, report: dict | None = None):
+        super().__init__(message)
+        self.report = report
+
+
+def check_file(path, form, images, expected, labels=None, *, bounds=None, encoded=None) -> dict:
+    """Runs the exported file `path` in a fresh process and compares it with what Keras gave.
+
+    Args:
+        path: a .tflite file or a SavedModel's folder.
+        form: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
+        images: real images, uint8 pixels (examples, size, size, channels).
+        expected: the probabilities that Keras gives for them, (examples, classes).
+        labels: class indices (examples,), or `None` where the images have none.
+        bounds: replaces entries of `BOUNDS[form]`; `None` as a bound switches it off.
+        encoded: for a SavedModel, `(files, expected)`: encoded image files (bytes) and what Keras gives for them.
+
+    Returns:
+        The report: format, path, bytes, examples, largest_difference (of probabilities), top1_agreement, accuracy,
+        keras_accuracy, ops, flex_ops, float_islands, latency_ms (median, one image), bounds, failures, passed.
+
+    Raises:
+        ExportError: if the file cannot be loaded or run at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="kerasnets-check-") as folder:
+        np.save(Path(folder) / "images.npy", images)
+        for number, content in enumerate(encoded[0] if encoded else ()):
+            (Path(folder) / f"file-{number:04d}").write_bytes(content)
+        found = _run_fresh(path, form, folder)
+        actual = np.load(Path(folder) / "outputs.npy")
+        if encoded:
+            actual = np.concatenate([actual, np.load(Path(folder) / "outputs_of_files.npy")])
+            expected = np.concatenate([expected, encoded[1]])
+    report = {"format": form, "path": str(path), "bytes": size_in_bytes(path)}
+    report |= compare(actual, expected, labels) | found
+    report["bounds"] = {**BOUNDS[form], **(bounds or {})}
+    report["failures"] = _failures(report)
+    report["passed"] = not report["failures"]
+    return report
+
+
+def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
+    """Compares probabilities (examples, classes); labels, where there are any, belong to the first examples."""
+    report = {"examples": len(actual), "largest_difference": float(np.max(np.abs(actual - expected)))}
+    report["top1_agreement"] = float(np.mean(actual.argmax(-1) == expected.argmax(-1)))
+    for name, output in (("accuracy", actual), ("keras_accuracy", expected)):
+        right = None if labels is None else float(np.mean(output[: len(labels)].argmax(-1) == labels))
+        report[name] = right
+    return report
+
+
+def size_in_bytes(path: str | Path) -> int:
+    """The size of a file, or of all files of a folder."""
+    path = Path(path)
+    return (
+        sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    )
+
+
+def _failures(report: dict) -> list[str]:
+    """One line for each bound that does not hold; written so that NaN holds nowhere."""
+    bounds, failures = report["bounds"], []
+    for name in ("largest_difference",):
+        if bounds[name] is not None and not report[name] <= bounds[name]:
+            failures.append(f"largest difference from Keras {report[name]:.3g}, allowed {bounds[name]:g}")
+    if bounds["top1_agreement"] is not None and not report["top1_agreement"] >= bounds["top1_agreement"]:
+        failures.append(
+            f"top-1 agreement {report['top1_agreement']:.2%}, at least {bounds['top1_agreement']:.2%} wanted"
+        )
+    if bounds["accuracy_drop"] is not None and report["accuracy"] is not None:
+        drop = report["keras_accuracy"] - report["accuracy"]
+        if not drop <= bounds["accuracy_drop"]:
+            failures.append(f"accuracy {drop:.2%} below Keras, allowed {bounds['accuracy_drop']:.2%}")
+    if report["flex_ops"]:
+        failures.append(f"operators that need TensorFlow on the device: {', '.join(report['flex_ops'])}")
+    if np.isnan(report["largest_difference"]):
+        failures.append("the file or the network gives NaN")
+    return failures
+
+
+def _run_fresh(path, form: str, folder: str) -> dict:
+    """Runs this file as a program of its own; returns what it prints."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": search}
+    command = [sys.executable, "-m", "kerasnets.export.check", str(Path(path).resolve()), form, folder]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    reason = lines[-1] if done.returncode > 0 and lines else f"its process ended with code {done.returncode}"
+    raise ExportError(f"The exported file does not run: {reason}")
+
+
+def main(path: str, form: str, folder: str) -> None:
+    """Runs the file on the folder's images: writes outputs.npy there and prints operators and latency as JSON."""
+    images = np.load(Path(folder) / "images.npy")
+    run, seconds = load_runner(path), []
+    if form == "saved-model":
+        for image in images[:20]:
+            _timed(run, image[np.newaxis], seconds)
+        outputs = [run(images[start : start + 32]) for start in range(0, len(images), 32)]
+        ops = {"ops": saved_model_ops(path), "flex_ops": [], "float_islands": []}
+        files = [file.read_bytes() for file in sorted(Path(folder).glob("file-*"))]
+        if files:
+            np.save(Path(folder) / "outputs_of_files.npy", load_bytes_runner(path)(files))
+    else:
+        outputs = [_timed(run, image[np.newaxis], seconds) for image in images]
+        ops = summarise_ops(read_ops(path), quantised=form == "tflite-int8")
+    np.save(Path(folder) / "outputs.npy", np.concatenate(outputs))
+    print(json.dumps({**ops, "latency_ms": round(1000 * float(np.median(seconds)), 4)}))
+
+
+def _timed(run, images, seconds: list[float]) -> np.ndarray:
+    start = time.perf_counter()
+    output = run(images)
+    seconds.append(time.perf_counter() - start)
+    return output
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:
+        sys.exit(str(error).strip().replace("\n", " ") or type(error).__name__)

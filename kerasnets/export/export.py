@@ -1,0 +1,144 @@
+"""The export of a network: converted, run in a fresh process, compared with Keras, and only then put in its place."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from kerasnets.export.check import ExportError, check_file
+from kerasnets.export.images import calibration_images, check_images
+from kerasnets.export.network import inference_form, probabilities
+from kerasnets.export.runtime import is_saved_model
+from kerasnets.export.sidecar import sidecar_paths, write_sidecar
+from kerasnets.export.target import Target, open_target
+from kerasnets.registry import did_you_mean
+
+# Form -> what the default name of its file ends in.
+FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}
+
+
+def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds=None, examples: int = 500) -> dict:
+    """Exports a trained network and checks the exported file.
+
+    The file is written beside its final place, loaded in a fresh process, run on real images and compared with Keras.
+    If it lies within its bounds it takes its final name; if not, nothing is left, and an older file of that name
+    stays.
+
+    Args:
+        target: a run folder, or a network's name.
+        to: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
+        calibrate: where real images come from, a source's name (`"digits"`) or a folder with one sub-folder a class:
+            training images set the ranges of int8, held-out ones are compared. A run has its own; a network by name
+            needs one for int8, and is compared on `"digits"` without.
+        output: where to; `None` is `saved_models/<name>` with the form's ending, in the current folder.
+        weights: for a network by name, what its builder takes.
+        bounds: replaces entries of `check.BOUNDS[to]`, for example `{"largest_difference": 1e-3}`; `None` switches
+            one off.
+        examples: the largest number of images to compare.
+
+    Returns:
+        The report of `check.check_file`; a run also keeps it in its exports.json.
+
+    Raises:
+        ValueError: for a request that cannot be met.
+        ExportError: for a network that cannot be converted, or a file outside its bounds (`error.report` has the
+            figures).
+        OSError: if the place cannot be written to.
+    """
+    if to not in FORMS:
+        raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
+    target = target if isinstance(target, Target) else open_target(target, weights)
+    place = _place(output, target.name, to)
+    net = inference_form(target.model)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+        draft = Path(folder) / place.name
+        _write(net, target, to, calibrate, draft)
+        report = _check(net, target, to, calibrate, draft, bounds=bounds, examples=examples)
+        report["path"] = str(place)
+        if not report["passed"]:
+            raise ExportError(f"{place} was not written: {'; '.join(report['failures'])}", report)
+        write_sidecar(draft, to, target.preprocessing, target.labels, target.name)
+        _put(draft, place, Path(folder))
+    if target.run is not None:
+        _keep_report(target.run, report)
+    return report
+
+
+def _place(output, name: str, form: str) -> Path:
+    """Returns the final path, refusing to replace what is not an export of that form."""
+    place = Path(output) if output is not None else Path("saved_models") / (name + FORMS[form])
+    if form == "saved-model":
+        if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_saved_model(place)):
+            raise ValueError(
+                f"A SavedModel is a folder of its own; this holds something else. Received: output={str(place)!r}"
+            )
+        return place
+    if place.is_dir():
+        place = place / (name + FORMS[form])
+    if place.suffix != ".tflite":
+        raise ValueError(f"A TFLite file's name ends in .tflite. Received: output={str(place)!r}")
+    return place
+
+
+def _write(net, target: Target, form: str, calibrate, draft: Path) -> None:
+    if form == "saved-model":
+        from kerasnets.export.saved_model import write_saved_model
+
+        return write_saved_model(net, target.preprocessing, draft)
+    from kerasnets.export.tflite import tflite_bytes
+
+    images = calibration_images(target, calibrate) if form == "tflite-int8" else None
+    draft.write_bytes(tflite_bytes(net, target.preprocessing, form, images))
+
+
+def _check(net, target: Target, form: str, calibrate, draft: Path, *, bounds, examples: int) -> dict:
+    images, labels = check_images(target, calibrate, examples)
+    expected = probabilities(net, images, target.preprocessing)
+    encoded = _encoded(net, target, images[:4], draft.parent) if form == "saved-model" else None
+    return check_file(draft, form, images, expected, labels, bounds=bounds, encoded=encoded)
+
+
+def _encoded(net, target: Target, images: np.ndarray, folder: Path) -> tuple[list[bytes], np.ndarray]:
+    """Writes images as PNG files; returns their bytes and what Keras gives when they are read as files."""
+    import tensorflow as tf
+
+    from kerasnets.data.pipeline import load_image
+
+    files, pixels = [], []
+    for image in images:
+        file = folder / "check.png"
+        file.write_bytes(tf.io.encode_png(image).numpy())
+        files.append(file.read_bytes())
+        pixels.append(np.asarray(load_image(file, target.preprocessing)))
+    return files, probabilities(net, np.stack(pixels), target.preprocessing)
+
+
+def _put(draft: Path, place: Path, folder: Path) -> None:
+    """Moves a checked export to its final name, the file that is looked for last."""
+    if draft.is_dir():
+        if place.exists():
+            os.replace(place, folder / "older")
+        try:
+            os.replace(draft, place)
+        except OSError:
+            if (folder / "older").exists():
+                os.replace(folder / "older", place)
+            raise
+        shutil.rmtree(folder / "older", ignore_errors=True)
+        return
+    for source, goal in zip((*sidecar_paths(draft), draft), (*sidecar_paths(place), place), strict=True):
+        os.replace(source, goal)
+
+
+def _keep_report(run: Path, report: dict) -> None:
+    """Adds a report to the run's exports.json, in the place of an older one of the same file."""
+    path = run / "exports.json"
+    older = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    reports = [entry for entry in older if (entry["format"], entry["path"]) != (report["format"], report["path"])]
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps([*reports, report], indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,93 @@
+"""Classification of image files with a run, an exported file, or a network by name and its weights."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from kerasnets.data.decode import is_image_file
+from kerasnets.data.pipeline import load_image
+from kerasnets.export.network import inference_form, probabilities
+from kerasnets.export.runtime import is_saved_model, load_runner
+from kerasnets.export.sidecar import read_sidecar
+from kerasnets.export.target import open_target
+from kerasnets.registry import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A network ready to classify.
+
+    Attributes:
+        run: pixels 0-255 (batch, size, size, channels) -> probabilities (batch, classes).
+        preprocessing: the numbers that make an image file into those pixels.
+        labels: a name for each class.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+
+
+def open_predictor(target: str | Path, weights: str | None = None) -> Predictor:
+    """Opens a run folder, a .tflite file, a SavedModel's folder, or the network called `target` with `weights`.
+
+    Raises:
+        ValueError, FileNotFoundError: for a target that cannot be opened, or a network by name without weights.
+    """
+    path = Path(target)
+    if path.suffix == ".tflite" or is_saved_model(path):
+        run = load_runner(path)
+        return Predictor(run, *read_sidecar(path))
+    opened = open_target(target, weights)
+    if opened.run is None and weights is None:
+        raise ValueError(f"A network by name predicts with its weights. Received: target={str(target)!r}, weights=None")
+    net = inference_form(opened.model)
+    return Predictor(
+        lambda images: probabilities(net, images, opened.preprocessing), opened.preprocessing, opened.labels
+    )
+
+
+def predict(target, paths: Iterable[str | Path], top: int = 5, weights: str | None = None) -> list[dict]:
+    """Classifies image files.
+
+    Args:
+        target: a `Predictor`, or what `open_predictor` takes.
+        paths: image files, and folders, of which every image is taken, sub-folders included, in the order of their
+            names.
+        top: how many classes to name per image.
+        weights: for a network by name.
+
+    Returns:
+        An entry per file: `{"image": path, "predictions": [{"index", "label", "probability"}, ...]}` with the
+            likeliest class
+        first, or `{"image": path, "error": text}` for a file that could not be read.
+
+    Raises:
+        ValueError, FileNotFoundError: as `open_predictor`.
+    """
+    if top < 1:
+        raise ValueError(f"`top` should be a positive integer. Received: top={top!r}")
+    predictor = target if isinstance(target, Predictor) else open_predictor(target, weights)
+    return [_classify(predictor, path, top) for path in image_files(paths)]
+
+
+def image_files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """Yields files as they are, and the image files of folders."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file() and is_image_file(file.name))
+        else:
+            yield path
+
+
+def _classify(predictor: Predictor, path: Path, top: int) -> dict:
+    try:
+        image = np.asarray(load_image(path, predictor.preprocessing))
+    except (OSError, ValueError) as error:  # The other files still want their turn.
+        return {"image": str(path), "error": " ".join(str(error).split())}
+    output = predictor.run(image[np.newaxis])[0]
+    likeliest = np.argsort(-output, kind="stable")[:top]
+    named = [{"index": int(i), "label": predictor.labels[i], "probability": float(output[i])} for i in likeliest]
+    return {"image": str(path), "predictions": named}

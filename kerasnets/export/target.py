@@ -1,0 +1,68 @@
+"""What can be exported or asked for a prediction: a run folder, or a network by name with its weights."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from kerasnets.data.options import DataOptions
+from kerasnets.registry import Preprocessing, create_model, did_you_mean, get_row, list_models
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A network with all that belongs to it.
+
+    Attributes:
+        name: the run's folder name or the network's name; exported files are called so.
+        model: input (batch, size, size, channels), normalised.
+        preprocessing: the numbers that make an image file into that input.
+        labels: a name for each class.
+        data: where a run's images come from, `None` for a network by name.
+        run: the run's folder, `None` for a network by name.
+    """
+
+    name: str
+    model: keras.Model
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    data: DataOptions | None = None
+    run: Path | None = None
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether `path` is the folder of a training run."""
+    return (Path(path) / "recipe.yaml").is_file()
+
+
+def open_target(target: str | Path, weights: str | None = None) -> Target:
+    """Opens a run folder, or builds the network called `target`.
+
+    Args:
+        target: a run folder or a network's name.
+        weights: for a network by name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
+
+    Raises:
+        ValueError: for a target that is neither, or weights that the network cannot take.
+    """
+    import kerasnets.weights.importer  # noqa: F401  (registers every network and what loads weights into it)
+
+    if is_run(target):
+        return _open_run(Path(target))
+    names = list_models()
+    if str(target) not in names:
+        raise ValueError(
+            "The target should be a run folder or a network's name."
+            f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
+        )
+    row, model = get_row(str(target)), create_model(str(target), weights=weights)
+    size = model.input_shape[1] or row.preprocessing.size
+    preprocessing = dataclasses.replace(row.preprocessing, size=size)
+    return Target(str(target), model, preprocessing, tuple(str(index) for index in range(model.output_shape[-1])))
+
+
+def _open_run(path: Path) -> Target:
+    from kerasnets.training.runs import open_run
+
+    run = open_run(path)
+    return Target(path.resolve().name, run.model, run.preprocessing, tuple(run.labels), run.recipe.data, path)
