@@ -1,0 +1,75 @@
+"""Files that could not be decoded: counted and named, and the run is stopped when there are too many."""
+
+import contextlib
+import dataclasses
+import threading
+
+
+@dataclasses.dataclass(frozen=True)
+class BadImage:
+    """One file that neither TensorFlow nor Pillow can decode."""
+
+    index: int
+    name: str
+    reason: str
+
+
+class BadImages:
+    """Collects the bad images of one source; safe to use from the threads of a tf.data pipeline.
+
+    The pipeline calls `add` and `check`. The training loop calls `new` to log what came since, and wraps its work in `explained` so that
+    the pipeline's error arrives as one plain line.
+    """
+
+    def __init__(self, size: int):
+        self._size = size
+        self._limit = 1.0
+        self._seen: dict[int, BadImage] = {}
+        self._reported = 0
+        self._lock = threading.Lock()
+
+    def set_limit(self, share: float) -> None:
+        """Sets the share (0..1) of the source's images that may be bad."""
+        self._limit = share
+
+    def add(self, index: int, name: str, reason: str) -> None:
+        """Notes a bad image once, however often it is met."""
+        with self._lock:
+            self._seen.setdefault(int(index), BadImage(int(index), name, reason))
+
+    def all(self) -> tuple[BadImage, ...]:
+        """Returns every bad image met so far, in the order of the source."""
+        with self._lock:
+            return tuple(self._seen[index] for index in sorted(self._seen))
+
+    def new(self) -> tuple[BadImage, ...]:
+        """Returns the bad images met since the last call of `new`."""
+        with self._lock:
+            found = tuple(self._seen.values())[self._reported :]
+            self._reported += len(found)
+            return found
+
+    def check(self) -> None:
+        """Raises RuntimeError when more than the allowed share of the source is bad."""
+        bad = self.all()
+        if len(bad) <= self._limit * self._size:
+            return
+        first = ", ".join(f"{image.name} ({image.reason})" for image in bad[:3])
+        raise RuntimeError(
+            f"{len(bad)} of {self._size} images cannot be decoded, more than the {self._limit:.2%} that `bad_image_limit` "
+            f"allows. Repair or remove them, or raise the limit. First: {first}"
+        )
+
+    @contextlib.contextmanager
+    def explained(self):
+        """A context in which an error of the pipeline is replaced by that of `check` when bad images are its cause."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.OpError:
+            try:
+                self.check()
+            except RuntimeError as error:
+                raise error from None
+            raise

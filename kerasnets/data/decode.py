@@ -1,0 +1,114 @@
+"""Image files -> pixels, as graph operations only, so that training, prediction and an exported graph see the same pixels.
+
+What is decided here, for all of them:
+* JPEG is decoded with the accurate integer transform, which gives Pillow's pixels; a crop is decoded without the rest.
+* EXIF orientation of a JPEG is applied. PNG, GIF, BMP, WebP: as stored.
+* Animated GIF: the first frame. CMYK JPEG: converted. 16-bit PNG: the high byte. Transparency: dropped, not blended.
+* A file that TensorFlow refuses raises `tf.errors.InvalidArgumentError`; the pipeline then asks Pillow (`reencode`).
+"""
+
+import io
+from collections.abc import Callable
+
+import tensorflow as tf
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+# The orientation entry of the first EXIF directory, little-endian (II) or big-endian (MM); \C is any byte.
+_ORIENTATION = (
+    r"^\C*Exif\x00\x00(?:II\*\x00\C*?\x12\x01\x03\x00\x01\x00\x00\x00([\x02-\x08])\x00"
+    r"|MM\x00\*\C*?\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x02-\x08]))\C*$"
+)
+
+
+def is_image_file(name: str) -> bool:
+    """True for a file name whose ending is one of the formats that can be decoded."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def exif_orientation(contents):
+    """Returns the EXIF orientation of a JPEG's bytes (scalar string) as an int32 scalar, 1 (upright) when there is none."""
+    head = tf.strings.substr(contents, 0, 1024)
+    value = tf.strings.regex_replace(head, _ORIENTATION, r"\1\2")
+    turned = tf.logical_and(tf.equal(tf.strings.length(value), 1), tf.io.is_jpeg(contents))
+    return tf.cond(turned, lambda: tf.cast(tf.io.decode_raw(value, tf.uint8)[0], tf.int32), lambda: tf.constant(1))
+
+
+def decode_image(contents, channels: int):
+    """Decodes an image file.
+
+    Args:
+        contents: scalar string tensor, the file's bytes.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        uint8 tensor [height, width, channels], upright.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs and the bytes cannot be decoded.
+    """
+    image = tf.cond(
+        tf.io.is_jpeg(contents),
+        lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(contents, channels, expand_animations=False),
+    )
+    image = _upright(tf.ensure_shape(image, [None, None, channels]), exif_orientation(contents))
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def decode_window(contents, channels: int, draw_window: Callable):
+    """Decodes only a window of an image file, which for an upright JPEG skips most of the work.
+
+    Args:
+        contents: scalar string tensor, the file's bytes.
+        channels: 1 or 3.
+        draw_window: (height, width) int32 scalars -> int32 [4]: top, left, height, width.
+
+    Returns:
+        uint8 tensor [window height, window width, channels].
+    """
+
+    def fused():
+        shape = tf.io.extract_jpeg_shape(contents)
+        window = draw_window(shape[0], shape[1])
+        return tf.io.decode_and_crop_jpeg(contents, window, channels, dct_method="INTEGER_ACCURATE")
+
+    def whole():
+        image = decode_image(contents, channels)
+        return crop(image, draw_window(tf.shape(image)[0], tf.shape(image)[1]))
+
+    plain = tf.logical_and(tf.io.is_jpeg(contents), tf.equal(exif_orientation(contents), 1))
+    return tf.ensure_shape(tf.cond(plain, fused, whole), [None, None, channels])
+
+
+def crop(image, window):
+    """Returns `image[top : top + height, left : left + width]` for `window` = int32 [4]: top, left, height, width."""
+    return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], -1])
+
+
+def reencode(contents: bytes, channels: int) -> bytes:
+    """Gives a file that TensorFlow refuses to Pillow and returns the upright image as PNG bytes.
+
+    Raises:
+        Exception: whatever Pillow raises for a file it cannot decode either.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(contents)) as image:
+        upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+    png = io.BytesIO()
+    upright.save(png, "PNG", compress_level=0)
+    return png.getvalue()
+
+
+def _upright(image, orientation):
+    """Undoes the eight EXIF orientations: 5-8 are transposed; then mirrored left-right and upside down as needed."""
+
+    def turn():
+        turned = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        lefts = tf.reduce_any(tf.equal(orientation, [2, 3, 6, 7]))
+        downs = tf.reduce_any(tf.equal(orientation, [3, 4, 7, 8]))
+        turned = tf.cond(lefts, lambda: tf.reverse(turned, [1]), lambda: turned)
+        return tf.cond(downs, lambda: tf.reverse(turned, [0]), lambda: turned)
+
+    return tf.cond(tf.equal(orientation, 1), lambda: image, turn)

@@ -1,0 +1,109 @@
+"""Where pixels go: crops, flips, small affine moves. All that is random comes from a stateless seed (integer [2])."""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from kerasnets.data.decode import crop
+
+
+def central_window(height, width, size: int):
+    """Returns int32 [4] (top, left, size, size): the central square, its corner rounded half to even as Pillow users do."""
+    top = tf.cast(tf.round(tf.cast(height - size, tf.float32) / 2.0), tf.int32)
+    left = tf.cast(tf.round(tf.cast(width - size, tf.float32) / 2.0), tf.int32)
+    return tf.stack([top, left, size, size])
+
+
+def random_resized_window(height, width, scale, ratio, seed):
+    """Draws the rectangle of GoogLeNet's training crops.
+
+    Up to ten times: an area uniform in `scale` times the image's, an aspect ratio log-uniform in `ratio`; the first that fits
+    inside lies anywhere with equal chance. When none fits, the largest central rectangle whose ratio is allowed.
+
+    Args:
+        height, width: the image's, int32 scalars.
+        scale: (low, high) share of the area.
+        ratio: (low, high) width / height.
+        seed: integer [2].
+
+    Returns:
+        int32 [4]: top, left, height, width.
+    """
+    draws = tf.random.stateless_uniform([4, 10], seed)
+    full_height, full_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    area = full_height * full_width * (scale[0] + draws[0] * (scale[1] - scale[0]))
+    aspect = tf.exp(math.log(ratio[0]) + draws[1] * (math.log(ratio[1]) - math.log(ratio[0])))
+    heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
+    fits = (heights >= 1) & (widths >= 1) & (heights <= full_height) & (widths <= full_width)
+    first = tf.argmax(fits)
+
+    def drawn():
+        tall, wide = heights[first], widths[first]
+        top = tf.floor(draws[2, first] * (full_height - tall + 1))
+        left = tf.floor(draws[3, first] * (full_width - wide + 1))
+        return tf.stack([tf.minimum(top, full_height - tall), tf.minimum(left, full_width - wide), tall, wide])
+
+    def central():
+        tall = tf.minimum(full_height, tf.round(full_width / ratio[0]))
+        wide = tf.minimum(full_width, tf.round(full_height * ratio[1]))
+        return tf.stack([tf.floor((full_height - tall) / 2), tf.floor((full_width - wide) / 2), tall, wide])
+
+    return tf.cast(tf.cond(tf.reduce_any(fits), drawn, central), tf.int32)
+
+
+def random_crop(image, size: int, seed):
+    """Cuts a `size` x `size` square out of `image` [height, width, C], any place with equal chance."""
+    draws = tf.random.stateless_uniform([2], seed)
+    room = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+    corner = tf.minimum(tf.cast(draws * room, tf.int32), tf.shape(image)[:2] - size)
+    return crop(image, tf.concat([corner, [size, size]], 0))
+
+
+def pad_and_crop(options, size: int) -> Callable:
+    """Returns (image, seed) -> image: a border on each side, then a random `size` x `size` crop."""
+    border = [[options.padding] * 2, [options.padding] * 2, [0, 0]]
+    return lambda image, seed: random_crop(tf.pad(image, border, options.mode.upper()), size, seed)
+
+
+def random_flip(direction: str) -> Callable:
+    """Returns (image, seed) -> image, mirrored left-right ("horizontal"), upside down ("vertical") or each, at even odds."""
+    axes = {"horizontal": [1], "vertical": [0], "both": [0, 1]}[direction]
+
+    def flip(image, seed):
+        heads = tf.random.stateless_uniform([2], seed) < 0.5
+        for axis in axes:
+            image = tf.cond(heads[axis], lambda image=image, axis=axis: tf.reverse(image, [axis]), lambda image=image: image)
+        return image
+
+    return flip
+
+
+def affine(options) -> Callable:
+    """Returns (image, seed) -> image: shear, scale and rotation about the centre, then a shift, bilinear, new pixels 0."""
+
+    def move(image, seed):
+        draws = tf.random.stateless_uniform([6], seed, -1.0, 1.0)
+        angle = draws[0] * math.radians(options.rotation)
+        shear = tf.tan(draws[1] * math.radians(options.shear))
+        low, high = options.scale
+        zoom = low + (draws[2] + 1.0) / 2.0 * (high - low)
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        shift_y, shift_x = draws[3] * options.shift * size[0], draws[4] * options.shift * size[1]
+        center_y, center_x = (size[0] - 1.0) / 2.0, (size[1] - 1.0) / 2.0
+        # Output pixel -> input pixel: undo the shift, then turn, zoom and shear the other way round.
+        cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
+        a, b, c, d = cos, sin + shear * cos, -sin, cos - shear * sin
+        x0, y0 = center_x + shift_x, center_y + shift_y
+        matrix = [a, b, center_x - a * x0 - b * y0, c, d, center_y - c * x0 - d * y0, 0.0, 0.0]
+        moved = tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(image, tf.float32)[tf.newaxis],
+            transforms=tf.stack(matrix)[tf.newaxis],
+            output_shape=tf.shape(image)[:2],
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+            fill_value=0.0,
+        )[0]
+        return tf.ensure_shape(tf.saturate_cast(tf.round(moved), tf.uint8), image.shape)
+
+    return move

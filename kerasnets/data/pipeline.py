@@ -1,0 +1,267 @@
+"""From a source to batches, reproducibly: what comes out depends only on (seed, epoch, index), never on threads or restarts.
+
+The order of things in training:
+
+1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream is shuffled in a buffer by the same seed;
+2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts here, in the
+   middle of an epoch, without reading what it skips;
+3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
+4. images that cannot be decoded are replaced: first Pillow is asked, and what it refuses too is noted in `source.bad_images`;
+   its place is taken by good images of the same batch, so batches stay full and epochs keep their length;
+5. batch augmentation (batch_augmentation.py), seeded by (seed, epoch, batch number);
+6. prefetch.
+
+Why errors are caught per batch: a nested dataset per batch that drops failing elements costs nothing measurable; one per image
+costs more than decoding a small JPEG, and checking all files first would read a large data set twice.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.data.batch_augmentation import batch_steps
+from kerasnets.data.decode import decode_image, reencode
+from kerasnets.data.options import DataOptions
+from kerasnets.data.preprocess import override
+from kerasnets.data.sources import Source
+from kerasnets.data.transforms import evaluation_transform, fold_in, training_transform
+from kerasnets.registry import Preprocessing
+
+__all__ = ["decode_image", "evaluation_batches", "load_image", "steps_per_epoch", "training_batches"]
+
+
+def steps_per_epoch(source: Source, batch_size: int) -> int:
+    """Returns how many full batches an epoch has.
+
+    Raises:
+        ValueError: when the source is smaller than one batch.
+    """
+    if not 1 <= batch_size <= source.size:
+        raise ValueError(
+            f"`batch_size` must be between 1 and the {source.size} examples of {source.name}/{source.split}. "
+            f"Received: batch_size={batch_size}"
+        )
+    return source.size // batch_size
+
+
+def training_batches(
+    source: Source,
+    preprocessing: Preprocessing,
+    options: DataOptions,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+) -> tf.data.Dataset:
+    """Returns endless training batches; step `start_step` comes first and is the one an uninterrupted run has there.
+
+    Args:
+        source: from `open_source`.
+        preprocessing: the network's; `options` may override its size, crop fraction and interpolation.
+        options: augmentation and the share of bad images that is allowed.
+        batch_size: the global batch.
+        seed: decides order and pixels.
+        start_step: how many steps have been taken already; the epoch is `start_step // steps_per_epoch`.
+
+    Returns:
+        A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B], or
+        float32 [B, classes] with `mixup` or `cutmix`.
+    """
+    steps = steps_per_epoch(source, batch_size)
+    augmentation = options.augmentation
+    transform = training_transform(override(preprocessing, options), augmentation)
+    finish = batch_steps(augmentation, len(source.classes))
+    source.bad_images.set_limit(options.bad_image_limit)
+    first_epoch, first_batch = divmod(start_step, steps)
+
+    def epoch_batches(epoch):
+        skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
+        records = _shuffled(source, _seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
+        numbers = tf.data.Dataset.range(steps).skip(tf.cast(skipped // batch_size, tf.int64))
+        batches = tf.data.Dataset.zip(numbers, records.batch(batch_size, drop_remainder=True))
+        return batches.map(lambda number, batch: (epoch, number, batch))
+
+    def load(epoch, number, batch):
+        base = _seed(seed, 1, epoch)
+        images, labels, good = _load(source, batch, lambda image, index: transform(image, fold_in(base, index)), batch_size)
+        images, labels = (_of_length(batch_size, tensor) for tensor in _replace_bad(images, labels, good))
+        return finish(images, labels, fold_in(_seed(seed, 2, epoch), number))
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return _parallel(epochs.flat_map(epoch_batches), load)
+
+
+def evaluation_batches(
+    source: Source, preprocessing: Preprocessing, options: DataOptions, *, batch_size: int
+) -> tf.data.Dataset:
+    """Returns every example exactly once, in the source's order.
+
+    Returns:
+        A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same shape.
+        Weight 0 marks the padding of the last batch and images that could not be decoded.
+    """
+    transform = evaluation_transform(override(preprocessing, options))
+    source.bad_images.set_limit(options.bad_image_limit)
+
+    def load(*batch):
+        images, labels, good = _load(source, batch, lambda image, index: transform(image), batch_size)
+        missing = batch_size - tf.shape(good)[0]
+        images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
+        return tuple(_of_length(batch_size, tensor) for tensor in (images, labels, weights))
+
+    batches = _in_order(source).batch(batch_size)
+    loaded = _parallel(batches, load)
+    return loaded.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size)))
+
+
+def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
+    """Reads one image file as evaluation does.
+
+    Returns:
+        float32 tensor [S, S, C], pixels 0-255, RGB or grey; `normalise` makes network input of it.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it cannot be decoded.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no such image file. Received: {str(path)!r}")
+    transform = evaluation_transform(preprocessing)
+    contents = path.read_bytes()
+    try:
+        image = transform(tf.constant(contents))
+    except tf.errors.OpError:
+        try:
+            image = transform(tf.constant(reencode(contents, len(preprocessing.mean))))
+        except Exception as error:
+            raise ValueError(f"{path} cannot be decoded as an image: {_reason(error)}") from None
+    return tf.cast(image, tf.float32)
+
+
+def _seed(seed: int, purpose: int, epoch):
+    """Returns the int64 [2] seed of one purpose (0 order, 1 images, 2 batches) in one epoch."""
+    return fold_in(fold_in(tf.constant([seed, 0], tf.int64), purpose), epoch)
+
+
+def _in_order(source: Source) -> tf.data.Dataset:
+    """Returns the source's records (index, image or empty, label or 0), in its own order."""
+    if source.stream:
+        return source.stream()
+    return tf.data.Dataset.range(source.size).map(_index_only)
+
+
+def _shuffled(source: Source, seed, skipped, count: int) -> tf.data.Dataset:
+    """Returns records `skipped` to `count` of the order that `seed` gives."""
+    if source.stream:
+        number = tf.bitcast(tf.random.stateless_uniform([], seed, None, None, tf.int64), tf.int64)
+        records = source.stream().shuffle(source.shuffle_buffer, seed=number, reshuffle_each_iteration=False)
+        return records.take(count).skip(skipped)
+    order = tf.random.experimental.stateless_shuffle(tf.range(source.size, dtype=tf.int64), seed)
+    return tf.data.Dataset.from_tensor_slices(order[skipped:count]).map(_index_only)
+
+
+def _index_only(index):
+    return index, tf.constant(b""), tf.constant(0)
+
+
+def _parallel(batches: tf.data.Dataset, load) -> tf.data.Dataset:
+    load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors: trace it as it is.
+    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _of_length(batch_size: int, tensor):
+    """Tells the graph the length that `tensor` has."""
+    return tf.ensure_shape(tensor, [batch_size, *tensor.shape[1:]])
+
+
+def _load(source: Source, batch, transform, batch_size: int):
+    """Loads a batch of records.
+
+    Returns:
+        images uint8 [n, S, S, C], labels int32 [n], good bool [n]; where not good, the image is black and the label 0.
+    """
+    indices, contents, labels = batch
+    count = tf.shape(indices)[0]
+
+    def load_one(position, index, image, label):
+        if source.fetch:
+            image, label = source.fetch(index)
+        return position, transform(image, index), label
+
+    positions = tf.range(count)
+    loaded = _surviving(tf.data.Dataset.from_tensor_slices((positions, indices, contents, labels)), load_one, batch_size)
+
+    def complete():
+        return loaded[1][:count], loaded[2][:count], tf.fill([count], True)
+
+    def incomplete():
+        return _second_try(source, batch, loaded, transform, batch_size)
+
+    return tf.cond(tf.equal(tf.shape(loaded[0])[0], count + 1), complete, incomplete)
+
+
+def _surviving(records: tf.data.Dataset, load_one, batch_size: int):
+    """Loads records one after another, drops those that fail; a last row of zeros keeps the result from being empty."""
+    loaded = records.map(load_one).ignore_errors()
+    blank = tuple(tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec)
+    return loaded.concatenate(tf.data.Dataset.from_tensors(blank)).batch(batch_size + 1).get_single_element()
+
+
+def _second_try(source: Source, batch, loaded, transform, batch_size: int):
+    """Asks Pillow for the images that are missing from `loaded`, and puts everything at its place."""
+    indices, contents, labels = batch
+    count = tf.shape(indices)[0]
+    found = tf.scatter_nd(loaded[0][:-1, tf.newaxis], tf.ones_like(loaded[0][:-1]), [count])
+    missing = tf.where(tf.equal(found, 0))[:, 0]
+    channels = loaded[1].shape[-1]
+
+    def load_one(position, index, image, label):
+        label = source.fetch(index)[1] if source.fetch else label
+        rescued = tf.numpy_function(lambda i, c: _rescue(source, i, c, channels), [index, image], tf.string)
+        return position, transform(tf.ensure_shape(rescued, []), index), label
+
+    rows = (tf.cast(missing, tf.int32), *(tf.gather(t, missing) for t in (indices, contents, labels)))
+    rescued = _surviving(tf.data.Dataset.from_tensor_slices(rows), load_one, batch_size)
+    # Outside the dataset that drops errors: too many bad images must stop the run.
+    with tf.control_dependencies([rescued[0]]):
+        checked = tf.numpy_function(source.bad_images.check, [], [])
+    places = tf.concat([loaded[0][:-1], rescued[0][:-1]], 0)[:, tf.newaxis]
+    images = tf.concat([loaded[1][:-1], rescued[1][:-1]], 0)
+    labels = tf.concat([loaded[2][:-1], rescued[2][:-1]], 0)
+    shape = tf.concat([[count], tf.shape(images)[1:]], 0)
+    with tf.control_dependencies([checked]):
+        good = tf.scatter_nd(places, tf.ones_like(labels), [count])
+    return tf.scatter_nd(places, images, shape), tf.scatter_nd(places, labels, [count]), tf.cast(good, tf.bool)
+
+
+def _rescue(source: Source, index: int, contents: bytes, channels: int) -> bytes:
+    """Returns the image as PNG bytes, or no bytes (which no decoder takes) after noting it as bad."""
+    try:
+        return reencode(contents or Path(source.paths[index]).read_bytes(), channels)
+    except Exception as error:
+        source.bad_images.add(index, source.image_name(index), _reason(error))
+        return b""
+
+
+def _reason(error: Exception) -> str:
+    """One short line for the log."""
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "not an image in a known format"
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+def _replace_bad(images, labels, good):
+    """Puts good images of the batch, in turn, where bad ones were; a batch without a good one stays black."""
+
+    def replaced():
+        rows = tf.where(good)[:, 0]
+        rows = tf.concat([rows, tf.zeros([tf.cast(tf.equal(tf.size(rows), 0), tf.int32)], tf.int64)], 0)
+        turn = tf.cumsum(tf.cast(~good, tf.int32)) - 1
+        chosen = tf.where(good, tf.range(tf.size(good), dtype=tf.int64), tf.gather(rows, turn % tf.size(rows)))
+        return tf.gather(images, chosen), tf.gather(labels, chosen)
+
+    return tf.cond(tf.reduce_all(good), lambda: (images, labels), replaced)
