@@ -1,0 +1,155 @@
+"""Evaluation that counts every example exactly once, on any number of devices, with sums that are exact."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.data.options import DataOptions
+from kerasnets.data.pipeline import evaluation_batches
+from kerasnets.data.preprocess import normalise
+from kerasnets.data.sources import Source, open_source
+from kerasnets.registry import Preprocessing
+from kerasnets.training.runs import Run, open_run
+from kerasnets.training.strategy import make_strategy
+
+
+def evaluate(target, source=None, preprocessing=None, options=None, **settings) -> dict:
+    """Evaluates a network that gives probabilities.
+
+    Args:
+        target: a run, the path of one, or a `keras.Model` on normalised pixels with one output.
+        source: the labelled images; a run knows its own.
+        preprocessing: turns images into the model's input; a run knows its own.
+        options: the `DataOptions` of `source`; a run knows its own.
+        **settings: those of `score`: `batch_size`, `max_batches`, `wrong_folder`, `wrong_limit`.
+
+    Returns:
+        `{"examples", "top1", "top5", "loss", "confusion", "wrong"}`; shares are 0 to 1, `confusion[true][predicted]`
+        counts examples, `wrong` lists the first wrong predictions.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ValueError: the model does not fit the images or the labels.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        target = open_run(target)
+    if isinstance(target, Run):
+        options = options or target.recipe.data
+        preprocessing = preprocessing or target.preprocessing
+        source = source or open_source(options.source, options.evaluation_split)
+        settings.setdefault("batch_size", target.recipe.evaluation.batch_size or target.recipe.batch_size)
+        target = target.model
+    return score(target, source, preprocessing, options, **settings)
+
+
+def score(
+    model: keras.Model,
+    source: Source,
+    preprocessing: Preprocessing,
+    options: DataOptions,
+    *,
+    batch_size: int = 64,
+    max_batches: int | None = None,
+    wrong_folder=None,
+    wrong_limit: int = 64,
+) -> dict:
+    """Evaluates `model` on `source`; see `evaluate`.
+
+    Args:
+        batch_size: examples at a time over all devices; rounded up to a multiple of them.
+        max_batches: stop early, for a look.
+        wrong_folder: a folder for pictures of wrong predictions, or `None` for none.
+        wrong_limit: how many wrong predictions to list.
+    """
+    classes = check_fit(model, source, preprocessing)
+    strategy = make_strategy()
+    replicas = strategy.num_replicas_in_sync
+    batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
+    tally = _Tally(classes, wrong_folder, wrong_limit)
+
+    @tf.function(reduce_retracing=True)
+    def forward(images):
+        def step(images):
+            return tf.cast(model(normalise(images, preprocessing), training=False), tf.float32)
+
+        return strategy.run(step, args=(images,))
+
+    with source.bad_images.explained():
+        for images, labels, weights in strategy.experimental_distribute_dataset(batches.take(max_batches or -1)):
+            probabilities = _together(strategy, forward(images))
+            images, labels, weights = (_together(strategy, value) for value in (images, labels, weights))
+            tally.add(probabilities, images, labels, weights > 0)
+    return tally.result()
+
+
+def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) -> int:
+    """Returns the number of classes, after making sure that model, pixels and labels belong together."""
+    if len(model.outputs) != 1:
+        raise ValueError(f"The model to evaluate has one output. Received: {len(model.outputs)} ({model.output_names})")
+    shape, size, channels = model.input_shape, preprocessing.size, len(preprocessing.mean)
+    if any(have not in (None, want) for have, want in zip(shape[1:], (size, size, channels), strict=True)):
+        raise ValueError(
+            f"The model takes {shape[1:]} and the preprocessing gives {(size, size, channels)}; "
+            "set data.size or preprocessing.mean to match."
+        )
+    classes = model.output_shape[-1]
+    if classes != len(source.classes):
+        raise ValueError(f"The model has {classes} classes and {source.name!r} has {len(source.classes)}.")
+    return classes
+
+
+class _Tally:
+    """Counts batches; the sums are whole numbers, and float64 for the loss."""
+
+    def __init__(self, classes: int, folder, limit: int):
+        self.confusion = np.zeros((classes, classes), np.int64)
+        self.seen = self.position = self.top5 = 0
+        self.loss = 0.0
+        self.wrong, self.limit = [], limit
+        self.folder = Path(folder) if folder is not None else None
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, probabilities, images, labels, real) -> None:
+        places = self.position + np.flatnonzero(real)
+        self.position += len(real)
+        probabilities, images, labels = probabilities[real], images[real], labels[real]
+        if not np.isfinite(probabilities).all():
+            raise RuntimeError("The network gives values that are no numbers; it cannot be evaluated.")
+        predicted, rows = probabilities.argmax(-1), np.arange(len(labels))
+        true = probabilities[rows, labels]
+        np.add.at(self.confusion, (labels, predicted), 1)
+        self.top5 += int(((probabilities > true[:, None]).sum(-1) < 5).sum())
+        self.loss -= float(np.log(np.maximum(true, 1e-30), dtype=np.float64).sum())
+        for row in np.flatnonzero(predicted != labels)[: self.limit - len(self.wrong)]:
+            self._note(places[row], probabilities[row, predicted[row]], predicted[row], labels[row], images[row])
+        self.seen += len(labels)
+
+    def _note(self, index, probability, predicted, label, image) -> None:
+        entry = {"index": int(index), "label": int(label), "predicted": int(predicted)}
+        entry["probability"] = float(probability)
+        if self.folder and image.shape[-1] in (1, 3):
+            name = f"{len(self.wrong) + 1:04d}.png"
+            pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
+            (self.folder / name).write_bytes(tf.io.encode_png(pixels).numpy())
+            entry["image"] = f"{self.folder.name}/{name}"
+        self.wrong.append(entry)
+
+    def result(self) -> dict:
+        examples = max(self.seen, 1)
+        return {
+            "examples": self.seen,
+            "top1": int(self.confusion.trace()) / examples,
+            "top5": self.top5 / examples,
+            "loss": self.loss / examples,
+            "confusion": self.confusion.tolist(),
+            "wrong": self.wrong,
+        }
+
+
+def _together(strategy, value) -> np.ndarray:
+    """Returns the parts of a value on all devices as one array, in the order of the batch."""
+    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])

@@ -1,0 +1,118 @@
+"""Optimizers and learning-rate schedules of a recipe.
+
+The optimizers are Keras's, with two differences. They take gradients that are *already summed over the replicas*, so
+that clipping and the check for finite values see the gradient of the whole batch (Keras clips each replica's own, which
+gives another result on every number of devices). And weight decay leaves batch norm and biases alone: every variable
+with fewer than two axes is exempt. For SGD and RMSprop it is L2 inside the gradient, added after clipping, as Caffe
+and the papers have it; for AdamW it is decoupled.
+"""
+
+import keras
+import tensorflow as tf
+
+
+def decayed(variable) -> bool:
+    """Whether weight decay applies: to kernels, not to biases and the scales and offsets of normalisation layers."""
+    return len(variable.shape) > 1
+
+
+class _Summed:
+    """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them."""
+
+    l2 = 0.0
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if self.l2:
+            pairs = zip(grads, trainable_variables, strict=True)
+            grads = [g + tf.cast(self.l2, g.dtype) * v if decayed(v) else g for g, v in pairs]
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
+
+class SGD(_Summed, keras.optimizers.SGD):
+    """`v = momentum v - lr g; w = w + v` (Caffe's form, not PyTorch's)."""
+
+
+class RMSprop(_Summed, keras.optimizers.RMSprop):
+    """Keras's RMSprop, momentum included."""
+
+
+class AdamW(_Summed, keras.optimizers.AdamW):
+    """Keras's AdamW."""
+
+
+def make_optimizer(options, schedule, variables, precision="float32") -> keras.optimizers.Optimizer:
+    """Returns the built optimizer of a recipe; call it under the strategy's scope.
+
+    Args:
+        options: the recipe's `optimizer` block.
+        schedule: a `Schedule`.
+        variables: the trainable variables it will update.
+        precision: `"mixed_float16"` adds dynamic loss scaling.
+    """
+    values = options.model_dump(exclude={"name", "weight_decay", "clip_norm"}) | {"learning_rate": schedule}
+    values["global_clipnorm"] = options.clip_norm
+    if options.name == "adamw":
+        optimizer = AdamW(**values, weight_decay=options.weight_decay)
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v)])
+    else:
+        optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
+        optimizer.l2 = options.weight_decay
+    if precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A recipe's learning rate as a function of the step, computed in the graph.
+
+    Args:
+        options: the recipe's `schedule` block.
+        learning_rate: the whole rate.
+        steps_per_epoch: what turns the block's epochs into steps.
+        steps: the length of the whole run, in steps.
+
+    `scale` is a variable for the plateau schedule (a callback lowers it), 1 for all others.
+    """
+
+    def __init__(self, options, learning_rate: float, steps_per_epoch: int, steps: int):
+        self.options, self.learning_rate = options, learning_rate
+        self.steps_per_epoch, self.steps = steps_per_epoch, steps
+        self.scale = None
+        if options.name == "plateau":
+            self.scale = keras.Variable(1.0, trainable=False, dtype="float32", name="plateau_scale")
+
+    def __call__(self, step):
+        step = tf.cast(tf.convert_to_tensor(step), tf.float32)
+        warm = self.options.warmup_epochs * self.steps_per_epoch
+        rate = self.learning_rate * self._share(step, warm)
+        if warm:
+            start = self.options.warmup_start
+            climbed = start + (1.0 - start) * tf.minimum((step + 1.0) / warm, 1.0)
+            before = self.learning_rate * (climbed if self.options.warmup == "linear" else start)
+            rate = tf.where(step < warm, before, rate)
+        return rate
+
+    def _share(self, step, warm):
+        """Returns the share of the whole rate after warm-up."""
+        options, name = self.options, self.options.name
+        if name == "plateau":
+            return tf.convert_to_tensor(self.scale.value)
+        if name == "step":
+            edges = tf.constant([m * self.steps_per_epoch for m in options.milestones] or [float("inf")], tf.float32)
+            return options.factor ** tf.reduce_sum(tf.cast(step >= edges, tf.float32))
+        if name == "exponential":
+            times = step / (options.every_epochs * self.steps_per_epoch)
+            return options.factor ** (tf.floor(times) if options.staircase else times)
+        progress = tf.clip_by_value((step - warm) / max(self.steps - warm, 1.0), 0.0, 1.0)
+        if name == "cosine":
+            return options.final + (1.0 - options.final) * 0.5 * (1.0 + tf.cos(3.141592653589793 * progress))
+        if name == "polynomial":
+            return options.final + (1.0 - options.final) * (1.0 - progress) ** options.power
+        return tf.ones_like(step)
+
+    def get_config(self):
+        return {"options": self.options.model_dump(), "learning_rate": self.learning_rate, "steps": self.steps}

@@ -1,0 +1,190 @@
+"""What a recipe may say: the strict schema, one small class per block of the YAML file.
+
+A recipe is data. Every key that decides the result stands here with its default; a key that does not is refused.
+Durations are in epochs (they may be fractions), rates are for the global batch, shares are 0 to 1.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from kerasnets.data.options import DataOptions
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Strict(BaseModel):
+    """A block that refuses unknown keys, infinities and changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelOptions(Strict):
+    """Which network: a registered name and its builder's own arguments (`aux_heads`, `dropout`, `weights`, ...)."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class PreprocessingOptions(Strict):
+    """What to change of the row's own normalisation; `mean` and `std` are in 0-255 units, one number a channel.
+
+    Size, crop and interpolation are keys of `data`.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[PositiveFloat, ...] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
+
+
+class CommonOptimizerOptions(Strict):
+    """What every optimizer has. `clip_norm` bounds the global norm of the gradient of the whole batch."""
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat | None = None
+
+
+class SGDOptions(CommonOptimizerOptions):
+    """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers."""
+
+    name: Literal["sgd"]
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+
+
+class AdamWOptions(CommonOptimizerOptions):
+    """AdamW: weight decay is decoupled, `w = w - lr * weight_decay * w`."""
+
+    name: Literal["adamw"]
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-8
+
+
+class RMSpropOptions(CommonOptimizerOptions):
+    """RMSprop as the Inception and EfficientNet papers use it; weight decay is L2 inside the gradient."""
+
+    name: Literal["rmsprop"]
+    rho: Fraction = 0.9
+    momentum: Fraction = 0.9
+    epsilon: PositiveFloat = 1e-3
+
+
+class CommonScheduleOptions(Strict):
+    """Warm-up, which every schedule has: from `warmup_start` times the rate, straight or constant, to the whole."""
+
+    warmup_epochs: NonNegativeFloat = 0.0
+    warmup_start: Share = 0.0
+    warmup: Literal["linear", "constant"] = "linear"
+
+
+class ConstantOptions(CommonScheduleOptions):
+    """The rate stays."""
+
+    name: Literal["constant"]
+
+
+class StepOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` at each milestone (epochs)."""
+
+    name: Literal["step"]
+    milestones: tuple[PositiveFloat, ...]
+    factor: PositiveFloat = 0.1
+
+
+class CosineOptions(CommonScheduleOptions):
+    """Half a cosine from the rate after warm-up down to `final` times the rate at the end."""
+
+    name: Literal["cosine"]
+    final: Share = 0.0
+
+
+class PolynomialOptions(CommonScheduleOptions):
+    """`(1 - progress) ** power` after warm-up, down to `final` times the rate at the end."""
+
+    name: Literal["polynomial"]
+    power: PositiveFloat = 1.0
+    final: Share = 0.0
+
+
+class ExponentialOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` per `every_epochs`, in stairs or smoothly, counted from the first step."""
+
+    name: Literal["exponential"]
+    factor: PositiveFloat
+    every_epochs: PositiveFloat
+    staircase: bool = True
+
+
+class PlateauOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` when `monitor` has not improved for `patience` evaluations."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    patience: PositiveInt = 5
+    monitor: Literal["loss", "val_loss", "val_top1"] = "val_loss"
+    minimum: NonNegativeFloat = 0.0
+
+
+class LossOptions(Strict):
+    """Cross-entropy: label smoothing, and the weight of each further output (`aux1: 0.3`)."""
+
+    label_smoothing: Fraction = 0.0
+    weights: dict[str, NonNegativeFloat] = {}
+
+
+class EMAOptions(Strict):
+    """Moving average of all weights, evaluated and kept in their place; `warmup` lowers the momentum at the start."""
+
+    momentum: Fraction = 0.9999
+    warmup: bool = True
+
+
+class EvaluationOptions(Strict):
+    """When and how to evaluate, which weights to keep, when to stop early (both by `monitor`)."""
+
+    batch_size: PositiveInt | None = None
+    every_epochs: PositiveInt = 1
+    max_batches: PositiveInt | None = None
+    keep: Literal["best", "last"] = "best"
+    monitor: Literal["val_top1", "val_loss"] = "val_top1"
+    patience: PositiveInt | None = None
+
+
+class CheckpointOptions(Strict):
+    """A checkpoint is written after every epoch, and also every `every_steps` steps if that is given."""
+
+    every_steps: PositiveInt | None = None
+
+
+OptimizerOptions = Annotated[SGDOptions | AdamWOptions | RMSpropOptions, Field(discriminator="name")]
+ScheduleOptions = Annotated[
+    ConstantOptions | StepOptions | CosineOptions | PolynomialOptions | ExponentialOptions | PlateauOptions,
+    Field(discriminator="name"),
+]
+
+
+class Recipe(Strict):
+    """Everything that decides the result of a training run. `batch_size` is global: the sum over all devices."""
+
+    name: str | None = None
+    model: ModelOptions
+    data: DataOptions
+    preprocessing: PreprocessingOptions = PreprocessingOptions()
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    steps_per_epoch: PositiveInt | None = None
+    gradient_accumulation: PositiveInt = 1
+    optimizer: OptimizerOptions
+    schedule: ScheduleOptions = ConstantOptions(name="constant")
+    loss: LossOptions = LossOptions()
+    ema: EMAOptions | None = None
+    evaluation: EvaluationOptions = EvaluationOptions()
+    checkpoint: CheckpointOptions = CheckpointOptions()
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    seed: NonNegativeInt = 0
+    deterministic: bool = True
+    steps_per_execution: PositiveInt = 1
+    jit_compile: bool = False
