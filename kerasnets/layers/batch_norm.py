@@ -13,7 +13,7 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` with the same arguments, variables and results, fused while training.
 
-    Fused: TensorFlow backend, 4-D input, last axis, no mask, not synchronised. Everything else, inference included, runs
+    Fused: TensorFlow backend, 4-D input, last axis, float32 or half precision, no mask, not synchronised. Everything else, inference included, runs
     Keras's own code. Input and output: (batch, height, width, channels).
 
     Source: Ioffe and Szegedy 2015, algorithm 1, https://arxiv.org/abs/1502.03167
@@ -30,15 +30,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not self.synchronized
             and inputs.shape.rank == 4
             and self.axis in (-1, 3)
-            and not isinstance(inputs, tf.SparseTensor)
+            and inputs.dtype in (tf.float32, tf.float16, tf.bfloat16)
         )
 
-    def _fused(self, inputs):
-        x = inputs
-        # Keras reads float16 as float32 here; the kernel takes bfloat16 and float16 pixels with float32 statistics as they are.
-        if x.dtype not in (tf.float32, tf.float16, tf.bfloat16):
-            x = tf.cast(x, tf.float32)
-        channels = (inputs.shape[-1],)
+    def _fused(self, x):
+        # In mixed precision the kernel reads half-precision pixels and keeps float32 statistics, as Keras does by casting.
+        channels = (x.shape[-1],)
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(channels),
@@ -52,7 +49,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self._update(self.moving_mean, mean)
         # The kernel's variance is the unbiased one; Keras keeps the biased one.
         self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)))
-        return tf.cast(output, self.compute_dtype)
+        return output
 
     def _update(self, moving, batch) -> None:
         batch = tf.cast(batch, moving.dtype)

@@ -1,0 +1,142 @@
+"""One contract for every row of the registry; a new row gets all of it by being registered.
+
+Rows as they are: parameters, multiply-adds and the paper's stage shapes. Everything that runs does so on the row's tiny twin.
+"""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from nets import build_twin, fill, pixels, read_json, representatives, twin
+
+from kerasnets.complexity import complexity
+from kerasnets.registry import create_model, get_row, list_models
+
+NUMBERS = read_json("outside_numbers.json")
+# Rows that take over ten seconds to build: counted when asked for.
+DEEP = {"resnet1202_cifar", "resnet1202_stochastic_depth_cifar", "resnet1001_v2_cifar", "densenet_bc250_24_cifar"}
+IN_DEPTH = set(representatives())
+
+every_row = pytest.mark.parametrize("name", list_models())
+each_body = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in IN_DEPTH else pytest.mark.slow) for n in list_models()]
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in DEEP else ()) for n in list_models()])
+def test_counts_and_stage_shapes(name):
+    model, expected = create_model(name), NUMBERS[name]
+    cost = complexity(model)
+    assert cost.parameters == expected["parameters"], expected["source"]
+    assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
+    assert model.layers[-1].name == "predictions" and len(model.outputs) == 1
+    for layer, shape in get_row(name).stages.items():
+        assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer
+
+
+@every_row
+def test_arguments(name):
+    row, arguments = twin(name)
+    size, channels = arguments["input_shape"][0], row.input_shape[2]
+    plain = row(**arguments)
+    assert plain.output_shape == (None, arguments["classes"])
+    renamed = row(**{**arguments, "name": "another"})
+    assert renamed.name == "another" and [v.path for v in renamed.weights] == [v.path for v in plain.weights]
+    headless = {**arguments, "include_top": False}
+    features = row(**{**headless, "input_shape": None}).output_shape
+    assert features[:3] == (None, None, None)
+    odd = size + 9
+    for pooling in ("avg", "max"):
+        x = row(**{**headless, "input_shape": (odd, odd + 2, 4 if channels == 3 else 2), "pooling": pooling})
+        assert x.output_shape == (None, features[3])
+    tensor = keras.Input((size, size, channels))
+    assert row(**{**arguments, "input_shape": None, "input_tensor": tensor}).inputs[0] is tensor
+    if not row.fixed_size:
+        assert row(**{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
+
+
+@every_row
+def test_gradient_reaches_every_weight(name):
+    import tensorflow as tf
+
+    model = build_twin(name, classifier_activation=None)
+    fill(model)
+    x = tf.constant(pixels((4, *model.input_shape[1:])))
+    target = tf.constant(np.random.default_rng(1).standard_normal((4, model.output_shape[-1])), tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((model(x, training=True) - target) ** 2)
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        values = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(values).all() and np.abs(values).max() > 0, variable.path
+
+
+@each_body
+def test_step_in_mixed_precision(name):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build_twin(name)
+        fill(model)
+        # A small first scale: the usual 2**15 overflows at once and the step is skipped, as it should be.
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=8.0)
+        model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+        x, y = pixels((2, *model.input_shape[1:])), np.array([0, 1])
+        before = [np.array(v) for v in model.trainable_variables]
+        loss = model.train_on_batch(x, y)
+        assert np.isfinite(loss) and model.layers[-1].compute_dtype == "float32"
+        after = [np.array(v) for v in model.trainable_variables]
+        assert all(np.isfinite(a).all() for a in after)
+        assert any((a != b).any() for a, b in zip(after, before, strict=True))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+RELOAD = """
+import sys, keras, numpy as np
+import kerasnets.architectures.catalogue
+model = keras.models.load_model(sys.argv[1] + "/model.keras")
+x, y = (np.load(f"{sys.argv[1]}/{n}.npy") for n in "xy")
+np.testing.assert_allclose(np.asarray(model(x, training=False)), y, rtol=1e-4, atol=1e-5)
+print("same outputs")
+"""
+
+
+@each_body
+def test_reload_in_a_fresh_process(name, tmp_path):
+    model = build_twin(name, classifier_activation=None)
+    fill(model)
+    x = pixels((2, *model.input_shape[1:]))
+    y = np.asarray(model(x, training=False))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    model.save_weights(tmp_path / "w.weights.h5")
+    again = build_twin(name, classifier_activation=None)
+    again.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_allclose(np.asarray(again(x, training=False)), y, rtol=1e-4, atol=1e-5)
+    done = subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], capture_output=True, text=True)
+    assert "same outputs" in done.stdout, done.stderr[-2000:]
+
+
+@each_body
+def test_tflite_agrees_and_is_built_in(name, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from kerasnets.export.tflite import convert, operators
+
+    model = build_twin(name, classifier_activation=None)
+    fill(model)
+    x = pixels((1, *model.input_shape[1:]))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(convert(model))
+    assert not [op for op in operators(path) if "flex" in op.lower() or op.lower() == "custom"]
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    expected = np.asarray(model(x, training=False))
+    assert np.abs(y - expected).max() <= 1e-3 * expected.std()
