@@ -18,7 +18,7 @@ _FUNCTIONS = {
     "list_models": "kerasnets.ledger",
     "model_info": "kerasnets.ledger",
     "ModelInfo": "kerasnets.ledger",
-    "load_weights": "kerasnets.weights.importer",
+    "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.complexity",
     "complexity": "kerasnets.complexity",
     "train": "kerasnets.training.loop",
@@ -26,8 +26,7 @@ _FUNCTIONS = {
     "export": "kerasnets.export.export",
     "predict": "kerasnets.export.predict",
 }
-# Importing one of these registers every row and the weights adapter; creating a model needs both.
-_NEEDED_TO_BUILD = ("kerasnets.architectures.catalogue", "kerasnets.weights.importer")
+_CATALOGUE = "kerasnets.architectures.catalogue"  # Importing it registers every row.
 
 
 def _builders() -> dict[str, str]:
@@ -42,14 +41,14 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'kerasnets' has no attribute {name!r}")
     if name in _FUNCTIONS:
         if name == "create_model":
-            _register()
+            importlib.import_module(_CATALOGUE)
         value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
     else:
         builders = _builders()
         if name not in builders:
             hint = importlib.import_module("kerasnets.registry").did_you_mean(name, [*_FUNCTIONS, *builders])
             raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
-        _register()
+        importlib.import_module(_CATALOGUE)
         value = importlib.import_module("kerasnets.registry").get_row(builders[name])
     globals()[name] = value
     return value
@@ -57,11 +56,6 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted([*_FUNCTIONS, *_builders(), "__version__"])
-
-
-def _register() -> None:
-    for module in _NEEDED_TO_BUILD:
-        importlib.import_module(module)
 
 
 class _FrontDoor(types.ModuleType):

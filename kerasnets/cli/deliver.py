@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import JSON, file_size, percent, print_json, print_table, work_on_stderr
+from kerasnets.cli.show import JSON, file_size, percent, print_json, print_table, start_tensorflow, work_on_stderr
 
 TARGET = Annotated[str, typer.Argument(help="A run folder or a network's name.")]
 ANYTHING = Annotated[
@@ -39,10 +39,15 @@ def export_command(
 
     Outside its bounds the command exits with 1 and leaves no file under the final name.
     """
+    start_tensorflow()
     from kerasnets.export.export import export
+    from kerasnets.export.target import is_run
+    from kerasnets.visualize.report import write_report
 
     with work_on_stderr():
         report = export(target, to, calibrate, output, weights=weights, examples=examples)
+        if is_run(target):
+            write_report(target)
     if json:
         print_json(report)
         return
@@ -68,6 +73,7 @@ def predict_command(
 
     A file that cannot be read gets one line on standard error, the others are still classified, and the exit code is 1.
     """
+    start_tensorflow()
     from rich.console import Console
     from rich.progress import track
 
@@ -101,6 +107,7 @@ def profile_command(
     json: JSON = False,
 ) -> None:
     """Count a network, layer by layer, and measure its speed on this machine."""
+    start_tensorflow()
     from kerasnets.export.profile import profile
 
     with work_on_stderr():

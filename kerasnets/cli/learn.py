@@ -1,7 +1,112 @@
 """`kerasnets train` and `kerasnets evaluate`."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from kerasnets.cli.show import JSON, percent, print_json, print_table, start_tensorflow, work_on_stderr
+
+RECIPE = Annotated[str, typer.Argument(help="A recipe, a YAML file.")]
+RUN_DIR = Annotated[
+    str | None, typer.Option("--run-dir", "--output", "-o", help="The run folder; by default runs/<the recipe's name>.")
+]
+OVERRIDES = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: optimizer.learning_rate=0.05.")
+]
+TARGET = Annotated[str, typer.Argument(help="A run folder or a network's name.")]
+WEIGHTS = Annotated[str | None, typer.Option(help="For a network by name: imagenet, a checkpoint's tag, or a file.")]
+DATA = Annotated[
+    str | None,
+    typer.Option(help="Labelled images: digits, an .npz file, a folder, or tfds:NAME; a run brings its own."),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands of this file to `app`."""
+    app.command("train", epilog="Example: kerasnets train recipes/lenet5_digits.yaml --set epochs=5")(train_command)
+    app.command("evaluate", epilog="Example: kerasnets evaluate runs/lenet5_digits --json")(evaluate_command)
+
+
+def train_command(
+    recipe: RECIPE,
+    run_dir: RUN_DIR = None,
+    overrides: OVERRIDES = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Two steps through the same trainer.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an older run away.")] = False,
+    json: JSON = False,
+) -> None:
+    """Train a network by a recipe: the run folder holds model, log, checkpoints, evaluation and report."""
+    start_tensorflow()
+    from kerasnets.training.loop import train
+    from kerasnets.visualize.report import write_report
+
+    with work_on_stderr():
+        run = train(recipe, run_dir, resume=resume, overwrite=overwrite, smoke=smoke, overrides=overrides or ())
+        report = write_report(run.path)
+    if json:
+        print_json({"run": str(run.path), "report": str(report)} | _figures(run.evaluation))
+        return
+    print_table(("", ""), [("run", str(run.path)), *_lines(run.evaluation), ("report", str(report))])
+
+
+def evaluate_command(
+    target: TARGET,
+    weights: WEIGHTS = None,
+    data: DATA = None,
+    split: Annotated[str | None, typer.Option(help="Which split of the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at a time; changes nothing but the speed.")] = None,
+    json: JSON = False,
+) -> None:
+    """Evaluate a trained network on held-out images, every one exactly once."""
+    with work_on_stderr():
+        found = _evaluate(target, weights, data, split, batch_size)
+    if json:
+        print_json(found)
+    else:
+        print_table(("", ""), _lines(found))
+
+
+def _evaluate(target: str, weights: str | None, data: str | None, split: str | None, batch_size: int | None) -> dict:
+    start_tensorflow()
+    from kerasnets.data.sources import open_source
+    from kerasnets.export.target import open_target
+    from kerasnets.training.evaluate import evaluate
+
+    opened = open_target(target, weights)
+    if opened.run is None and (weights is None or data is None):
+        raise ValueError(f"A network by name is evaluated with --weights and --data. Received: target={target!r}")
+    options = _data_options(data) if data else opened.data
+    source = open_source(options.source, split or options.evaluation_split)
+    settings = {"batch_size": batch_size} if batch_size else {}
+    return evaluate(opened.model, source, opened.preprocessing, options, **settings)
+
+
+def _data_options(text: str):
+    """Returns the options of the data that `text` names on the command line."""
+    from kerasnets.data.options import DataOptions, SourceOptions
+
+    kind, _, name = text.partition(":")
+    if text == "digits":
+        return DataOptions(source=SourceOptions(kind="digits"))
+    if kind == "tfds" and name:
+        return DataOptions(source=SourceOptions(kind="tfds", name=name))
+    if text.endswith(".npz"):
+        return DataOptions(source=SourceOptions(kind="arrays", path=text))
+    if not Path(text).is_dir():
+        raise FileNotFoundError(f"--data should be digits, an .npz file, a folder, or tfds:NAME. Received: {text!r}")
+    return DataOptions(source=SourceOptions(kind="folder", path=text))
+
+
+def _figures(evaluation: dict) -> dict:
+    return {key: evaluation[key] for key in ("examples", "top1", "top5", "loss")}
+
+
+def _lines(evaluation: dict) -> list[tuple[str, str]]:
+    return [
+        ("images", f"{evaluation['examples']:,}, every one exactly once"),
+        ("top-1", percent(evaluation["top1"])),
+        ("top-5", percent(evaluation["top5"])),
+        ("loss", f"{evaluation['loss']:.4f}"),
+    ]
