@@ -17,8 +17,8 @@ class BadImage:
 class BadImages:
     """Collects the bad images of one source; safe to use from the threads of a tf.data pipeline.
 
-    The pipeline calls `add` and `check`. The training loop calls `new` to log what came since, and wraps its work in `explained` so that
-    the pipeline's error arrives as one plain line.
+    The pipeline calls `add` and `check`. The training loop calls `new` to log what came since, and wraps its work in
+    `explained` so that the pipeline's error arrives as one plain line.
     """
 
     def __init__(self, size: int):
@@ -56,8 +56,8 @@ class BadImages:
             return
         first = ", ".join(f"{image.name} ({image.reason})" for image in bad[:3])
         raise RuntimeError(
-            f"{len(bad)} of {self._size} images cannot be decoded, more than the {self._limit:.2%} that `bad_image_limit` "
-            f"allows. Repair or remove them, or raise the limit. First: {first}"
+            f"{len(bad)} of {self._size} images ({len(bad) / self._size:.2%}) cannot be decoded; `bad_image_limit` "
+            f"allows {self._limit:.2%}. Repair or remove them, or raise the limit. First: {first}"
         )
 
     @contextlib.contextmanager

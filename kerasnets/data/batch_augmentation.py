@@ -1,7 +1,8 @@
 """The one file that touches keras-cv: RandAugment per image; RandomCutout, MixUp and CutMix per batch.
 
-keras-cv's layers draw from generators of their own, which a parallel pipeline cannot reproduce. So the numbers are drawn here, by
-stateless operations from our seed, with the distributions keras-cv uses; its layers only move the pixels and mix the labels.
+keras-cv's layers draw from generators of their own, which a parallel pipeline cannot reproduce. So the numbers are
+drawn here, by stateless operations from our seed, with the distributions keras-cv uses; its layers only move the pixels
+and mix the labels.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from kerasnets.data.options import AugmentationOptions, RandAugment, RandomCutou
 
 
 def rand_augment(options: RandAugment) -> Callable:
-    """Returns (image uint8 [S, S, 3], seed integer [2]) -> uint8 image with `options.count` random operations applied."""
+    """Returns (image uint8 [S, S, 3], seed integer [2]) -> uint8 image after `options.count` random operations."""
     operations = _policy(options)
 
     def augment(image, seed):
@@ -100,7 +101,8 @@ def random_cutout(options: RandomCutout) -> Callable:
         draws = tf.random.stateless_uniform([4, count], seed)
 
         def side(draw, share, length):
-            return tf.cast(tf.math.ceil((share[0] + draw * (share[1] - share[0])) * tf.cast(length, tf.float32)), tf.int32)
+            pixels = (share[0] + draw * (share[1] - share[0])) * tf.cast(length, tf.float32)
+            return tf.cast(tf.math.ceil(pixels), tf.int32)
 
         rectangles = {
             "centers_x": tf.cast(draws[0] * tf.cast(width, tf.float32), tf.int32),

@@ -32,8 +32,8 @@ def color_jitter(options) -> Callable:
 def pca_lighting(deviation: float) -> Callable:
     """Returns (image, seed) -> image with one random colour added to all pixels (AlexNet, section 4.1).
 
-    Along each principal component of ImageNet's colours, its standard deviation times a normal draw of `deviation` (0.1 in the
-    paper).
+    Along each principal component of ImageNet's colours, its standard deviation times a normal draw of `deviation` (0.1
+    in the paper).
     """
 
     def light(image, seed):

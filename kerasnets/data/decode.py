@@ -1,4 +1,4 @@
-"""Image files -> pixels, as graph operations only, so that training, prediction and an exported graph see the same pixels.
+"""Image files -> pixels, in graph operations, so that training, prediction and an exported graph see the same.
 
 What is decided here, for all of them:
 * JPEG is decoded with the accurate integer transform, which gives Pillow's pixels; a crop is decoded without the rest.
@@ -27,7 +27,7 @@ def is_image_file(name: str) -> bool:
 
 
 def exif_orientation(contents):
-    """Returns the EXIF orientation of a JPEG's bytes (scalar string) as an int32 scalar, 1 (upright) when there is none."""
+    """Returns the EXIF orientation of a JPEG's bytes (scalar string), int32; 1 (upright) when there is none."""
     head = tf.strings.substr(contents, 0, 1024)
     value = tf.strings.regex_replace(head, _ORIENTATION, r"\1\2")
     turned = tf.logical_and(tf.equal(tf.strings.length(value), 1), tf.io.is_jpeg(contents))

@@ -9,7 +9,7 @@ from kerasnets.data.decode import crop
 
 
 def central_window(height, width, size: int):
-    """Returns int32 [4] (top, left, size, size): the central square, its corner rounded half to even as Pillow users do."""
+    """Returns the central square as int32 [4] (top, left, size, size); its corner is rounded half to even."""
     top = tf.cast(tf.round(tf.cast(height - size, tf.float32) / 2.0), tf.int32)
     left = tf.cast(tf.round(tf.cast(width - size, tf.float32) / 2.0), tf.int32)
     return tf.stack([top, left, size, size])
@@ -18,8 +18,9 @@ def central_window(height, width, size: int):
 def random_resized_window(height, width, scale, ratio, seed):
     """Draws the rectangle of GoogLeNet's training crops.
 
-    Up to ten times: an area uniform in `scale` times the image's, an aspect ratio log-uniform in `ratio`; the first that fits
-    inside lies anywhere with equal chance. When none fits, the largest central rectangle whose ratio is allowed.
+    Up to ten times: an area uniform in `scale` times the image's, an aspect ratio log-uniform in `ratio`; the first
+    that fits inside lies anywhere with equal chance. When none fits, the largest central rectangle whose ratio is
+    allowed.
 
     Args:
         height, width: the image's, int32 scalars.
@@ -67,20 +68,24 @@ def pad_and_crop(options, size: int) -> Callable:
 
 
 def random_flip(direction: str) -> Callable:
-    """Returns (image, seed) -> image, mirrored left-right ("horizontal"), upside down ("vertical") or each, at even odds."""
+    """Returns (image, seed) -> image, at even odds mirrored left-right (horizontal), upside down (vertical) or each."""
     axes = {"horizontal": [1], "vertical": [0], "both": [0, 1]}[direction]
 
     def flip(image, seed):
         heads = tf.random.stateless_uniform([2], seed) < 0.5
         for axis in axes:
-            image = tf.cond(heads[axis], lambda image=image, axis=axis: tf.reverse(image, [axis]), lambda image=image: image)
+            image = _reverse_if(heads[axis], image, axis)
         return image
 
     return flip
 
 
+def _reverse_if(heads, image, axis: int):
+    return tf.cond(heads, lambda: tf.reverse(image, [axis]), lambda: image)
+
+
 def affine(options) -> Callable:
-    """Returns (image, seed) -> image: shear, scale and rotation about the centre, then a shift, bilinear, new pixels 0."""
+    """Returns (image, seed) -> image: sheared, scaled and turned about its centre, then shifted; new pixels are 0."""
 
     def move(image, seed):
         draws = tf.random.stateless_uniform([6], seed, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""What a recipe may say about data, as strict pydantic models: an unknown key is an error, every augmentation is off by default.
+"""What a recipe may say about data, as strict pydantic models: an unknown key is an error, augmentation is off.
 
 Lengths are pixels, shares and probabilities 0..1, angles degrees, colour strengths factors around 1.
 """
@@ -20,8 +20,8 @@ class Options(BaseModel):
 class SourceOptions(Options):
     """Where labelled images come from.
 
-    `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at `path`
-    with `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` below `data_dir`.
+    `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
+    `path` with `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` below `data_dir`.
     """
 
     kind: Literal["digits", "folder", "arrays", "tfds"]
@@ -39,14 +39,14 @@ class SourceOptions(Options):
         if self.kind in ("folder", "arrays") and not self.path:
             raise ValueError(f"A source of kind {self.kind!r} needs `path`. Received: path={self.path!r}")
         if self.kind == "tfds" and not self.name:
-            raise ValueError(f"A source of kind 'tfds' needs `name`, for example 'cifar10'. Received: name={self.name!r}")
+            raise ValueError(f"A source of kind 'tfds' needs `name` ('cifar10'). Received: name={self.name!r}")
         if self.pad and self.kind not in ("digits", "arrays"):
             raise ValueError(f"`pad` works for 'digits' and 'arrays'. Received: kind={self.kind!r}, pad={self.pad}")
         return self
 
 
 class RandomResizedCrop(Options):
-    """A rectangle of random area (share of the image) and aspect ratio, resized to the input size (GoogLeNet, section 6)."""
+    """A rectangle of random area (share of the image) and aspect ratio, resized to the input size (GoogLeNet, 6)."""
 
     scale: tuple[Share, Share] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
@@ -54,12 +54,12 @@ class RandomResizedCrop(Options):
     @model_validator(mode="after")
     def _check(self):
         if not 0 < self.scale[0] <= self.scale[1] or not self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"`scale` and `ratio` go from low to high. Received: scale={self.scale}, ratio={self.ratio}")
+            raise ValueError(f"`scale`, `ratio` go from low to high. Received: scale={self.scale}, ratio={self.ratio}")
         return self
 
 
 class PadAndCrop(Options):
-    """A border of `padding` pixels on each side, then a random crop of the input size (ResNet on CIFAR, section 4.2)."""
+    """A border of `padding` pixels on each side, then a random crop of the input size (ResNet, section 4.2)."""
 
     padding: int = Field(4, ge=1)
     mode: Literal["constant", "reflect"] = "constant"
@@ -75,7 +75,7 @@ class Affine(Options):
 
 
 class ColorJitter(Options):
-    """Factors drawn from [1 - x, 1 + x] for brightness, contrast, saturation; a hue turn from [-hue, hue] of the circle."""
+    """Factors from [1 - x, 1 + x] for brightness, contrast and saturation; a turn of the hue circle from [-x, x]."""
 
     brightness: Share = 0.0
     contrast: Share = 0.0
@@ -84,7 +84,7 @@ class ColorJitter(Options):
 
 
 class RandAugment(Options):
-    """RandAugment (Cubuk et al. 2019) with keras-cv's policy: `count` random operations of strength `magnitude` per image."""
+    """RandAugment (Cubuk et al. 2019), keras-cv's policy: `count` random operations of strength `magnitude`."""
 
     count: int = Field(2, ge=1)
     magnitude: Share = 0.5
@@ -94,7 +94,7 @@ class RandAugment(Options):
 
 
 class RandomCutout(Options):
-    """A rectangle set to `fill_value`; its sides are shares of the image's, drawn from `[low, high]` (DeVries & Taylor 2017)."""
+    """A rectangle set to `fill_value` (DeVries and Taylor 2017); its sides, shares of the image's, from [low, high]."""
 
     height: tuple[Share, Share] = (0.5, 0.5)
     width: tuple[Share, Share] = (0.5, 0.5)
@@ -104,11 +104,14 @@ class RandomCutout(Options):
 class AugmentationOptions(Options):
     """What happens to a training image, in this order; see `kerasnets.data.transforms` for each step.
 
-    At most one of `random_resized_crop` and `scale_jitter` places the crop. `mixup` and `cutmix` are the alpha of the Beta
-    distribution; with both, each batch takes one of the two with equal chance. Either makes labels float32 [B, classes].
+    `antialias: false` resizes training crops without the low-pass filter, several times faster and a little harsher.
+    At most one of `random_resized_crop` and `scale_jitter` places the crop. `mixup` and `cutmix` are the alpha of the
+    Beta distribution; with both, each batch takes one of the two with equal chance. Either makes labels float32 [B,
+    classes].
     """
 
     random_resized_crop: RandomResizedCrop | None = None
+    antialias: bool = True
     scale_jitter: tuple[int, int] | None = None
     pad_and_crop: PadAndCrop | None = None
     random_flip: Literal["horizontal", "vertical", "both"] | None = None
@@ -123,14 +126,14 @@ class AugmentationOptions(Options):
     @model_validator(mode="after")
     def _check(self):
         if self.random_resized_crop and self.scale_jitter:
-            raise ValueError("`random_resized_crop` and `scale_jitter` exclude each other: both say where the crop lies.")
+            raise ValueError("`random_resized_crop` and `scale_jitter` both place the crop: give one of them.")
         if self.scale_jitter and not 1 <= self.scale_jitter[0] <= self.scale_jitter[1]:
             raise ValueError(f"`scale_jitter` goes from low to high. Received: scale_jitter={self.scale_jitter}")
         return self
 
 
 class DataOptions(Options):
-    """Everything about data that decides a result. `size`, `crop_fraction` and `interpolation` override the network's own."""
+    """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's."""
 
     source: SourceOptions
     train_split: str = "train"

@@ -1,18 +1,20 @@
-"""From a source to batches, reproducibly: what comes out depends only on (seed, epoch, index), never on threads or restarts.
+"""From a source to batches: what comes out depends only on (seed, epoch, index), never on threads or restarts.
 
 The order of things in training:
 
-1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream is shuffled in a buffer by the same seed;
-2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts here, in the
-   middle of an epoch, without reading what it skips;
+1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream is shuffled in a buffer by the same
+   seed;
+2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts
+   here, in the middle of an epoch, without reading what it skips;
 3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
-4. images that cannot be decoded are replaced: first Pillow is asked, and what it refuses too is noted in `source.bad_images`;
-   its place is taken by good images of the same batch, so batches stay full and epochs keep their length;
+4. images that cannot be decoded are replaced: first Pillow is asked, and what it refuses too is noted in
+   `source.bad_images`; its place is taken by good images of the same batch, so batches stay full and epochs keep their
+   length;
 5. batch augmentation (batch_augmentation.py), seeded by (seed, epoch, batch number);
 6. prefetch.
 
-Why errors are caught per batch: a nested dataset per batch that drops failing elements costs nothing measurable; one per image
-costs more than decoding a small JPEG, and checking all files first would read a large data set twice.
+Why errors are caught per batch: a nested dataset per batch that drops failing elements costs nothing measurable; one
+per image costs more than decoding a small JPEG, and checking all files first would read a large data set twice.
 """
 
 import os
@@ -66,8 +68,8 @@ def training_batches(
         start_step: how many steps have been taken already; the epoch is `start_step // steps_per_epoch`.
 
     Returns:
-        A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B], or
-        float32 [B, classes] with `mixup` or `cutmix`.
+        A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B],
+        or float32 [B, classes] with `mixup` or `cutmix`.
     """
     steps = steps_per_epoch(source, batch_size)
     augmentation = options.augmentation
@@ -85,7 +87,9 @@ def training_batches(
 
     def load(epoch, number, batch):
         base = _seed(seed, 1, epoch)
-        images, labels, good = _load(source, batch, lambda image, index: transform(image, fold_in(base, index)), batch_size)
+        images, labels, good = _load(
+            source, batch, lambda image, index: transform(image, fold_in(base, index)), batch_size
+        )
         images, labels = (_of_length(batch_size, tensor) for tensor in _replace_bad(images, labels, good))
         return finish(images, labels, fold_in(_seed(seed, 2, epoch), number))
 
@@ -99,8 +103,8 @@ def evaluation_batches(
     """Returns every example exactly once, in the source's order.
 
     Returns:
-        A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same shape.
-        Weight 0 marks the padding of the last batch and images that could not be decoded.
+        A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same
+        shape. Weight 0 marks the padding of the last batch and images that could not be decoded.
     """
     transform = evaluation_transform(override(preprocessing, options))
     source.bad_images.set_limit(options.bad_image_limit)
@@ -193,7 +197,9 @@ def _load(source: Source, batch, transform, batch_size: int):
         return position, transform(image, index), label
 
     positions = tf.range(count)
-    loaded = _surviving(tf.data.Dataset.from_tensor_slices((positions, indices, contents, labels)), load_one, batch_size)
+    loaded = _surviving(
+        tf.data.Dataset.from_tensor_slices((positions, indices, contents, labels)), load_one, batch_size
+    )
 
     def complete():
         return loaded[1][:count], loaded[2][:count], tf.fill([count], True)

@@ -1,7 +1,7 @@
 """The one implementation of normalisation: pixels (0-255) become network input.
 
-Training and evaluation call it inside the step, export puts it into the graph, prediction calls it on decoded images. Pixels
-travel as uint8 until here, a quarter of the bytes of float32.
+Training and evaluation call it inside the step, export puts it into the graph, prediction calls it on decoded images.
+Pixels travel as uint8 until here, a quarter of the bytes of float32.
 """
 
 import dataclasses
@@ -18,8 +18,9 @@ def normalise(images, preprocessing: Preprocessing, *, full_constants: bool = Tr
     Args:
         images: RGB or grey pixels 0-255, any dtype, tensor or array of shape [..., S, S, C]; never changed in place.
         preprocessing: the row's numbers; `mean` and `std` are in the network's channel order.
-        full_constants: spread mean and std to [S, S, C] where the size is known. Adding over a last axis of 3 is an order of
-            magnitude slower on the CPU; an exported file would grow by the constants' size, so export passes False.
+        full_constants: spread mean and std to [S, S, C] where the size is known. Adding over a last axis of 3 is an
+            order of magnitude slower on the CPU; an exported file would grow by the constants' size, so export passes
+            False.
 
     Raises:
         ValueError: when `images` have another number of channels than `preprocessing.mean`.
@@ -40,7 +41,7 @@ def normalise(images, preprocessing: Preprocessing, *, full_constants: bool = Tr
 
 
 def override(preprocessing: Preprocessing, options) -> Preprocessing:
-    """Returns `preprocessing` with the `size`, `crop_fraction` and `interpolation` that `options` (a DataOptions) set."""
+    """Returns `preprocessing` with the `size`, `crop_fraction` and `interpolation` that `options` (DataOptions) set."""
     names = ("size", "crop_fraction", "interpolation")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return dataclasses.replace(preprocessing, **given)

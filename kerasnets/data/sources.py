@@ -1,7 +1,8 @@
 """Where labelled images come from: scikit-learn's digits, folders, .npz arrays and tensorflow-datasets.
 
-A source answers by index (`fetch`), so that any order can be drawn without touching what is skipped; a tensorflow-datasets set
-is read as a stream in its stored order instead (`stream`). Either way an image is a file's bytes or uint8 pixels.
+A source answers by index (`fetch`), so that any order can be drawn without touching what is skipped; a tensorflow-
+datasets set is read as a stream in its stored order instead (`stream`). Either way an image is a file's bytes or uint8
+pixels.
 """
 
 import dataclasses
@@ -29,7 +30,8 @@ class Source:
         size: the number of examples.
         fetch: int64 index -> (image, int32 label), graph operations; None for a stream.
         stream: () -> finite tf.data.Dataset of (int64 index, image, int32 label), always in the same order; or None.
-        encoded: True when an image is a scalar string (a file's bytes), False when it is uint8 [height, width, channels].
+        encoded: True when an image is a scalar string (a file's bytes), False when it is uint8 [height, width,
+            channels].
         image_name: index -> the name of an image in messages (a file's path).
         paths: the files of a folder, otherwise ().
         shuffle_buffer: how many examples of a stream are mixed at a time.
@@ -54,8 +56,8 @@ def open_source(options: SourceOptions, split: str) -> Source:
 
     Args:
         options: which source.
-        split: "train" or "test" for digits; a sub-folder's name for a folder; `x_<split>` for arrays; any split string of
-            tensorflow-datasets ("train[:80%]").
+        split: "train" or "test" for digits; a sub-folder's name for a folder ("train", "test" or "all" when it has no
+            splits); `x_<split>` for arrays; any split string of tensorflow-datasets ("train[:80%]").
 
     Raises:
         FileNotFoundError: when the folder or file does not exist.
@@ -106,7 +108,9 @@ def _open_arrays(options: SourceOptions, split: str) -> Source:
         with np.load(path, allow_pickle=False) as arrays:
             found = {key: arrays[key] for key in arrays.files if key[:2] in ("x_", "y_") or key == "classes"}
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{options.path} is not a readable .npz file ({error}). Received: path={options.path!r}") from None
+        raise ValueError(
+            f"{options.path} is not a readable .npz file ({error}). Received: path={options.path!r}"
+        ) from None
     splits = [key[2:] for key in found if key.startswith("x_") and f"y_{key[2:]}" in found]
     _check_split(split, splits, options.path)
     images, labels = found[f"x_{split}"], found[f"y_{split}"].reshape(-1)
@@ -127,23 +131,32 @@ def _open_arrays(options: SourceOptions, split: str) -> Source:
 
 
 def _open_folder(options: SourceOptions, split: str) -> Source:
-    """Class sub-folders of image files in `path/split`; classes and files are in alphabetical order."""
+    """Class sub-folders of image files; classes and files are in alphabetical order.
+
+    They lie in `path/split`, or, for a folder without splits, in `path` itself: then "all" is everything, "test" every
+    fifth file of each class and "train" the rest.
+    """
     root = Path(options.path)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no such folder. Received: path={options.path!r}")
-    folder = root / split
-    if not folder.is_dir():
-        _check_split(split, sorted(entry.name for entry in root.iterdir() if entry.is_dir()), options.path)
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    whole = any(is_image_file(file.name) for folder in _folders(root) for file in os.scandir(root / folder))
+    folder = root if whole else root / split
+    if whole or not folder.is_dir():
+        _check_split(split, ("train", "test", "all") if whole else _folders(root), options.path)
+    classes = _folders(folder)
     if not classes:
-        raise ValueError(f"A split's folder holds one sub-folder per class; {folder} holds none. Received: split={split!r}")
+        raise ValueError(
+            f"A split's folder holds one sub-folder per class; {folder} holds none. Received: split={split!r}"
+        )
     paths, labels = [], []
     for label, name in enumerate(classes):
-        files = sorted(entry.path for entry in os.scandir(folder / name) if entry.is_file() and is_image_file(entry.name))
-        if not files:
-            raise ValueError(f"The class folder {folder / name} holds no image (.jpg .jpeg .png .gif .bmp .webp).")
+        files = _image_files(folder / name)
+        if whole and split != "all":
+            files = [file for number, file in enumerate(files) if (number % 5 == 4) == (split == "test")]
         paths += files
         labels += [label] * len(files)
+    if not paths:
+        raise ValueError(f"{options.path} has too few images for this split. Received: split={split!r}")
     names, numbers = tf.constant(paths), tf.constant(labels, tf.int32)
     return Source(
         name=root.name,
@@ -158,6 +171,17 @@ def _open_folder(options: SourceOptions, split: str) -> Source:
     )
 
 
+def _folders(path: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _image_files(folder: Path) -> list[str]:
+    files = sorted(file.path for file in os.scandir(folder) if file.is_file() and is_image_file(file.name))
+    if not files:
+        raise ValueError(f"The class folder {folder} holds no image (.jpg .jpeg .png .gif .bmp .webp).")
+    return files
+
+
 def _open_tfds(options: SourceOptions, split: str) -> Source:
     """A tensorflow-datasets image set, its images left encoded until the pipeline needs them."""
     import tensorflow_datasets as tfds
@@ -166,11 +190,15 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
     if options.download:
         builder.download_and_prepare()
     elif not builder.is_prepared():
-        raise FileNotFoundError(f"{options.name} is not prepared in {builder.data_dir}. Set `download: true` to prepare it.")
+        raise FileNotFoundError(
+            f"{options.name} is not prepared in {builder.data_dir}. Set `download: true` to prepare it."
+        )
     image_key, label_key = options.image_key, options.label_key
     for key, kind in ((image_key, tfds.features.Image), (label_key, tfds.features.ClassLabel)):
         if not isinstance(builder.info.features.get(key), kind):
-            raise ValueError(f"Feature {key!r} of {options.name} must be a {kind.__name__}. Has: {list(builder.info.features)}")
+            raise ValueError(
+                f"Feature {key!r} of {options.name} must be a {kind.__name__}. Has: {list(builder.info.features)}"
+            )
     for part in split.split("+"):
         _check_split(part.split("[")[0].strip(), (*builder.info.splits, "all"), options.name)
     decoders = {image_key: tfds.decode.SkipDecoding()}

@@ -2,14 +2,14 @@
 
 The order in training; each step that the options leave off is skipped:
 
-1. crop: `random_resized_crop` (decoded together with the file); or `scale_jitter`, the shorter side resized to a random length
-   and a random square cut out; or, with neither, the evaluation transform;
+1. crop: `random_resized_crop` (decoded together with the file); or `scale_jitter`, the shorter side resized to a random
+   length and a random square cut out; or, with neither, the evaluation transform;
 2. `pad_and_crop`   3. `random_flip`   4. `affine`   5. `color_jitter`   6. `pca_lighting`   7. `rand_augment`.
 
 After batching come `random_cutout` and `mixup` / `cutmix` (batch_augmentation.py), then normalisation inside the step.
 
-Evaluation: the shorter side is resized to round(size / crop_fraction), the centre is cut out. Resizing is antialiased, as
-Pillow's; results are rounded to whole pixel values.
+Evaluation: the shorter side is resized to round(size / crop_fraction), the centre is cut out. Resizing is antialiased,
+as Pillow's; results are rounded to whole pixel values.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from kerasnets.registry import Preprocessing
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Callable:
-    """Returns image -> uint8 [S, S, C]; an image is a file's bytes (scalar string) or uint8 [height, width, channels]."""
+    """Returns image -> uint8 [S, S, C]; an image is a file's bytes (scalar string) or uint8 [height, width, C]."""
     size, channels = preprocessing.size, len(preprocessing.mean)
     shorter = round(size / preprocessing.crop_fraction)
 
@@ -75,17 +75,19 @@ def _placement(preprocessing, options) -> Callable:
                 image = decode_window(image, channels, window)
             else:
                 image = crop(_pixels(image, channels), window(tf.shape(image)[0], tf.shape(image)[1]))
-            return _resize(image, size, size, method)
+            return _resize(image, size, size, method, options.antialias)
 
         return place
     if options.scale_jitter:
         low, high = options.scale_jitter
         if low < size:
-            raise ValueError(f"`scale_jitter` must not be below the input size {size}. Received: {options.scale_jitter}")
+            raise ValueError(
+                f"`scale_jitter` must not be below the input size {size}. Received: {options.scale_jitter}"
+            )
 
         def place(image, seed):
             shorter = tf.random.stateless_uniform([], fold_in(seed, 0), low, high + 1, tf.int32)
-            image = _resize_shorter(_pixels(image, channels), shorter, method)
+            image = _resize_shorter(_pixels(image, channels), shorter, method, options.antialias)
             return geometry.random_crop(image, size, fold_in(seed, 1))
 
         return place
@@ -94,7 +96,9 @@ def _placement(preprocessing, options) -> Callable:
 
 
 def _steps(preprocessing, options) -> list:
-    """Steps 2 to 7 that are switched on, as (number, (image, seed) -> image); numbers never shift, so neither do seeds."""
+    """Steps 2 to 7 that are switched on, as (number, (image, seed) -> image); numbers never shift, so neither do
+    seeds.
+    """
     size = preprocessing.size
     if len(preprocessing.mean) != 3 and (options.color_jitter or options.pca_lighting or options.rand_augment):
         raise ValueError(
@@ -121,18 +125,18 @@ def _pixels(image, channels: int):
     return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
-def _resize_shorter(image, shorter, method: str):
+def _resize_shorter(image, shorter, method: str, antialias: bool = True):
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     new_height = tf.maximum(shorter, shorter * height // width)
     new_width = tf.maximum(shorter, shorter * width // height)
-    return _resize(image, new_height, new_width, method)
+    return _resize(image, new_height, new_width, method, antialias)
 
 
-def _resize(image, height, width, method: str):
-    """Antialiased resize to whole pixel values; an image that has the size already is left alone."""
+def _resize(image, height, width, method: str, antialias: bool):
+    """Resizes to whole pixel values; an image that has the size already is left alone."""
 
     def resized():
-        return _to_uint8(tf.image.resize(image, [height, width], method, antialias=True))
+        return _to_uint8(tf.image.resize(image, [height, width], method, antialias=antialias))
 
     same = tf.logical_and(tf.equal(tf.shape(image)[0], height), tf.equal(tf.shape(image)[1], width))
     return tf.cond(same, lambda: image, resized)
