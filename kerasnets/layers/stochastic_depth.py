@@ -11,14 +11,16 @@ SCALES = ("train", "test")
 class StochasticDepth(keras.layers.Layer):
     """Drops its input, the branch of a residual block, with probability `rate` while training.
 
-    Shape in and out: (batch, ...). The defaults are the paper's; timm, torchvision and EfficientNet use `mode="sample", scale="train"`.
+    Shape in and out: (batch, ...). The defaults are the paper's; timm, torchvision and EfficientNet use
+    `mode="sample", scale="train"`.
 
     Args:
         rate: probability of dropping, 0 <= rate < 1 (the paper's 1 - p).
         mode: `"batch"` takes one decision for the whole batch, `"sample"` one for each example.
-        scale: when the surviving branch is scaled: `"test"` multiplies by (1 - rate) at inference, `"train"` divides by it in training.
-        seed: an integer makes the decisions reproducible. They are the same on one device and on several: all replicas share the
-            batch's decision, and each takes its own part of the examples' decisions.
+        scale: when the surviving branch is scaled: `"test"` multiplies by (1 - rate) at inference, `"train"` divides by
+            it in training.
+        seed: an integer makes the decisions reproducible. They are the same on one device and on several: all replicas
+            share the batch's decision, and each takes its own part of the examples' decisions.
 
     Raises:
         ValueError: for a rate, mode or scale that is not allowed.
