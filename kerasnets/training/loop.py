@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import keras
@@ -144,7 +145,7 @@ def start(job: Job, resume: bool) -> None:
     tensors, state, complaints = found
     for complaint in complaints:
         append_log(job.folder, "warning", message=f"{complaint}; going on from the checkpoint before it")
-        print(f"warning: {complaint}; going on from the checkpoint before it")
+        print(f"warning: {complaint}; going on from the checkpoint before it", file=sys.stderr)
     checkpoints.write_variables(variables(job), tensors)
     for key, value in state.items():
         setattr(job.state, key, value)

@@ -1,0 +1,116 @@
+"""Checkpoints and run folders: whole or not there, and what is answered when something is in the way."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasnets.training import checkpoints
+from kerasnets.training.runs import Scalars, append_log, claim, open_run, read_log
+
+TENSORS = {"network/0000/a": np.arange(6, dtype="float32").reshape(2, 3), "optimizer/0000/n": np.asarray(7, "int64")}
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "one bit":
+        path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.write_bytes(b"not a checkpoint at all" * 100)
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    checkpoints.save(tmp_path, "last", TENSORS, {"step": 3, "best": None})
+    tensors, state, complaints = checkpoints.load_newest(tmp_path)
+    assert state == {"step": 3, "best": None} and complaints == []
+    for name, value in TENSORS.items():
+        np.testing.assert_array_equal(tensors[name], value)
+        assert tensors[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize("how", ["cut", "one bit", "empty", "other"])
+def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path, how):
+    assert checkpoints.load_newest(tmp_path) is None
+    for step in (1, 2, 3):
+        checkpoints.save(tmp_path, "last", TENSORS, {"step": step})
+    damage(tmp_path / "last.safetensors", how)
+    _, state, complaints = checkpoints.load_newest(tmp_path)
+    assert state["step"] == 2 and len(complaints) == 1 and "last.safetensors" in complaints[0]
+    damage(tmp_path / "previous.safetensors", how)
+    with pytest.raises(RuntimeError, match="No whole checkpoint"):
+        checkpoints.load_newest(tmp_path)
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path, "last", TENSORS, {"step": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoints.save(tmp_path, "last", TENSORS, {"step": 2})
+    assert checkpoints.load_newest(tmp_path)[1] == {"step": 1}
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+
+
+def test_a_checkpoint_of_another_network_changes_nothing():
+    variables = [tf.Variable(np.zeros((2, 2), "float32"), name="a")]
+    with pytest.raises(ValueError, match="another network"):
+        checkpoints.write_variables({"network": variables}, TENSORS)
+    np.testing.assert_array_equal(variables[0].numpy(), 0)
+
+
+def test_a_log_survives_a_line_that_was_cut_off(tmp_path):
+    append_log(tmp_path, "epoch", epoch=1, loss=2.0)
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"event": "epo')
+    append_log(tmp_path, "resume", step=0)
+    append_log(tmp_path, "epoch", epoch=1, loss=1.0)
+    assert [(e["event"], e.get("loss")) for e in read_log(tmp_path)] == [("resume", None), ("epoch", 1.0)]
+
+
+def test_run_folders_are_not_overwritten_by_accident(tmp_path):
+    run = tmp_path / "run"
+    claim(run, resume=False, overwrite=False)
+    (run / "recipe.yaml").write_text("{}")
+    (run / "log.jsonl").write_text("")
+    with pytest.raises(ValueError, match="unfinished run, which --resume continues"):
+        claim(run, resume=False, overwrite=False)
+    (run / "model.keras").write_text("")
+    with pytest.raises(ValueError, match="holds a finished run; --overwrite"):
+        claim(run, resume=False, overwrite=False)
+    assert claim(run, resume=True, overwrite=False) == run and (run / "model.keras").exists()
+    assert claim(run, resume=False, overwrite=True) == run and not (run / "model.keras").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.doc").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="is not a run folder"):
+            claim(tmp_path / "other", resume=False, overwrite=overwrite)
+    with pytest.raises(OSError, match="cannot be written"):
+        claim(tmp_path / "other" / "thesis.doc" / "run", resume=False, overwrite=False)
+
+
+def test_a_folder_without_a_finished_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No run at"):
+        open_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("{}")
+    (tmp_path / "log.jsonl").write_text("")
+    with pytest.raises(FileNotFoundError, match="has not finished"):
+        open_run(tmp_path)
+
+
+def test_scalars_can_be_read_by_tensorboard(tmp_path):
+    Scalars(tmp_path).write({"loss": 0.5}, step=3)
+    (file,) = tmp_path.glob("events*")
+    events = [e for e in tf.compat.v1.train.summary_iterator(os.fspath(file)) if e.summary.value]
+    (value,) = events[0].summary.value
+    assert (value.tag, events[0].step, value.metadata.plugin_data.plugin_name) == ("loss", 3, "scalars")
+    assert float(tf.make_ndarray(value.tensor)) == 0.5
+    assert json.dumps(events[0].step) == "3"

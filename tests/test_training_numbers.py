@@ -1,0 +1,194 @@
+"""Schedules, losses, optimizers and averages against closed forms written down here with numpy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from pydantic import TypeAdapter
+
+from kerasnets.registry import Preprocessing
+from kerasnets.training.losses import check_weights, cross_entropy, is_correct
+from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
+from kerasnets.training.trainer import Trainer
+
+PIXELS = Preprocessing(8, 1.0, "bilinear", (127.5,), (127.5,))
+STEPS, EPOCHS = 10, 8
+SCHEDULES = {
+    "constant": ({}, lambda t: 1.0),
+    "step": ({"milestones": [2, 5], "factor": 0.1}, lambda t: 0.1 ** (int(t >= 20) + int(t >= 50))),
+    "cosine": ({"final": 0.1}, lambda t: 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * t / 80))),
+    "polynomial": ({"power": 0.5}, lambda t: (1 - t / 80) ** 0.5),
+    "exponential": ({"factor": 0.97, "every_epochs": 2.4}, lambda t: 0.97 ** np.floor(t / 24)),
+    "plateau": ({}, lambda t: 1.0),
+}
+
+
+def options(kind, **values):
+    return TypeAdapter(kind).validate_python(values)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_follow_their_formulas(name):
+    values, formula = SCHEDULES[name]
+    schedule = Schedule(options(ScheduleOptions, name=name, **values), 0.4, STEPS, STEPS * EPOCHS)
+    steps = np.arange(STEPS * EPOCHS)
+    np.testing.assert_allclose([schedule(t) for t in steps], [0.4 * formula(t) for t in steps], rtol=1e-5)
+
+
+def test_warm_up_climbs_straight_or_stays():
+    linear = Schedule(options(ScheduleOptions, name="cosine", warmup_epochs=2, warmup_start=0.1), 1.0, STEPS, 80)
+    np.testing.assert_allclose([linear(t) for t in range(20)], [0.1 + 0.9 * (t + 1) / 20 for t in range(20)], rtol=1e-5)
+    assert float(linear(20)) == pytest.approx(1.0) and float(linear(50)) == pytest.approx(0.5)
+    constant = options(
+        ScheduleOptions, name="step", milestones=[4], warmup_epochs=2, warmup_start=0.1, warmup="constant"
+    )
+    assert [float(Schedule(constant, 1.0, STEPS, 80)(t)) for t in (0, 19, 20, 40)] == pytest.approx([0.1, 0.1, 1, 0.1])
+
+
+def test_cross_entropy_with_smoothing_and_soft_labels_equals_numpy():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 5)).astype("float32") * 3, rng.integers(0, 5, 6)
+    soft = rng.dirichlet(np.ones(5), 6).astype("float32")
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    for given, target in ((labels, np.eye(5)[labels]), (soft, soft)):
+        for smoothing in (0.0, 0.1):
+            wanted = -((target * (1 - smoothing) + smoothing / 5) * logs).sum(-1)
+            found = cross_entropy(tf.constant(logits), tf.constant(given), smoothing)
+            np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    top3 = [label in row.argsort()[-3:] for label, row in zip(labels, logits, strict=True)]
+    np.testing.assert_array_equal(is_correct(tf.constant(logits), tf.constant(labels), 3), np.array(top3, "float32"))
+
+
+def test_weights_of_auxiliary_outputs_must_fit():
+    assert check_weights(["predictions", "aux1"], {"aux1": 0.3}) == {"predictions": 1.0, "aux1": 0.3}
+    with pytest.raises(ValueError, match="Missing: aux1"):
+        check_weights(["predictions", "aux1"], {})
+    with pytest.raises(ValueError, match="Received: 'aux2'"):
+        check_weights(["predictions"], {"aux2": 0.3})
+
+
+def network(seed=0, dropout=0.0):
+    keras.utils.set_random_seed(seed)
+    x = inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    x = keras.layers.BatchNormalization(name="bn", momentum=0.5)(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="predictions", dtype="float32")(x))
+
+
+def trainer(optimizer, precision="float32", **settings):
+    model = settings.pop("network", None) or network()
+    result = Trainer(model, PIXELS, settings.pop("loss", LossOptions()), **settings)
+    schedule = Schedule(options(ScheduleOptions, name="constant"), optimizer.learning_rate, 1, 1)
+    result.compile(make_optimizer(optimizer, schedule, model.trainable_variables, precision), jit_compile=False)
+    return result
+
+
+def batches(count=4, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count * size, 8, 8, 1)).astype("uint8")
+    return tf.data.Dataset.from_tensor_slices((images, rng.integers(0, 3, count * size).astype("int32"))).batch(size)
+
+
+def ones():
+    return [keras.Variable(np.ones(shape), dtype="float32") for shape in ((2, 2), (2,))]
+
+
+def test_sgd_is_caffes_form_and_decay_leaves_scales_and_biases_alone():
+    optimizer = make_optimizer(
+        options(OptimizerOptions, name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.5, clip_norm=1.0),
+        Schedule(options(ScheduleOptions, name="constant"), 0.1, 1, 1),
+        variables := ones(),
+    )
+    kernel, bias, v_kernel, v_bias = np.ones((2, 2)), np.ones(2), 0.0, 0.0
+    gradient = [np.full((2, 2), 3.0), np.full(2, 4.0)]
+    norm = np.sqrt(4 * 9 + 2 * 16)
+    for _ in range(3):
+        optimizer.apply([tf.constant(g, tf.float32) for g in gradient], variables)
+        v_kernel = 0.9 * v_kernel - 0.1 * (gradient[0] / norm + 0.5 * kernel)
+        v_bias = 0.9 * v_bias - 0.1 * gradient[1] / norm
+        kernel, bias = kernel + v_kernel, bias + v_bias
+    np.testing.assert_allclose(variables[0].numpy(), kernel, rtol=1e-5)
+    np.testing.assert_allclose(variables[1].numpy(), bias, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
+def test_weight_decay_moves_kernels_only(name):
+    after = []
+    for decay in (0.0, 0.1):
+        chosen = options(OptimizerOptions, name=name, learning_rate=0.01, weight_decay=decay)
+        schedule = Schedule(options(ScheduleOptions, name="constant"), 0.01, 1, 1)
+        optimizer = make_optimizer(chosen, schedule, variables := ones())
+        for gradient in (1.0, -2.0):
+            optimizer.apply([tf.fill(v.shape, gradient) for v in variables], variables)
+        after.append([v.numpy() for v in variables])
+    (kernel, bias), (decayed_kernel, same_bias) = after
+    assert not np.allclose(kernel, decayed_kernel, atol=1e-6)
+    np.testing.assert_array_equal(bias, same_bias)
+
+
+def test_averages_follow_the_formula():
+    model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.5), ema=EMAOptions(momentum=0.2))
+    wanted = [w.numpy() for w in model.network.weights]
+    for step, batch in enumerate(batches(3), start=1):
+        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0, shuffle=False)
+        momentum = min(0.2, (1 + step) / (10 + step))
+        wanted = [momentum * a + (1 - momentum) * w.numpy() for a, w in zip(wanted, model.network.weights, strict=True)]
+    for average, value in zip(model.inference_weights(), wanted, strict=True):
+        np.testing.assert_allclose(average.numpy(), value, rtol=1e-5, atol=1e-7)
+
+
+def test_micro_batches_are_one_batch():
+    """Without batch norm, whose statistics are those of a micro-batch."""
+
+    def plain():
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((8, 8, 1))
+        x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))
+        return keras.Model(inputs, keras.layers.Dense(3, name="predictions")(x))
+
+    sgd = options(OptimizerOptions, name="sgd", learning_rate=0.1, clip_norm=0.5)
+    one, four = (trainer(sgd, network=plain(), gradient_accumulation=parts) for parts in (1, 4))
+    logs = [model.fit(batches(), verbose=0, shuffle=False).history for model in (one, four)]
+    assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-5)
+    for a, b in zip(one.network.weights, four.network.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_steps_are_finite_and_train(precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.05), precision)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    before = [w.numpy() for w in model.network.trainable_weights]
+    losses = model.fit(batches(), epochs=3, verbose=0, shuffle=False).history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "mixed_float16")
+    for value, weight in zip(before, model.network.trainable_weights, strict=True):
+        assert weight.dtype == "float32" and np.isfinite(weight.numpy()).all()
+        assert not np.array_equal(value, weight.numpy()) or "conv/bias" in weight.path
+
+
+def test_a_loss_scale_that_overflows_skips_the_step_and_halves():
+    model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.05), "mixed_float16")
+    model.optimizer.dynamic_scale.assign(3e38)
+    before = [w.numpy() for w in model.network.trainable_weights]
+    model.fit(batches(1), verbose=0, shuffle=False)
+    assert float(model.optimizer.dynamic_scale.numpy()) == pytest.approx(1.5e38)
+    for value, weight in zip(before, model.network.trainable_weights, strict=True):
+        np.testing.assert_array_equal(value, weight.numpy())
+
+
+def test_evaluation_batches_count_each_example_once():
+    model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.05), loss=LossOptions(label_smoothing=0.2))
+    images, labels = next(iter(batches(1)))
+    padded = tf.data.Dataset.from_tensors((images, labels, tf.constant([1.0] * 5 + [0.0] * 3)))
+    found = model.evaluate(padded, return_dict=True, verbose=0)
+    logits = model.network((tf.cast(images[:5], tf.float32) - 127.5) / 127.5).numpy()
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    assert found["top1"] == pytest.approx((logits.argmax(-1) == labels[:5].numpy()).mean())
+    assert found["loss"] == pytest.approx(-logs[np.arange(5), labels[:5]].mean(), rel=1e-5)

@@ -1,0 +1,34 @@
+"""Trains by a recipe in a process of its own: `python training_job.py '{"recipe": ..., "run_dir": ..., ...}'`.
+
+With `"die_at": N` the process is killed (SIGKILL) in the middle of step N; with `"devices": 2` it has two logical CPUs.
+"""
+
+import json
+import os
+import signal
+import sys
+
+import tensorflow as tf
+
+from kerasnets.training import callbacks
+from kerasnets.training.loop import train
+
+
+def main(recipe, run_dir, overrides=(), resume=False, die_at=None, devices=1):
+    if devices > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    if die_at:
+        begun = callbacks.Position.on_train_batch_begin
+
+        def die(self, batch, logs=None):
+            if self.state.step >= die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            begun(self, batch, logs)
+
+        callbacks.Position.on_train_batch_begin = die
+    train(recipe, run_dir, overrides=overrides, resume=resume, progress=False)
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))
