@@ -1,16 +1,28 @@
 """LeNet-5.
 
-LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section II.B and figure 2.
+LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section II.B.
 
-`lenet5_modern` is what most libraries call LeNet-5: every map of C3 sees all maps of S2, sub-sampling is average pooling without
-coefficients, the output is a softmax layer.
+* `lenet5` is the paper's network, 60,000 trainable weights: C3 by the paper's table of connections, sub-sampling with a
+  coefficient and a bias for each map, the squashing function 1.7159 tanh(2x/3), and radial basis functions around fixed
+  drawings of the digits. Its layer `predictions` brings its loss along (`RBFOutput.example_losses`): the discriminative
+  one of equation 9, unless `loss="mle"` asks for equation 8. `kerasnets.training.paper_losses.RBFLoss` serves `fit`.
+* S2 and S4 sum their four inputs, as the text says. Most copies average, which only scales the coefficient.
+* Weights start uniform in +-2.4 / fan-in (section III.B; in C3 each map has its own fan-in), biases at zero.
+* The softmax of the negative distances is the posterior of the paper's Gaussian reading, so `lenet5` gives
+  probabilities like every other row; `classifier_activation=None` gives the negative distances.
+* `lenet5_softmax` has a dense layer in place of the radial basis functions. `lenet5_modern` is what most libraries call
+  LeNet-5: every map of C3 sees all maps of S2, sub-sampling is average pooling without coefficients.
 """
 
 import keras
 
 from kerasnets.architectures.variant import Variant, register
-from kerasnets.blocks.convolution import conv
+from kerasnets.blocks.convolution import activate, conv
 from kerasnets.blocks.head import output
+from kerasnets.layers.fan_in import FanInUniform, scaled_tanh
+from kerasnets.layers.partial_conv import PartialConv2D
+from kerasnets.layers.rbf import RBFOutput
+from kerasnets.layers.subsampling import TrainableSubsampling
 from kerasnets.registry import Paper, Preprocessing
 
 PAPER = Paper(
@@ -21,6 +33,47 @@ PAPER = Paper(
 )
 # The paper's pixels: background -0.1, ink 1.175, which makes the mean about 0 and the variance about 1.
 PIXELS = Preprocessing(32, 1.0, "bilinear", (20.0,), (200.0,))
+
+# Table I: the maps of S2 that each map of C3 sees.
+C3 = (
+    (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
+    (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
+    (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),
+)  # fmt: skip
+
+
+def lenet5(x, spec):
+    """C1 to C5: two convolutions with sub-sampling, and a third one that sees everything."""
+    x = conv(x, 6, 5, padding="valid", use_bias=True, initializer=FanInUniform(), name="c1")
+    x = _subsample(activate(x, scaled_tanh, name="c1.squash"), name="s2")
+    x = PartialConv2D(C3, 5, name="c3")(x)
+    x = _subsample(activate(x, scaled_tanh, name="c3.squash"), name="s4")
+    x = conv(x, 120, 5, padding="valid", use_bias=True, initializer=FanInUniform(), name="c5")
+    return activate(x, scaled_tanh, name="c5.squash")
+
+
+def _subsample(x, *, name):
+    x = TrainableSubsampling(2, FanInUniform(4), name=name)(x)
+    return activate(x, scaled_tanh, name=f"{name}.squash")
+
+
+def lenet5_head(x, spec, classes, activation, *, loss="map"):
+    """F6 and one radial basis function for each class.
+
+    loss: `"map"` (equation 9) or `"mle"` (equation 8), what the layer `predictions` is trained with.
+    """
+    return RBFOutput(classes, activation, loss, name="predictions")(_f6(x))
+
+
+def lenet5_softmax_head(x, spec, classes, activation):
+    """F6 and a dense layer."""
+    return output(_f6(x), classes, activation)
+
+
+def _f6(x):
+    x = keras.layers.Flatten(name="flatten")(x)
+    return keras.layers.Dense(84, scaled_tanh, kernel_initializer=FanInUniform(), name="f6")(x)
 
 
 def lenet5_modern(x, spec):
@@ -40,26 +93,39 @@ def lenet5_modern_head(x, spec, classes, activation):
     return output(x, classes, activation)
 
 
-register(
-    Variant(
-        name="lenet5_modern",
-        python_name="LeNet5Modern",
+def _variant(name: str, python_name: str, summary: str, body, head, *departures: str) -> Variant:
+    return Variant(
+        name=name,
+        python_name=python_name,
         family="lenet",
-        summary="LeNet-5 as it is taught today",
+        summary=summary,
         paper=PAPER,
-        body=lenet5_modern,
-        head=lenet5_modern_head,
+        body=body,
+        head=head,
         spec=None,
         input_shape=(32, 32, 1),
         classes=10,
         fixed_size=True,
         preprocessing=PIXELS,
-        stages={"s2": (14, 14, 6), "s4": (5, 5, 16), "c5": (1, 1, 120)},
-        departures=(
-            "C3 is fully connected (paper: a table of 60 connections)",
-            "plain tanh (paper: 1.7159 tanh(2x/3))",
-            "average pooling (paper: a trainable coefficient and bias for each map, then the squashing function)",
-            "softmax output (paper: Euclidean radial basis functions with fixed codes)",
-        ),
+        stages={"c1": (28, 28, 6), "s2": (14, 14, 6), "c3": (10, 10, 16), "s4": (5, 5, 16), "c5": (1, 1, 120)},
+        departures=departures,
+    )
+
+
+_SOFTMAX = "softmax output (paper: Euclidean radial basis functions with fixed codes)"
+
+register(
+    _variant("lenet5", "LeNet5", "LeNet-5 as it was published, with radial basis functions", lenet5, lenet5_head),
+    _variant("lenet5_softmax", "LeNet5Softmax", "LeNet-5 with a softmax output", lenet5, lenet5_softmax_head, _SOFTMAX),
+    _variant(
+        "lenet5_modern",
+        "LeNet5Modern",
+        "LeNet-5 as it is taught today",
+        lenet5_modern,
+        lenet5_modern_head,
+        "C3 is fully connected (paper: a table of 60 connections)",
+        "plain tanh (paper: 1.7159 tanh(2x/3))",
+        "average pooling (paper: a trainable coefficient and bias for each map, then the squashing function)",
+        _SOFTMAX,
     ),
 )

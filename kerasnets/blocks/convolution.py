@@ -1,7 +1,7 @@
-"""Convolution, padding, normalisation and pooling, said once for all families. Each function takes a tensor, returns one.
+"""Convolution, padding, normalisation and pooling, said once for all families. Functions take a tensor and return one.
 
-`padding` is `"same"` as TensorFlow pads (bottom and right first), `"valid"`, or a number (or pair) of zeros on both sides,
-as PyTorch and Caffe pad. The two differ wherever the stride is 2, so a row says which one it was trained with.
+`padding` is `"same"` as TensorFlow pads (bottom and right first), `"valid"`, or a number (or pair) of zeros on both
+sides, as PyTorch and Caffe pad. The two differ wherever the stride is 2, so a row says which one it was trained with.
 """
 
 import keras
@@ -18,7 +18,7 @@ def he_normal(mode: str = "fan_out"):
 def conv(x, filters, kernel=1, stride=1, *, name, padding=None, dilation=1, initializer=None, **options):
     """2-D convolution. `kernel` is a number or a pair; `padding=None` is symmetric and keeps the size at stride 1.
 
-    `options` are further arguments of the layer: `groups`, `use_bias` (here `False` unless said), `kernel_constraint` ...
+    `options` are further arguments of the layer: `groups`, `use_bias` (`False` unless said), `kernel_constraint` ...
     """
     kernel = _pair(kernel)
     centred = tuple(dilation * (k - 1) // 2 for k in kernel)

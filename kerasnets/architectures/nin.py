@@ -1,0 +1,111 @@
+"""Network in Network.
+
+Lin, Chen and Yan 2013, "Network In Network", section 3, figure 2, section 4 (CIFAR-10).
+
+* An mlpconv layer is a convolution and two 1x1 convolutions ("cccp" in the authors' files); the last one has a map for
+  each class, whose mean is the class's score. ReLU stands behind every convolution, that of the last one included.
+* Widths, kernels and pooling are those of the authors' Caffe files, the paper giving none. Those average in the second
+  pooling layer of the CIFAR-10 net; the paper pools by maximum everywhere, and so do both rows here.
+* Initialisation: the Caffe files start with deviations of 0.01 to 0.05 and train slowly; here He et al.'s.
+* Layers are called as in the authors' Caffe files.
+"""
+
+from typing import NamedTuple
+
+import keras
+
+from kerasnets.architectures.variant import Variant, register
+from kerasnets.blocks.classic import conv_relu, convolutional_output
+from kerasnets.blocks.convolution import max_pool
+from kerasnets.registry import Paper, Preprocessing
+
+PAPER = Paper("Network In Network", "Lin, Chen, Yan", 2013, "https://arxiv.org/abs/1312.4400")
+
+
+class Mlpconv(NamedTuple):
+    """One layer: names and filters (without the last layer's classifier), geometry of the first convolution."""
+
+    names: tuple[str, ...]
+    filters: tuple[int, ...]
+    kernel: int
+    stride: int = 1
+    padding: int | None = None
+
+
+class Spec(NamedTuple):
+    """The mlpconv layers, how many poolings have dropout behind them (counted from the end), the classifier's name."""
+
+    layers: tuple[Mlpconv, ...]
+    dropouts: int
+    classifier: str
+
+
+def nin(x, spec: Spec, *, dropout=0.5):
+    """mlpconv layers with 3x3 / 2 max pooling between them.
+
+    dropout: share of the pooled features that training drops, 0 to 1.
+    """
+    last = len(spec.layers) - 1
+    for i, layer in enumerate(spec.layers):
+        geometry = (layer.kernel, layer.stride, layer.padding)
+        for name, filters in zip(layer.names, layer.filters, strict=True):
+            kernel, stride, padding = geometry
+            x = conv_relu(x, filters, kernel, stride, padding=padding, name=name)
+            geometry = (1, 1, None)
+        if i < last:
+            x = max_pool(x, 3, 2, ceil=True, name=f"pool{i + 1}")
+            if dropout and i >= last - spec.dropouts:
+                x = keras.layers.Dropout(dropout, name=f"drop{i + 1}")(x)
+    return x
+
+
+def nin_head(x, spec: Spec, classes, activation):
+    """The last 1x1 convolution and the mean of its maps."""
+    return convolutional_output(x, classes, activation, name=spec.classifier)
+
+
+CIFAR = (
+    Mlpconv(("conv1", "cccp1", "cccp2"), (192, 160, 96), 5),
+    Mlpconv(("conv2", "cccp3", "cccp4"), (192, 192, 192), 5),
+    Mlpconv(("conv3", "cccp5"), (192, 192), 3),
+)
+IMAGENET = (
+    Mlpconv(("conv1", "cccp1", "cccp2"), (96, 96, 96), 11, 4, 0),
+    Mlpconv(("conv2", "cccp3", "cccp4"), (256, 256, 256), 5),
+    Mlpconv(("conv3", "cccp5", "cccp6"), (384, 384, 384), 3),
+    Mlpconv(("conv4-1024", "cccp7-1024"), (1024, 1024), 3),
+)
+
+register(
+    Variant(
+        name="nin_cifar",
+        python_name="NiNCIFAR",
+        family="nin",
+        summary="three mlpconv layers for CIFAR-10",
+        paper=PAPER,
+        body=nin,
+        head=nin_head,
+        spec=Spec(CIFAR, 2, "cccp6"),
+        input_shape=(32, 32, 3),
+        classes=10,
+        min_size=8,
+        preprocessing=Preprocessing(32, 1.0),
+        stages={"cccp2": (32, 32, 96), "pool1": (16, 16, 96), "pool2": (8, 8, 192), "cccp5": (8, 8, 192)},
+        departures=(
+            "pixels are normalised by mean and deviation (paper: contrast normalisation and whitening of each image)",
+        ),
+    ),
+    Variant(
+        name="nin",
+        python_name="NiN",
+        family="nin",
+        summary="four mlpconv layers for ImageNet",
+        paper=PAPER,
+        body=nin,
+        head=nin_head,
+        spec=Spec(IMAGENET, 1, "cccp8-1024"),
+        min_size=51,
+        preprocessing=Preprocessing(224, 224 / 256, "bilinear", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "bgr"),
+        stages={"cccp2": (54, 54, 96), "pool1": (27, 27, 96), "pool2": (13, 13, 256), "pool3": (6, 6, 384)},
+    ),
+)

@@ -1,0 +1,39 @@
+"""Losses that belong to one paper's network, as Keras losses for `compile` and `fit`.
+
+The package's own trainer needs none of them: it asks the layer `predictions` for `example_losses`.
+"""
+
+import keras
+
+from kerasnets.layers.rbf import maximum_a_posteriori_loss, maximum_likelihood_loss
+
+
+@keras.saving.register_keras_serializable("kerasnets")
+class RBFLoss(keras.losses.Loss):
+    """LeNet-5's losses on the negative distances of `lenet5` built with `classifier_activation=None`.
+
+    Labels are int (batch,) or (batch, 1), or float (batch, classes) that sum to 1.
+
+    Args:
+        criterion: `"map"`, equation 9 (the right class against all others and none), or `"mle"`, equation 8.
+        rubbish: equation 9's constant j.
+
+    Raises:
+        ValueError: for another criterion.
+
+    Source: LeCun et al. 1998, section II.C
+    """
+
+    def __init__(self, criterion="map", rubbish=1.0, reduction="sum_over_batch_size", name="rbf_loss", **kwargs):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        if criterion not in ("map", "mle"):
+            raise ValueError(f"`criterion` should be either 'map' or 'mle'. Received: criterion={criterion!r}")
+        self.criterion, self.rubbish = criterion, rubbish
+
+    def call(self, y_true, y_pred):
+        if self.criterion == "mle":
+            return maximum_likelihood_loss(y_true, y_pred)
+        return maximum_a_posteriori_loss(y_true, y_pred, self.rubbish)
+
+    def get_config(self):
+        return {**super().get_config(), "criterion": self.criterion, "rubbish": self.rubbish}
