@@ -1,0 +1,135 @@
+"""MobileNetV2: inverted residuals with linear bottlenecks.
+
+Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 2. The width
+multiplier widens the last convolution but never narrows it (section 4).
+
+`mobilenet_v2` pads and normalises as the authors' TensorFlow code (momentum 0.997); its layers are called as in timm.
+`mobilenet_v2_torchvision` and `mobilenet_v2_timm` are one network under two sets of names.
+"""
+
+from typing import NamedTuple
+
+from kerasnets.architectures.variant import Variant, register
+from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.inverted_residual import (
+    Block,
+    Source,
+    conv_unit,
+    inverted_residuals,
+    round_channels,
+    tensorflow,
+    torchvision,
+)
+from kerasnets.registry import Paper, Preprocessing
+
+PAPER = Paper(
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+    "Sandler, Howard, Zhu, Zhmoginov, Chen",
+    2018,
+    "https://arxiv.org/abs/1801.04381",
+)
+HALF = (127.5, 127.5, 127.5)
+
+
+class Spec(NamedTuple):
+    """Table 2: (expansion t, channels c, blocks n, stride s) of each stage; `last` names the last convolution."""
+
+    source: Source
+    last: tuple[str, str] = ("conv_head", "bn2")
+    stem: int = 32
+    stages: tuple[tuple[int, int, int, int], ...] = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
+    features: int = 1280
+
+
+def mobilenet_v2(x, spec: Spec, *, alpha=1.0):
+    """A 3x3 convolution, the blocks of table 2, and a 1x1 convolution.
+
+    alpha: width multiplier above 0; the paper has 0.35 to 1.4.
+    """
+    if alpha <= 0:
+        raise ValueError(f"`alpha` should be above 0. Received: alpha={alpha!r}")
+    source = spec.source
+    x = conv_unit(x, round_channels(spec.stem * alpha), 3, 2, source, names=source.stem, activation="relu6")
+    x = inverted_residuals(x, _blocks(spec, x.shape[-1], alpha), source)
+    features = round_channels(spec.features * max(1.0, alpha))
+    return conv_unit(x, features, 1, 1, source, names=spec.last, activation="relu6")
+
+
+def _blocks(spec, width, alpha):
+    stages = []
+    for expansion, channels, count, stride in spec.stages:
+        filters, blocks = round_channels(channels * alpha), []
+        for index in range(count):
+            blocks.append(Block(3, expansion * width, filters, 0, "relu6", 1 if index else stride))
+            width = filters
+        stages.append(blocks)
+    return stages
+
+
+def mobilenet_v2_head(x, spec, classes, activation, *, dropout=0.2):
+    """Global average pooling and one dense layer.
+
+    dropout: share of the pooled features that training drops, 0 to 1; the authors' code has 0.2.
+    """
+    return pooled_head(x, spec, classes, activation, dropout=dropout)
+
+
+# Where the maps of table 2 end, for a 224x224 input.
+TIMM_TABLE = {
+    "conv_stem": (112, 112, 32),
+    "blocks.0.0.bn2": (112, 112, 16),
+    "blocks.1.1": (56, 56, 24),
+    "blocks.2.2": (28, 28, 32),
+    "blocks.3.3": (14, 14, 64),
+    "blocks.4.2": (14, 14, 96),
+    "blocks.5.2": (7, 7, 160),
+    "blocks.6.0.bn3": (7, 7, 320),
+    "conv_head": (7, 7, 1280),
+}
+TORCHVISION_NAMES = ("0.0", "1.conv.2", "3", "6", "10", "13", "16", "17.conv.3", "18.0")
+PYTORCH = (
+    "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)",
+    "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)",
+)
+
+
+def _row(suffix, spec, stages=TIMM_TABLE, preprocessing=None, departures=()):
+    return Variant(
+        name=f"mobilenet_v2{suffix}",
+        python_name=f"MobileNetV2{suffix.removeprefix('_').capitalize()}",
+        family="mobilenet_v2",
+        summary="17 inverted residuals with linear bottlenecks, of adjustable width",
+        paper=PAPER,
+        body=mobilenet_v2,
+        head=mobilenet_v2_head,
+        spec=spec,
+        preprocessing=preprocessing or Preprocessing(mean=HALF, std=HALF),
+        stages=stages,
+        departures=departures,
+    )
+
+
+register(
+    _row("", Spec(tensorflow(momentum=0.997))),
+    _row(
+        "_torchvision",
+        Spec(torchvision(parts="torchvision_v2"), ("features.18.0", "features.18.1")),
+        {f"features.{name}": size for name, size in zip(TORCHVISION_NAMES, TIMM_TABLE.values(), strict=True)},
+        Preprocessing(),
+        PYTORCH,
+    ),
+    _row(
+        "_timm",
+        Spec(tensorflow(momentum=0.9)._replace(padding=None, epsilon=1e-5)),
+        preprocessing=Preprocessing(interpolation="bicubic"),
+        departures=PYTORCH,
+    ),
+)
