@@ -216,7 +216,7 @@ def test_a_file_without_its_description_says_what_is_missing(exported, tmp_path)
 
 def test_a_folder_that_cannot_be_made_is_an_os_error(digits, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="cannot be written: "):
         export(digits, "tflite", output=tmp_path / "file" / "net.tflite")
 
 

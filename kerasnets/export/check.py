@@ -48,7 +48,8 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
 
     Returns:
         The report: format, path, bytes, examples, largest_difference (of probabilities), top1_agreement, accuracy,
-        keras_accuracy, ops, flex_ops, float_islands, latency_ms (median, one image), bounds, failures, passed.
+        keras_accuracy, ops, flex_ops, float_islands, latency_ms (median, one image, TFLite on one thread), bounds,
+        failures, passed.
 
     Raises:
         ExportError: if the file cannot be loaded or run at all.
@@ -91,17 +92,15 @@ def size_in_bytes(path: str | Path) -> int:
 def _failures(report: dict) -> list[str]:
     """One line for each bound that does not hold; written so that NaN holds nowhere."""
     bounds, failures = report["bounds"], []
-    for name in ("largest_difference",):
-        if bounds[name] is not None and not report[name] <= bounds[name]:
-            failures.append(f"largest difference from Keras {report[name]:.3g}, allowed {bounds[name]:g}")
-    if bounds["top1_agreement"] is not None and not report["top1_agreement"] >= bounds["top1_agreement"]:
-        failures.append(
-            f"top-1 agreement {report['top1_agreement']:.2%}, at least {bounds['top1_agreement']:.2%} wanted"
-        )
-    if bounds["accuracy_drop"] is not None and report["accuracy"] is not None:
-        drop = report["keras_accuracy"] - report["accuracy"]
-        if not drop <= bounds["accuracy_drop"]:
-            failures.append(f"accuracy {drop:.2%} below Keras, allowed {bounds['accuracy_drop']:.2%}")
+    difference, agreement, drop = (bounds[name] for name in ("largest_difference", "top1_agreement", "accuracy_drop"))
+    if difference is not None and not report["largest_difference"] <= difference:
+        failures.append(f"largest difference from Keras {report['largest_difference']:.3g}, allowed {difference:g}")
+    if agreement is not None and not report["top1_agreement"] >= agreement:
+        failures.append(f"top-1 agreement {report['top1_agreement']:.2%}, at least {agreement:.2%} wanted")
+    if drop is not None and report["accuracy"] is not None:
+        lost = report["keras_accuracy"] - report["accuracy"]
+        if not lost <= drop:
+            failures.append(f"accuracy {lost:.2%} below Keras, allowed {drop:.2%}")
     if report["flex_ops"]:
         failures.append(f"operators that need TensorFlow on the device: {', '.join(report['flex_ops'])}")
     if np.isnan(report["largest_difference"]):

@@ -46,15 +46,14 @@ def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds
         ValueError: for a request that cannot be met.
         ExportError: for a network that cannot be converted, or a file outside its bounds (`error.report` has the
             figures).
-        OSError: if the place cannot be written to.
+        OSError: if the place cannot be written.
     """
     if to not in FORMS:
         raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
     target = target if isinstance(target, Target) else open_target(target, weights)
     place = _place(output, target.name, to)
     net = inference_form(target.model)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+    with _workshop(place) as folder:
         draft = Path(folder) / place.name
         _write(net, target, to, calibrate, draft)
         report = _check(net, target, to, calibrate, draft, bounds=bounds, examples=examples)
@@ -82,6 +81,15 @@ def _place(output, name: str, form: str) -> Path:
     if place.suffix != ".tflite":
         raise ValueError(f"A TFLite file's name ends in .tflite. Received: output={str(place)!r}")
     return place
+
+
+def _workshop(place: Path) -> tempfile.TemporaryDirectory:
+    """Makes a folder beside the final place, so that moving a file from one to the other is a rename."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent)
+    except OSError as error:
+        raise OSError(f"The folder {str(place.parent)!r} cannot be written: {error.strerror}") from None
 
 
 def _write(net, target: Target, form: str, calibrate, draft: Path) -> None:

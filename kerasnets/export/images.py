@@ -34,12 +34,17 @@ def calibration_images(target: Target, calibrate=None, count: int = 200) -> np.n
 def check_images(target: Target, calibrate=None, count: int = 500) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns up to `count` held-out images as above, and their class indices or `None`.
 
-    A run has held-out images of its own. For a network by name they come from `calibrate`: its evaluation split, or
-    of a folder without splits every second file, which calibration leaves out. Without `calibrate` they are
-    handwritten digits: real images, whatever the network was made for.
+    A run has held-out images of its own, if they are still there. For a network by name they come from `calibrate`:
+    its evaluation split, or of a folder without splits every second file, which calibration leaves out. Without
+    `calibrate` they are handwritten digits: real images, whatever the network was made for.
     """
     if target.data is not None:
-        return sample(open_source(target.data.source, target.data.evaluation_split), target.preprocessing, count)
+        try:
+            own = open_source(target.data.source, target.data.evaluation_split)
+            return sample(own, target.preprocessing, count)
+        except FileNotFoundError:  # The run came here without its images.
+            if calibrate is None:
+                raise
     if files := loose_files(calibrate):
         return _read(files[1::2] or files, target.preprocessing, count), None
     data = _data_options(calibrate or "digits")

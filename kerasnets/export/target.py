@@ -7,6 +7,7 @@ import keras
 
 from kerasnets.data.options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, get_row, list_models
+from kerasnets.training.runs import is_run, open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +31,6 @@ class Target:
     run: Path | None = None
 
 
-def is_run(path: str | Path) -> bool:
-    """Whether `path` is the folder of a training run."""
-    return (Path(path) / "recipe.yaml").is_file()
-
-
 def open_target(target: str | Path, weights: str | None = None) -> Target:
     """Opens a run folder, or builds the network called `target`.
 
@@ -45,10 +41,9 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     Raises:
         ValueError: for a target that is neither, or weights that the network cannot take.
     """
-    import kerasnets.weights.importer  # noqa: F401  (registers every network and what loads weights into it)
-
     if is_run(target):
-        return _open_run(Path(target))
+        run = open_run(target)
+        return Target(run.path.resolve().name, run.model, run.preprocessing, run.labels, run.recipe.data, run.path)
     names = list_models()
     if str(target) not in names:
         raise ValueError(
@@ -59,10 +54,3 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     size = model.input_shape[1] or row.preprocessing.size
     preprocessing = dataclasses.replace(row.preprocessing, size=size)
     return Target(str(target), model, preprocessing, tuple(str(index) for index in range(model.output_shape[-1])))
-
-
-def _open_run(path: Path) -> Target:
-    from kerasnets.training.runs import open_run
-
-    run = open_run(path)
-    return Target(path.resolve().name, run.model, run.preprocessing, tuple(run.labels), run.recipe.data, path)
