@@ -146,7 +146,8 @@ def test_no_module_keeps_state():
     for path in FILES:
         tree = tree_of(path)
         for node in tree.body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and is_mutable(node.value):
+            registry = room_of(path) == REGISTRY_STATE[0] and REGISTRY_STATE[1] in ast.unparse(node)
+            if isinstance(node, ast.Assign | ast.AnnAssign) and is_mutable(node.value) and not registry:
                 wrong.append(f"{name_of(path)}:{node.lineno}: module-level state: {ast.unparse(node)[:60]}")
         for node in ast.walk(tree):
             if isinstance(node, ast.Global):

@@ -5,7 +5,6 @@ Exit code 0, 1 (the work failed) or 2 (the request is wrong); an error is one li
 The commands import what they call when they run, so that `list`, `info` and `--help` answer without TensorFlow.
 """
 
-import os
 import sys
 
 import typer
@@ -47,7 +46,6 @@ def run(arguments: list[str]) -> int:
     Args:
         arguments: what follows `kerasnets`, for example `["list", "resnet*"]`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     debug = "--debug" in arguments
     try:
         command = typer.main.get_command(app)

@@ -59,8 +59,8 @@ def file_size(count: float) -> str:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without the lines that its C++ side writes before it can be told to be quiet."""
-    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+    """Imports TensorFlow without what it writes before it can be told to be quiet; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
+    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
     sys.stderr.flush()
     kept = os.dup(2)
@@ -70,6 +70,7 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")
     finally:
         os.dup2(kept, 2)
         os.close(kept)
