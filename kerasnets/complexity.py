@@ -48,7 +48,9 @@ def complexity(model: keras.Model) -> Complexity:
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
     if not shapes or any(None in shape[1:] for shape in shapes):
-        raise ValueError(f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}")
+        raise ValueError(
+            f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}"
+        )
     rows = [_layer_cost(operation, node) for operation, node in operations(model)]
     weighted = [row for row in rows if row.multiply_adds]
     return Complexity(
@@ -93,3 +95,47 @@ def multiply_adds(layer, source, target) -> int:
     if isinstance(layer, keras.layers.Dense):
         return math.prod(target[1:-1]) * math.prod(layer.kernel.shape)
     return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """What one feature map sees of the input, in input pixels.
+
+    Attributes:
+        stride: distance between neighbouring positions.
+        receptive_field: side of the square that one position depends on.
+    """
+
+    stride: int = 1
+    receptive_field: int = 1
+
+
+def reach(model: keras.Model) -> dict[str, Reach]:
+    """Returns layer name -> `Reach` for every layer that gives a feature map (batch, height, width, channels).
+
+    Where branches meet, the one that sees most counts; what comes after global pooling has no position and is left out.
+    """
+    found = {id(tensor): Reach() for tensor in model.inputs}
+    named = {}
+    for layer, node in operations(model):
+        sources = [found[id(t)] for t in node.input_tensors if id(t) in found]
+        output = node.outputs[0]
+        if not sources or len(output.shape) != 4 or _is_global(layer):
+            continue
+        stride, field = max(s.stride for s in sources), max(s.receptive_field for s in sources)
+        step, window = _geometry(layer)
+        named[layer.name] = found[id(output)] = Reach(stride * step, field + (window - 1) * stride)
+    return named
+
+
+def _is_global(layer) -> bool:
+    return "Global" in type(layer).__name__
+
+
+def _geometry(layer) -> tuple[int, int]:
+    """(stride, side of the window) of a layer; (1, 1) for one that works position by position."""
+    kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None) or 1
+    stride = getattr(layer, "strides", None) or getattr(layer, "stride", None) or 1
+    dilation = getattr(layer, "dilation_rate", None) or 1
+    kernel, stride, dilation = (max(v) if isinstance(v, (tuple, list)) else v for v in (kernel, stride, dilation))
+    return stride, dilation * (kernel - 1) + 1

@@ -43,7 +43,14 @@ def batches(count, shape=SHAPE, dtype=tf.float32):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"scale": False}, {"center": False}, {"momentum": 0.9, "epsilon": 1e-5}, {"axis": 3}, {"scale": False, "center": False}],
+    [
+        {},
+        {"scale": False},
+        {"center": False},
+        {"momentum": 0.9, "epsilon": 1e-5},
+        {"axis": 3},
+        {"scale": False, "center": False},
+    ],
     ids=str,
 )
 def test_equals_keras_step_by_step(arguments):
@@ -89,7 +96,9 @@ def test_mask_is_respected():
     ours, theirs = pair()
     x, _ = next(batches(1))
     mask = tf.constant(np.random.default_rng(2).random(SHAPE[:-1]) > 0.3)
-    np.testing.assert_allclose(ours(x, training=True, mask=mask), theirs(x, training=True, mask=mask), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        ours(x, training=True, mask=mask), theirs(x, training=True, mask=mask), rtol=1e-5, atol=1e-5
+    )
     np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-6)
 
 
@@ -120,7 +129,8 @@ results = []
 for layer in (BatchNormalization, keras.layers.BatchNormalization):
     keras.utils.set_random_seed(1)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(4, 3), layer(), keras.layers.Flatten(), keras.layers.Dense(4)])
+        body = [keras.layers.Conv2D(4, 3), layer(), keras.layers.Flatten(), keras.layers.Dense(4)]
+        model = keras.Sequential([keras.Input((6, 6, 3)), *body])
         model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
     results.append([np.array(v) for v in model.weights])

@@ -1,6 +1,6 @@
 """One contract for every row of the registry; a new row gets all of it by being registered.
 
-Rows as they are: parameters, multiply-adds and the paper's stage shapes. Everything that runs does so on the row's tiny twin.
+Rows as they are: parameters, multiply-adds and the paper's stage shapes. What runs does so on the row's tiny twin.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from nets import build_twin, fill, pixels, read_json, representatives, twin
+from nets import TESTS, build_twin, fill, pixels, read_json, representatives, twin
 
 from kerasnets.complexity import complexity
 from kerasnets.registry import create_model, get_row, list_models
@@ -123,16 +123,19 @@ def test_reload_in_a_fresh_process(name, tmp_path):
 
 @each_body
 def test_tflite_agrees_and_is_built_in(name, tmp_path):
+    import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.export.tflite import convert, operators
+    from kerasnets.export.flatbuffer import read_ops, summarise_ops
 
     model = build_twin(name, classifier_activation=None)
     fill(model)
     x = pixels((1, *model.input_shape[1:]))
+    fixed = keras.Input(batch_shape=x.shape)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed, training=False)))
     path = tmp_path / "net.tflite"
-    path.write_bytes(convert(model))
-    assert not [op for op in operators(path) if "flex" in op.lower() or op.lower() == "custom"]
+    path.write_bytes(converter.convert())
+    assert not summarise_ops(read_ops(path), quantised=False)["flex_ops"]
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
@@ -140,3 +143,42 @@ def test_tflite_agrees_and_is_built_in(name, tmp_path):
     y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     expected = np.asarray(model(x, training=False))
     assert np.abs(y - expected).max() <= 1e-3 * expected.std()
+
+
+MIRRORED = """
+import sys
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.path.insert(0, sys.argv[1])
+from nets import build_twin, fill, pixels
+
+def step(name, strategy):
+    with strategy.scope():
+        model = build_twin(name, classifier_activation=None)
+        fill(model)
+        for layer in model.layers:
+            if hasattr(layer, "rate"):
+                layer.rate = 0.0
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
+    half = pixels((2, *model.input_shape[1:]))
+    model.fit(np.concatenate([half, half]), np.array([0, 1, 0, 1]), batch_size=4, shuffle=False, verbose=0)
+    return {v.path: np.array(v) for v in model.weights if "seed" not in v.path}
+
+for name in sys.argv[2:]:
+    one, two = step(name, tf.distribute.get_strategy()), step(name, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    for path, value in one.items():
+        difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
+        assert difference <= 1e-4, (name, path, difference)
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("family", sorted({get_row(name).family for name in IN_DEPTH}))
+def test_one_mirrored_step_is_one_step(family):
+    """Both replicas get the same half batch, so that per-replica batch statistics are those of the whole batch."""
+    names = [name for name in sorted(IN_DEPTH) if get_row(name).family == family]
+    command = [sys.executable, "-c", MIRRORED, str(TESTS), *names]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "equal" in done.stdout, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""Parity with outside implementations on weights that follow from names: max |difference| / std of the logits <= 1e-4."""
+"""Parity with outside implementations on weights that follow from names: max |difference| / std of logits <= 1e-4."""
 
 import numpy as np
 import pytest

@@ -61,7 +61,11 @@ def load_initial_weights(model, row, weights, include_top: bool) -> None:
     """Serves the `weights` argument of every builder; the graph is finished by now and does not depend on it."""
     if isinstance(weights, (str, os.PathLike)) and Path(weights).is_file():
         load_weights(model, weights)
-    elif isinstance(weights, os.PathLike) or os.sep in str(weights) or Path(str(weights)).suffix in (".safetensors", ".h5"):
+    elif (
+        isinstance(weights, os.PathLike)
+        or os.sep in str(weights)
+        or Path(str(weights)).suffix in (".safetensors", ".h5")
+    ):
         raise FileNotFoundError(f"No weights file at {str(weights)!r}. Received: weights={str(weights)!r}")
     elif weights == "imagenet":
         raise ValueError(f"{row.name!r} has no public weights. Received: weights='imagenet'")
@@ -77,8 +81,8 @@ def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
     wanted = {t.name(classifier if t.layer == "predictions" else None): t for t in tensors(model)}
     left = [name for name in wanted if name not in checkpoint]
     headless = not any(t.layer == "predictions" for t in wanted.values())
-    unused = [n for n in checkpoint if n not in wanted and not (headless and n.rpartition(".")[0] == classifier)]
-    unexpected = [name for name in unused if not is_optional(name)]
+    unused = [name for name in checkpoint if name not in wanted]
+    unexpected = [n for n in unused if not is_optional(n) and not (headless and n.rpartition(".")[0] == classifier)]
     if (left or unexpected) and not skip_mismatch:
         raise ValueError(_explain(checkpoint, left, unexpected))
     skipped = [n for n, t in wanted.items() if n in checkpoint and not _fits(checkpoint.shape(n), t)]

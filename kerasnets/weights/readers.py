@@ -43,7 +43,9 @@ def open_checkpoint(source):
     if not path.is_file():
         raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(source)!r}")
     if path.suffix != ".safetensors":
-        raise ValueError(f"Weights are read from a dict of arrays or a .safetensors file. Received: source={str(source)!r}")
+        raise ValueError(
+            f"Weights are read from a dict of arrays or a .safetensors file. Received: source={str(source)!r}"
+        )
     with _safetensors(path) as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         yield Checkpoint(shapes, file.get_tensor, path.name)

@@ -1,0 +1,51 @@
+"""Operations on a finished network: feature maps out of its middle."""
+
+import re
+
+import keras
+
+from kerasnets.complexity import operations, reach
+
+
+def features(model: keras.Model, levels=None) -> keras.Model:
+    """Returns a model with one feature map per stride, for detection, segmentation and transfer.
+
+    The map of a stride is the last one before the block that goes on to the next stride. Weights are shared with `model`.
+
+    Args:
+        model: a network of this package, with or without its top.
+        levels: the strides that are wanted, for example `(8, 16, 32)`; `None` is all from 2 on.
+
+    Returns:
+        A model whose output is a dict: stride -> tensor (batch, height, width, channels).
+
+    Raises:
+        ValueError: for a stride that the network does not have.
+    """
+    maps = _last_maps(model)
+    levels = [stride for stride in maps if stride > 1] if levels is None else list(levels)
+    missing = [stride for stride in levels if stride not in maps]
+    if missing or not levels:
+        raise ValueError(f"`levels` should be strides of the network, {sorted(maps)}. Received: levels={levels}")
+    return keras.Model(model.input, {stride: maps[stride] for stride in levels}, name=f"{model.name}_features")
+
+
+def _last_maps(model) -> dict:
+    strides = {name: found.stride for name, found in reach(model).items()}
+    calls = [(layer.name, node.outputs[0]) for layer, node in operations(model) if layer.name in strides]
+    calls = [(name, output) for name, output in calls if not name.endswith(".pad")]
+    maps = {}
+    for stride in sorted(set(strides.values())):
+        deeper = {_module(name) for name, _ in calls if strides[name] > stride}
+        at_stride = [(name, output) for name, output in calls if strides[name] == stride]
+        before = [output for name, output in at_stride if _module(name) not in deeper]
+        if at_stride:
+            maps[stride] = (before or [output for _, output in at_stride])[-1]
+    return maps
+
+
+def _module(name: str) -> str:
+    """The stage or block that a layer belongs to: its path up to the first part with a number in it."""
+    parts = name.split(".")
+    depth = next((i for i, part in enumerate(parts) if re.search(r"\d", part)), 0)
+    return ".".join(parts[: depth + 1])

@@ -1,0 +1,154 @@
+"""What every builder has in common: signature, help, errors, names, preprocessing, features."""
+
+import inspect
+import pydoc
+
+import keras
+import numpy as np
+import pytest
+from nets import fill, pixels
+
+import kerasnets
+from kerasnets.architectures.variant import builder
+from kerasnets.complexity import complexity, reach
+from kerasnets.registry import create_model, get_row, list_models
+from kerasnets.weights.surgery import features
+
+APPLICATIONS_ORDER = [
+    "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_signature_and_help(name):
+    row = get_row(name)
+    build = builder(row)
+    parameters = inspect.signature(build).parameters
+    assert list(parameters)[:8] == APPLICATIONS_ORDER
+    assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters.values())[8:])
+    assert parameters["weights"].default is None and parameters["classes"].default == row.classes
+    text = pydoc.render_doc(build, renderer=pydoc.plaintext)
+    assert f"{row.python_name}(include_top=True" in text and row.paper.url in text and str(row.input_shape) in text
+    for extra in row.extras:
+        assert f"    {extra}: " in text, f"{extra} is not documented"
+        assert f"{extra}: see the paper" not in text, f"{extra} is not documented"
+
+
+def test_public_builder_is_the_row():
+    model = kerasnets.ResNet20CIFAR()
+    assert isinstance(model, keras.Model) and model.name == "resnet20_cifar" and model.output_shape == (None, 10)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    "arguments, error, words",
+    [
+        ({"pooling": "median"}, ValueError, "pooling='median'"),
+        ({"classes": 0}, ValueError, "classes=0"),
+        ({"classes": "ten"}, ValueError, "classes='ten'"),
+        ({"input_shape": (32, 32)}, ValueError, "`input_shape` must be a tuple of three integers."),
+        ({"input_shape": (32, 32, None)}, ValueError, "number of channels"),
+        (
+            {"input_shape": (16, 16, 3)},
+            ValueError,
+            "Input size must be at least 32x32; Received: input_shape=(16, 16, 3)",
+        ),
+        ({"weights": "nope"}, ValueError, "The `weights` argument should be either `None` (random initialization)"),
+        ({"weights": "no/such/file.safetensors"}, FileNotFoundError, "No weights file"),
+        ({"num_classes": 10}, TypeError, "Did you mean 'classes'?"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_errors_say_what_is_allowed(arguments, error, words):
+    with pytest.raises(error) as caught:
+        create_model("resnet18", **arguments)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_answered_with_the_closest():
+    with pytest.raises(ValueError, match="Did you mean 'resnet50'"):
+        create_model("resnet5O")
+    with pytest.raises(ValueError, match="Did you mean 'resnet'"):
+        list_models(family="resent")
+    assert list_models("plain*_cifar", family="resnet")[0] == "plain110_cifar"
+
+
+def test_flattening_head_needs_a_size():
+    with pytest.raises(ValueError, match="you should specify a static `input_shape`"):
+        create_model("lenet5_modern", input_shape=(None, None, 1))
+
+
+def test_channels_first_is_one_clear_error():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="channels_last"):
+            create_model("resnet20_cifar")
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar", "lenet5_modern"])
+def test_preprocessing_inside_the_model(name):
+    row = get_row(name)
+    inside, outside = create_model(name, include_preprocessing=True), create_model(name)
+    fill(outside)
+    inside.set_weights(outside.get_weights())
+    raw = np.random.default_rng(0).uniform(0, 255, (2, *row.input_shape)).astype(np.float32)
+    normal = (raw - np.float32(row.preprocessing.mean)) / np.float32(row.preprocessing.std)
+    np.testing.assert_allclose(inside(raw), outside(normal), rtol=1e-4, atol=1e-5)
+
+
+def test_plain_net_is_the_residual_net_without_additions():
+    kinds = {type(layer).__name__ for layer in create_model("plain20_cifar").layers}
+    assert "Add" not in kinds and "PaddedIdentity" not in kinds
+
+
+def test_option_a_block_with_zero_gamma_is_the_subsampled_identity():
+    model = create_model("resnet20_cifar", include_top=False, input_shape=(32, 32, 3))
+    fill(model)
+    model.get_layer("layer2.0.bn2").gamma.assign(np.zeros(32))
+    model.get_layer("layer2.0.bn2").beta.assign(np.zeros(32))
+    part = keras.Model(model.input, [model.get_layer("layer1.2").output, model.get_layer("layer2.0").output])
+    before, after = (np.asarray(t) for t in part(pixels((1, 32, 32, 3)), training=False))
+    np.testing.assert_allclose(after[..., 8:24], before[:, ::2, ::2], rtol=1e-6)
+    assert not after[..., :8].any() and not after[..., 24:].any()
+
+
+def test_strides_of_the_two_forms_of_resnet50():
+    def strides(name):
+        model = create_model(name, include_top=False)
+        return {f"layer2.0.conv{i}": model.get_layer(f"layer2.0.conv{i}").strides[0] for i in (1, 2, 3)}
+
+    assert strides("resnet50") == {"layer2.0.conv1": 2, "layer2.0.conv2": 1, "layer2.0.conv3": 1}
+    assert strides("resnet50_v1_5") == {"layer2.0.conv1": 1, "layer2.0.conv2": 2, "layer2.0.conv3": 1}
+
+
+def test_features_give_one_map_a_stride():
+    model = create_model("resnet18", input_shape=(64, 64, 3))
+    maps = features(model)(pixels((1, 64, 64, 3)))
+    assert {int(k): tuple(v.shape[1:]) for k, v in maps.items()} == {
+        2: (32, 32, 64), 4: (16, 16, 64), 8: (8, 8, 128), 16: (4, 4, 256), 32: (2, 2, 512),
+    }  # fmt: skip
+    assert [int(k) for k in features(model, (8, 32)).output] == [8, 32]
+    with pytest.raises(ValueError, match=r"levels=\[64\]"):
+        features(model, (64,))
+
+
+def test_complexity_layer_by_layer():
+    cost = complexity(create_model("lenet5_modern"))
+    by_layer = {row.name: row.multiply_adds for row in cost.layers if row.multiply_adds}
+    assert by_layer == {
+        "c1": 28 * 28 * 6 * 25, "c3": 10 * 10 * 16 * 6 * 25, "c5": 120 * 400, "f6": 120 * 84, "predictions": 840,
+    }  # fmt: skip
+    assert sum(row.parameters for row in cost.layers) == cost.parameters == 61_706
+    with pytest.raises(ValueError, match="known input size"):
+        complexity(create_model("resnet20_cifar", include_top=False))
+
+
+def test_receptive_field_of_stacked_convolutions():
+    """Simonyan and Zisserman 2014, section 2.3: two 3x3 convolutions see 5x5, three see 7x7."""
+    x = inputs = keras.Input((32, 32, 1))
+    for name in ("one", "two", "three"):
+        x = keras.layers.Conv2D(1, 3, name=name)(x)
+    assert [r.receptive_field for r in reach(keras.Model(inputs, x)).values()] == [3, 5, 7]
+    assert reach(create_model("resnet18"))["layer4.1"].receptive_field == 435

@@ -1,0 +1,111 @@
+"""The importer: names, layouts, reports and damaged files."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from nets import fill, golden, tensor_from_name
+from safetensors.numpy import save_file
+
+from kerasnets.registry import create_model
+from kerasnets.weights.load import load_weights
+
+
+def checkpoint(classes: int = 1000) -> dict:
+    arrays = {name: tensor_from_name(name, shape) for name, shape in golden("torchvision__resnet18")["state_dict"]}
+    arrays["fc.weight"], arrays["fc.bias"] = arrays["fc.weight"][:classes], arrays["fc.bias"][:classes]
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def net():
+    return create_model("resnet18", input_shape=(64, 64, 3))
+
+
+def weights_of(model):
+    return [np.array(v) for v in model.weights]
+
+
+def unchanged(model, before):
+    return all((a == b).all() for a, b in zip(weights_of(model), before, strict=True))
+
+
+def test_file_and_dict_give_the_same(net, tmp_path):
+    save_file(checkpoint(), tmp_path / "net.safetensors")
+    report = load_weights(net, checkpoint())
+    from_dict = weights_of(net)
+    fill(net)
+    assert load_weights(net, tmp_path / "net.safetensors") == report
+    assert unchanged(net, from_dict)
+    assert len(report.loaded) == 102 and not (report.skipped or report.left or report.unused)
+    again = create_model("resnet18", input_shape=(64, 64, 3), weights=str(tmp_path / "net.safetensors"))
+    assert unchanged(again, from_dict)
+
+
+def test_counters_and_a_missing_top_are_no_error(net):
+    arrays = {**checkpoint(), "bn1.num_batches_tracked": np.zeros(())}
+    assert load_weights(net, arrays).unused == ("bn1.num_batches_tracked",)
+    headless = create_model("resnet18", include_top=False)
+    assert set(load_weights(headless, arrays).unused) == {"bn1.num_batches_tracked", "fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda a: a.pop("layer1.0.conv1.weight"), "'layer1.0.conv1.weight'"),
+        (lambda a: a.update({"layer1.0.conv9.weight": np.zeros(3)}), "'layer1.0.conv9.weight'"),
+        (lambda a: a.update({"conv1.weight": np.zeros((64, 1, 7, 7), np.float32)}), "(64, 1, 7, 7)"),
+        (lambda a: a.update({"fc.weight": np.zeros((10, 512), np.float32)}), "(10, 512)"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_changes(net, change, words):
+    arrays = checkpoint()
+    change(arrays)
+    before = weights_of(net)
+    with pytest.raises(ValueError) as caught:
+        load_weights(net, arrays)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert unchanged(net, before)
+
+
+def test_skip_mismatch_reports(net):
+    arrays = checkpoint(classes=10)
+    del arrays["bn1.bias"]
+    report = load_weights(net, arrays, skip_mismatch=True)
+    assert report.left == ("bn1.bias",)
+    assert [line.split(":")[0] for line in report.skipped] == ["fc.weight", "fc.bias"]
+
+
+def damaged(kind: str, good: bytes) -> bytes:
+    if kind == "empty":
+        return b""
+    if kind == "truncated":
+        return good[: len(good) // 2]
+    if kind == "lying header":
+        (length,) = struct.unpack("<Q", good[:8])
+        header = json.loads(good[8 : 8 + length])
+        next(v for k, v in header.items() if k != "__metadata__")["shape"] = [10**9, 10**3]
+        text = json.dumps(header).encode()
+        return struct.pack("<Q", len(text)) + text + good[8 + length :]
+    return struct.pack("<Q", 2**60) + good[8:]
+
+
+@pytest.mark.parametrize("kind", ["empty", "truncated", "lying header", "endless header"])
+def test_damaged_file_is_one_line(net, tmp_path, kind):
+    path = tmp_path / "net.safetensors"
+    save_file({"conv1.weight": checkpoint()["conv1.weight"]}, path)
+    path.write_bytes(damaged(kind, path.read_bytes()))
+    before = weights_of(net)
+    with pytest.raises(ValueError) as caught:
+        load_weights(net, path)
+    assert "not a whole .safetensors file" in str(caught.value) and "\n" not in str(caught.value)
+    assert unchanged(net, before)
+
+
+def test_no_such_file_and_wrong_kind(net, tmp_path):
+    with pytest.raises(FileNotFoundError, match="No weights file"):
+        load_weights(net, tmp_path / "none.safetensors")
+    (tmp_path / "weights.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(ValueError, match="are read from"):
+        load_weights(net, tmp_path / "weights.pkl")
