@@ -35,7 +35,7 @@ def tensor_from_name(name: str, shape) -> np.ndarray:
 
 
 def fill(model) -> None:
-    """Gives every weight, moving statistics included, a value that cannot hide a mistake; layers that start at zero would."""
+    """Gives every weight, moving statistics included, a value that cannot hide a mistake, as zeros would."""
     for variable in model.weights:
         if "seed" in variable.name:
             continue
@@ -75,7 +75,7 @@ def build_twin(name: str, **changes):
 
 
 def representatives() -> list[str]:
-    """The first row of every pair of family and body: what is tested in depth by default; the others under the mark `slow`."""
+    """The first row of every family, body and head: tested in depth by default, the others under the mark `slow`."""
     chosen = {}
     for name in list_models():
         row = get_row(name)

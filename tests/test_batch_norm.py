@@ -1,4 +1,4 @@
-"""The fused layer against `keras.layers.BatchNormalization`: variables, outputs, gradients and moving statistics, step by step."""
+"""The fused layer against `keras.layers.BatchNormalization`: outputs, gradients and statistics, step by step."""
 
 import subprocess
 import sys
@@ -121,7 +121,8 @@ def test_config_round_trip():
 
 MIRRORED = """
 import numpy as np, tensorflow as tf, keras
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from kerasnets.layers.batch_norm import BatchNormalization
 rng = np.random.default_rng(0)
 x, y = rng.normal(1, 2, (8, 6, 6, 3)).astype("float32"), rng.integers(0, 4, 8)
