@@ -19,7 +19,7 @@ _FUNCTIONS = {
     "model_info": "kerasnets.ledger",
     "ModelInfo": "kerasnets.ledger",
     "load_weights": "kerasnets.weights.load",
-    "features": "kerasnets.complexity",
+    "features": "kerasnets.weights.surgery",
     "complexity": "kerasnets.complexity",
     "train": "kerasnets.training.loop",
     "evaluate": "kerasnets.training.evaluate",
@@ -49,7 +49,8 @@ def __getattr__(name: str):
             hint = importlib.import_module("kerasnets.registry").did_you_mean(name, [*_FUNCTIONS, *builders])
             raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
         importlib.import_module(_CATALOGUE)
-        value = importlib.import_module("kerasnets.registry").get_row(builders[name])
+        row = importlib.import_module("kerasnets.registry").get_row(builders[name])
+        value = importlib.import_module("kerasnets.architectures.variant").builder(row)
     globals()[name] = value
     return value
 

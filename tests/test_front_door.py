@@ -62,7 +62,7 @@ def test_builders_show_a_real_signature():
     assert parameters[:8] == [
         "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name",
     ]  # fmt: skip
-    assert kerasnets.ResNet50.name == "resnet50" and "Deep Residual Learning" in inspect.getdoc(kerasnets.ResNet50)
+    assert kerasnets.ResNet50.__name__ == "ResNet50" and "Deep Residual Learning" in inspect.getdoc(kerasnets.ResNet50)
 
 
 @pytest.mark.parametrize(("name", "meant"), [("Resnet50", "ResNet50"), ("lst_models", "list_models")])
