@@ -47,7 +47,7 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     names = list_models()
     if str(target) not in names:
         raise ValueError(
-            "The target should be a run folder or a network's name."
+            "The target should be a run folder, an exported file (to predict) or a network's name."
             f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
         )
     row, model = get_row(str(target)), create_model(str(target), weights=weights)

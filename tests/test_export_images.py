@@ -1,0 +1,95 @@
+"""Which images calibrate and which are compared: real ones, never the same."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasnets.data.options import DataOptions, SourceOptions
+from kerasnets.export.images import calibration_images, check_images, sample
+from kerasnets.export.target import Target, open_target
+from kerasnets.registry import Preprocessing
+from kerasnets.training.runs import is_run
+
+RGB = Preprocessing(size=12, crop_fraction=1.0)
+
+
+def by_name(data: DataOptions | None = None, classes: int = 3) -> Target:
+    return Target("net", None, RGB, tuple(map(str, range(classes))), data)
+
+
+def write_images(folder, levels) -> None:
+    folder.mkdir(parents=True)
+    for level in levels:
+        image = np.full((20, 30, 3), level, "uint8")
+        (folder / f"{level:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
+
+
+def levels_of(images: np.ndarray) -> list[int]:
+    return [int(image[0, 0, 0]) for image in images]
+
+
+def test_a_folder_without_splits_lends_every_second_file_to_each_side(tmp_path):
+    write_images(tmp_path / "photos", range(10, 16))
+    (tmp_path / "photos" / "012.png").write_bytes(b"broken")
+    calibration = calibration_images(by_name(), tmp_path)
+    images, labels = check_images(by_name(), tmp_path)
+    assert calibration.dtype == np.uint8 and calibration.shape[1:] == (12, 12, 3)
+    assert levels_of(calibration) == [10, 14]
+    assert levels_of(images) == [11, 13, 15] and labels is None
+
+
+def test_a_folder_with_splits_keeps_them_and_its_labels(tmp_path):
+    for number, name in enumerate("abc"):
+        write_images(tmp_path / "train" / name, [10 * number, 10 * number + 1])
+        write_images(tmp_path / "val" / name, [10 * number + 5])
+    assert levels_of(calibration_images(by_name(), tmp_path)) == [0, 1, 10, 11, 20, 21]
+    images, labels = check_images(by_name(), tmp_path)
+    assert levels_of(images) == [5, 15, 25] and list(labels) == [0, 1, 2]
+    assert check_images(by_name(classes=1000), tmp_path)[1] is None
+
+
+def test_a_sample_is_spread_over_the_source(tmp_path):
+    data = DataOptions(source=SourceOptions(kind="digits"))
+    images, labels = check_images(by_name(data, 10), None, count=60)
+    assert images.shape == (60, 12, 12, 3) and set(labels) == set(range(10))
+    assert len(check_images(by_name(data, 10))[0]) == 360
+
+
+def test_a_network_by_name_is_compared_on_digits_and_needs_images_for_int8():
+    images, labels = check_images(by_name(classes=10), None, count=5)
+    assert images.shape == (5, 12, 12, 3) and labels is None
+    with pytest.raises(ValueError, match="Received: calibrate=None"):
+        calibration_images(by_name())
+
+
+def test_a_run_without_its_images_is_compared_on_others(tmp_path):
+    moved = DataOptions(source=SourceOptions(kind="folder", path=str(tmp_path / "moved")))
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        check_images(by_name(moved))
+    write_images(tmp_path / "photos", [1, 2])
+    assert levels_of(check_images(by_name(moved), tmp_path / "photos")[0]) == [2]
+
+
+def test_a_source_that_is_none_says_what_is_allowed(tmp_path):
+    with pytest.raises(ValueError, match="an .npz file or a folder of images. Received: calibrate='digit'"):
+        calibration_images(by_name(), "digit")
+    with pytest.raises(ValueError, match="The folder holds no image"):
+        calibration_images(by_name(), tmp_path)
+
+
+def test_a_stream_is_sampled_evenly():
+    from kerasnets.data.bad_images import BadImages
+    from kerasnets.data.sources import Source
+
+    def stream():
+        numbers = tf.data.Dataset.range(10)
+        return numbers.map(lambda i: (i, tf.cast(tf.fill((12, 12, 3), i), tf.uint8), tf.cast(i, tf.int32)))
+
+    source = Source("set", "train", ("a",), 10, False, BadImages(10), str, stream=stream)
+    assert list(sample(source, RGB, 5)[1]) == [0, 2, 4, 6, 8]
+
+
+def test_a_target_that_is_none_says_what_is_allowed(tmp_path):
+    assert not is_run(tmp_path)
+    with pytest.raises(ValueError, match="a run folder, an exported file .* Received: target="):
+        open_target(tmp_path)
