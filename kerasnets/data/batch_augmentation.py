@@ -54,6 +54,7 @@ class _Factors:
 
 def _policy(options: RandAugment) -> list[Callable]:
     """keras-cv's ten operations as (images [1, S, S, 3], factors) -> images; the last four are the geometric ones."""
+    from keras_cv.layers import Equalization
     from keras_cv.layers import RandAugment as KerasCVRandAugment
 
     layers = KerasCVRandAugment.get_standard_policy(
@@ -83,8 +84,9 @@ def _policy(options: RandAugment) -> list[Callable]:
     ]
 
     def operation(layer, draw):
-        # keras-cv writes Python conditions on tensors, which tf.function turns into graph operations.
-        move = tf.function(lambda images, factors: layer.augment_images(images, transformations=factors))
+        # Equalization has Python conditions on tensors, which autograph turns into operations; others trace faster so.
+        convert = isinstance(layer, Equalization)
+        move = tf.function(lambda images, f: layer.augment_images(images, transformations=f), autograph=convert)
         return lambda images, factors: move(images, draw(factors))
 
     return [operation(layer, draw) for layer, draw in zip(layers, draws, strict=False)]

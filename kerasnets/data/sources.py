@@ -186,19 +186,20 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
     """A tensorflow-datasets image set, its images left encoded until the pipeline needs them."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(options.name, data_dir=options.data_dir)
+    try:
+        builder = tfds.builder(options.name, data_dir=options.data_dir)
+    except tfds.core.registered.DatasetNotFoundError:
+        raise ValueError(f"tensorflow-datasets has no such data set. Received: name={options.name!r}") from None
     if options.download:
         builder.download_and_prepare()
     elif not builder.is_prepared():
         raise FileNotFoundError(
             f"{options.name} is not prepared in {builder.data_dir}. Set `download: true` to prepare it."
         )
-    image_key, label_key = options.image_key, options.label_key
+    image_key, label_key, features = options.image_key, options.label_key, builder.info.features
     for key, kind in ((image_key, tfds.features.Image), (label_key, tfds.features.ClassLabel)):
-        if not isinstance(builder.info.features.get(key), kind):
-            raise ValueError(
-                f"Feature {key!r} of {options.name} must be a {kind.__name__}. Has: {list(builder.info.features)}"
-            )
+        if not isinstance(dict(features).get(key), kind):
+            raise ValueError(f"{options.name} has no {kind.__name__} called {key!r}; it has {', '.join(features)}.")
     for part in split.split("+"):
         _check_split(part.split("[")[0].strip(), (*builder.info.splits, "all"), options.name)
     decoders = {image_key: tfds.decode.SkipDecoding()}
@@ -213,7 +214,7 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
     return Source(
         name=options.name,
         split=split,
-        classes=tuple(builder.info.features[label_key].names),
+        classes=tuple(features[label_key].names),
         size=size,
         encoded=True,
         bad_images=BadImages(size),

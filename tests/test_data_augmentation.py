@@ -1,0 +1,139 @@
+"""Augmentations one by one: what they keep, where crops lie, and that mixed labels say what the pixels are."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from data_files import GREY, RGB, encode, photo
+
+from kerasnets.data import color, geometry
+from kerasnets.data.batch_augmentation import batch_steps, rand_augment
+from kerasnets.data.options import AugmentationOptions, RandAugment
+from kerasnets.data.transforms import training_transform
+
+SEED = tf.constant([1, 2], tf.int64)
+
+
+def test_random_resized_crop_distribution():
+    """Against the definition: area uniform in [0.08, 1], log ratio uniform, everything inside the image."""
+
+    def draw(number):
+        seed = tf.random.experimental.stateless_fold_in(SEED, number)
+        return geometry.random_resized_window(300, 300, (0.08, 0.5), (3 / 4, 4 / 3), seed)
+
+    windows = tf.data.Dataset.range(4000).map(draw).batch(4000).get_single_element().numpy().astype(float)
+    top, left, height, width = windows.T
+    assert (top >= 0).all() and (left >= 0).all() and (top + height <= 300).all() and (left + width <= 300).all()
+    share, ratio = height * width / 300**2, np.log(width / height)
+    for values, low, high in ((share, 0.08, 0.5), (ratio, np.log(3 / 4), np.log(4 / 3))):
+        assert abs(values.mean() - (low + high) / 2) < 0.01 * (high - low) + 0.005
+        counts = np.histogram(values, bins=8, range=(low, high))[0] / len(values)
+        assert np.abs(counts - 1 / 8).max() < 0.025
+    free = top / np.maximum(300 - height, 1)
+    assert abs(free.mean() - 0.5) < 0.02 and free.max() == 1.0 and free.min() == 0.0
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [(10, 100, (10, 13)), (100, 10, (13, 10))])
+def test_a_crop_that_cannot_fit_is_central(height, width, expected):
+    window = geometry.random_resized_window(height, width, (0.9, 1.0), (3 / 4, 4 / 3), SEED).numpy()
+    assert tuple(window[2:]) == expected
+    assert tuple(window[:2]) == ((height - expected[0]) // 2, (width - expected[1]) // 2)
+
+
+def test_fused_crop_equals_decode_then_crop():
+    transform = training_transform(RGB, AugmentationOptions(random_resized_crop={"scale": (0.5, 1.0)}))
+    contents = encode(photo(1, 120, 160), "JPEG", quality=95, subsampling=0)
+    pixels = tf.io.decode_jpeg(contents, dct_method="INTEGER_ACCURATE")
+    fused, plain = transform(tf.constant(contents), SEED), transform(pixels, SEED)
+    assert np.abs(fused.numpy().astype(int) - plain.numpy().astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "both"])
+def test_flips_are_even(direction):
+    flip = tf.function(geometry.random_flip(direction))
+    image = tf.constant(np.arange(12, dtype="uint8").reshape(3, 4, 1))
+    seen = [tuple(flip(image, tf.constant([0, i], tf.int64)).numpy().ravel()) for i in range(200)]
+    possible = {"horizontal": 2, "vertical": 2, "both": 4}[direction]
+    counts = [seen.count(which) for which in set(seen)]
+    assert len(counts) == possible and min(counts) > 100 / possible
+
+
+def test_affine_without_strength_changes_nothing_and_shift_moves():
+    image = tf.constant(photo(3, 24, 24))
+    still = geometry.affine(AugmentationOptions(affine={}).affine)
+    np.testing.assert_array_equal(still(image, SEED), image)
+    turned = geometry.affine(AugmentationOptions(affine={"rotation": 20, "shift": 0.1}).affine)(image, SEED)
+    assert turned.dtype == tf.uint8 and turned.shape == image.shape and (turned != image).numpy().any()
+
+
+def test_pad_and_crop_is_a_shifted_view():
+    image = photo(4, 16, 16)[..., :1]
+    options = AugmentationOptions(pad_and_crop={"padding": 4}).pad_and_crop
+    crop = tf.function(geometry.pad_and_crop(options, 16))
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(image[..., 0], 4), (16, 16)).reshape(81, 256)
+    places = [
+        np.flatnonzero((views == crop(tf.constant(image), tf.constant([0, i], tf.int64)).numpy().ravel()).all(1))[0]
+        for i in range(300)
+    ]
+    assert len(set(places)) > 70
+
+
+def test_colour_changes():
+    image = tf.constant(photo(5, 24, 24))
+    options = AugmentationOptions(color_jitter={"brightness": 0.5}).color_jitter
+    ratios = [
+        float(np.mean(color.color_jitter(options)(image // 2, tf.constant([0, i], tf.int64))) / np.mean(image // 2))
+        for i in range(50)
+    ]
+    assert 0.5 <= min(ratios) < 0.7 and 1.3 < max(ratios) <= 1.5
+    grey = tf.fill([4, 4, 3], tf.constant(128, tf.uint8))
+    lit = np.array([color.pca_lighting(0.1)(grey, tf.constant([0, i], tf.int64))[0, 0].numpy() for i in range(100)])
+    assert 2 < lit.std() < 6 and abs(lit.mean() - 128) < 2  # mostly brightness, 0.1 * 55 * 0.58 = 3.2 levels
+
+
+def test_rand_augment():
+    augment = tf.function(rand_augment(RandAugment(count=2, magnitude=0.7, rate=1.0)))
+    image = tf.constant(photo(6, 24, 24))
+    results = [augment(image, tf.constant([0, i], tf.int64)).numpy() for i in range(24)]
+    assert all(result.shape == (24, 24, 3) and result.dtype == np.uint8 for result in results)
+    assert len({result.tobytes() for result in results}) > 10
+    np.testing.assert_array_equal(augment(image, tf.constant([0, 5], tf.int64)), results[5])
+
+
+def one_colour_images(count=12, size=20):
+    return tf.constant(np.repeat(np.arange(count, dtype="uint8") * 20, size * size).reshape(count, size, size, 1))
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_labels_say_what_the_pixels_are(kind):
+    augment = tf.function(batch_steps(AugmentationOptions(**{kind: 1.0}), classes=12))
+    images, labels = augment(one_colour_images(), tf.range(12), SEED)
+    assert labels.dtype == tf.float32 and labels.shape == (12, 12)
+    np.testing.assert_allclose(np.sum(labels, axis=1), 1.0, atol=1e-5)
+    expected = labels.numpy() @ (np.arange(12) * 20.0)
+    np.testing.assert_allclose(np.mean(tf.cast(images, tf.float32), axis=(1, 2, 3)), expected, atol=0.1)
+    assert (np.max(labels, axis=1) < 0.99).sum() >= 6
+
+
+def test_both_mixers_take_turns():
+    augment = tf.function(batch_steps(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12))
+    colours = [
+        len(np.unique(augment(one_colour_images(), tf.range(12), tf.constant([0, i], tf.int64))[0][3]))
+        for i in range(40)
+    ]
+    assert 8 < sum(count == 2 for count in colours) < 32  # cutmix leaves two colours, mixup one
+
+
+def test_cutout_removes_the_asked_share():
+    options = AugmentationOptions(random_cutout={"height": (0.5, 0.5), "width": (0.5, 0.5), "fill_value": 255})
+    images, labels = batch_steps(options, classes=12)(one_colour_images(), tf.range(12), SEED)
+    cut = (images.numpy() == 255).mean(axis=(1, 2, 3))
+    assert images.dtype == tf.uint8 and labels.dtype == tf.int32
+    assert cut.max() <= 0.25 and cut.min() >= 0.25 / 4 - 0.03 and len(set(cut)) > 3
+
+
+def test_colour_steps_refuse_a_grey_network():
+    for options in ({"pca_lighting": 0.1}, {"rand_augment": {}}, {"color_jitter": {"hue": 0.1}}):
+        with pytest.raises(ValueError, match="need 3 channels. Received: a network of 1 channel"):
+            training_transform(GREY, AugmentationOptions(**options))
+    with pytest.raises(ValueError, match="must not be below the input size 24"):
+        training_transform(RGB, AugmentationOptions(scale_jitter=(10, 30)))
