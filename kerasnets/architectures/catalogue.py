@@ -2,6 +2,10 @@
 
 from kerasnets.architectures import (
     alexnet,
+    googlenet,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
     lenet,
     mobilenet_v1,
     mobilenet_v2,
@@ -10,11 +14,16 @@ from kerasnets.architectures import (
     resnet,
     squeezenet,
     vgg,
+    xception,
     zfnet,
 )
 
 FAMILIES = (
     alexnet,
+    googlenet,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
     lenet,
     mobilenet_v1,
     mobilenet_v2,
@@ -23,5 +32,6 @@ FAMILIES = (
     resnet,
     squeezenet,
     vgg,
+    xception,
     zfnet,
 )

@@ -1,16 +1,19 @@
 """Inception v3.
 
-Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2015, "Rethinking the Inception Architecture for Computer Vision": table 1, figures 5 to 7
-(modules), figure 8 (auxiliary head), figure 10 (reductions).
+Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2015, "Rethinking the Inception Architecture for Computer Vision": table
+1, figures 5 to 7 (modules), figure 8 (auxiliary head), figure 10 (reductions).
 
-* Table 1 and the authors' released code (TF-slim) have different stems: the table has 3x3 convolutions to 80, 192 and 288 channels, the
-  code a 1x1 convolution to 80 and a 3x3 to 192. Every public weight file is of the code's form, and the paper's figures are reached
-  with it, so `inception_v3` is the released network. Its first module then starts from 192 channels where the table has 288.
-* In the released code batch normalisation shifts and does not scale. `inception_v3_torchvision` has both, for PyTorch weights.
+* Table 1 and the authors' released code (TF-slim) have different stems: the table has 3x3 convolutions to 80, 192 and
+  288 channels, the code a 1x1 convolution to 80 and a 3x3 to 192. Every public weight file is of the code's form, and
+  the paper's figures are reached with it, so `inception_v3` is the released network. Its first module then starts
+  from 192 channels where the table has 288.
+* In the released code batch normalisation shifts and does not scale. `inception_v3_torchvision` has both, for PyTorch
+  weights.
 * Average pooling at the border: TensorFlow leaves the padding out of the mean, torchvision counts it as zeros.
-* Batch normalisation's moving averages: the released code forgets 0.03 % a step, which is right after tens of thousands of steps; here 1 %,
-  as in keras.applications, so that short trainings evaluate as well as they train.
-* The paper's auxiliary loss counts 0.4 in the released code; the loss weight belongs to the recipe, and so do label smoothing (0.1) and RMSProp.
+* Batch normalisation's moving averages: the released code forgets 0.03 % a step, which is right after tens of
+  thousands of steps; here 1 %, as in keras.applications, so that short trainings evaluate as well as they train.
+* The paper's auxiliary loss counts 0.4 in the released code; the loss weight belongs to the recipe, and so do label
+  smoothing (0.1) and RMSProp.
 """
 
 from typing import NamedTuple
@@ -30,7 +33,7 @@ PIXELS = Preprocessing(299, 0.875, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5
 
 
 class Spec(NamedTuple):
-    """Filters that change from module to module, then how convolutions and pooling are made (kerasnets/blocks/inception.py)."""
+    """Filters that change from module to module, then the columns of kerasnets/blocks/inception.py."""
 
     a_pool: tuple[int, ...] = (32, 64, 64)
     b_inner: tuple[int, ...] = (128, 160, 160, 192)

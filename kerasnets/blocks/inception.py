@@ -1,11 +1,13 @@
-"""What Inception networks are put together from: normalised convolutions, chains of them, the pooling beside them, the auxiliary head.
+"""What Inception networks are put together from: normalised convolutions, chains of them, the pooling beside them, the
+auxiliary head.
 
 A network's `spec` says how all its convolutions are made, in these columns:
 
-* `gamma`: whether batch normalisation scales as well as shifts. The authors' released code (TF-slim) has no scale, because the next
-  convolution can do its work; the ports to PyTorch have one.
+* `gamma`: whether batch normalisation scales as well as shifts. The authors' released code (TF-slim) has no scale,
+  because the next convolution can do its work; the ports to PyTorch have one.
 * `momentum`: of batch normalisation's moving averages.
-* `counts_padding`: whether the average pooling inside the modules counts the zeros around the map (torchvision) or not (TF-slim).
+* `counts_padding`: whether the average pooling inside the modules counts the zeros around the map (torchvision) or
+  not (TF-slim).
 * `width`: a factor on all numbers of filters, 1 in every published network.
 """
 
@@ -28,12 +30,11 @@ def width(spec, filters: int) -> int:
 def unit(x, spec, filters, kernel=1, stride=1, padding=None, *, name, initializer=None):
     """Convolution, batch normalisation and ReLU: the layers `<name>.conv`, `<name>.bn` and `<name>`.
 
-    Without `padding` it is `"same"` at stride 1 and `"valid"` at stride 2, the rule of all these networks but for their stems.
+    Without `padding` it is `"same"` at stride 1 and `"valid"` at stride 2, the rule everywhere but in the stems.
     """
     padding = padding or ("same" if stride == 1 else "valid")
-    x = conv(
-        x, width(spec, filters), kernel, stride, padding=padding, initializer=initializer or he_truncated(), name=f"{name}.conv"
-    )  # fmt: skip
+    initializer = initializer or he_truncated()
+    x = conv(x, width(spec, filters), kernel, stride, padding=padding, initializer=initializer, name=f"{name}.conv")
     x = batch_norm(x, epsilon=1e-3, momentum=spec.momentum, scale=spec.gamma, name=f"{name}.bn")
     return activate(x, name=name)
 
@@ -67,11 +68,32 @@ def max_pool(x, *, name):
     return keras.layers.MaxPooling2D(3, 2, name=name)(x)
 
 
-def auxiliary_head(x, name, classes, activation, spec):
-    """The auxiliary classifier of Inception v3, v4 and Inception-ResNet v2: (batch, 17, 17, channels) -> (batch, classes).
+def inception_v4_stem(x, spec, *, name):
+    """Stem of Inception v4 and the paper's Inception-ResNet v2 (Szegedy 2016, figure 3): 299x299x3 -> 35x35x384."""
+    x = unit(x, spec, 32, 3, 2, name=f"{name}.0")
+    x = unit(x, spec, 32, 3, 1, "valid", name=f"{name}.1")
+    x = unit(x, spec, 64, 3, name=f"{name}.2")
+    x = join(max_pool(x, name=f"{name}.3.maxpool"), unit(x, spec, 96, 3, 2, name=f"{name}.3.conv"), name=f"{name}.3")
+    short = chain(x, spec, (64, 1), (96, 3, 1, "valid"), name=f"{name}.4.branch0")
+    long = chain(x, spec, (64, 1), (64, (1, 7)), (64, (7, 1)), (96, 3, 1, "valid"), name=f"{name}.4.branch1")
+    x = join(short, long, name=f"{name}.4")
+    halved = unit(x, spec, 192, 3, 2, name=f"{name}.5.conv")
+    return join(halved, max_pool(x, name=f"{name}.5.maxpool"), name=f"{name}.5")
 
-    5x5 averages with stride 3, a 1x1 convolution to 128 channels, a 5x5 one to 768 that sees the whole map, a dense layer. On a map
-    smaller than that the two 5x5 windows shrink to it, as in the released code; on a larger one the last map is averaged.
+
+def reduction_a(x, spec, klmn, *, name):
+    """35x35 to 17x17 (Szegedy et al. 2016, figure 7); `klmn` is the network's row of table 1."""
+    k, l, m, n = klmn  # noqa: E741  (the paper's letters)
+    one = unit(x, spec, n, 3, 2, name=f"{name}.branch0")
+    three = chain(x, spec, (k, 1), (l, 3), (m, 3, 2), name=f"{name}.branch1")
+    return join(one, three, max_pool(x, name=f"{name}.branch2"), name=name)
+
+
+def auxiliary_head(x, name, classes, activation, spec):
+    """Auxiliary classifier of Inception v3, v4 and Inception-ResNet v2: (batch, 17, 17, channels) -> (batch, classes).
+
+    5x5 averages with stride 3, a 1x1 convolution to 128 channels, a 5x5 one to 768 that sees all of the map, a dense
+    layer. On a map smaller than that the two 5x5 windows shrink to it; on a larger one the last map is averaged.
     """
     near_zero = keras.initializers.TruncatedNormal
     x = keras.layers.AveragePooling2D(_at_most(5, x), 3, name="AuxLogits.avgpool")(x)

@@ -1,0 +1,162 @@
+"""Inception v4.
+
+Szegedy, Ioffe, Vanhoucke and Alemi 2016, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on
+Learning": figure 3 (stem), figures 4 to 6 (modules A, B, C), figures 7 and 8 (reductions A, B), figure 9 (the whole
+network). The residual networks of the same paper are in inception_resnet.py.
+
+* In the authors' released code (TF-slim) batch normalisation shifts and does not scale, and there is an auxiliary
+  head as in Inception v3 behind the last module B, which the paper does not draw. `inception_v4_timm` scales as well,
+  for PyTorch weights.
+* Where a 1xn and an nx1 convolution follow each other, their order is the released code's, and so that of every
+  weight file.
+* Batch normalisation's moving averages: the released code forgets 0.03 % a step, which is right after tens of
+  thousands of steps; here 1 %, as in keras.applications, so that short trainings evaluate as well as they train.
+"""
+
+from itertools import count
+from typing import NamedTuple
+
+from kerasnets.architectures.variant import Variant, register
+from kerasnets.blocks.head import dropout_head, pooled_head
+from kerasnets.blocks.inception import (
+    auxiliary_head,
+    average_pool,
+    chain,
+    inception_v4_stem,
+    join,
+    max_pool,
+    reduction_a,
+    unit,
+)
+from kerasnets.registry import Paper, Preprocessing
+
+PAPER = Paper(
+    "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+    "Szegedy, Ioffe, Vanhoucke, Alemi",
+    2016,
+    "https://arxiv.org/abs/1602.07261",
+)
+
+
+class Spec(NamedTuple):
+    """Numbers of modules A, B and C, then the columns of kerasnets/blocks/inception.py."""
+
+    modules: tuple[int, int, int] = (4, 7, 3)
+    gamma: bool = False
+    momentum: float = 0.99
+    counts_padding: bool = False
+    width: float = 1.0
+
+
+def inception_v4(x, spec: Spec):
+    """Figure 9: stem, modules A on 35x35, B on 17x17, C on 8x8, a reduction before B and before C."""
+    a, b, c = spec.modules
+    x = inception_v4_stem(x, spec, name="features")
+    names = (f"features.{number}" for number in count(6))
+    for _ in range(a):
+        x = inception_a(x, spec, name=next(names))
+    x = reduction_a(x, spec, (192, 224, 256, 384), name=next(names))
+    for _ in range(b):
+        x = inception_b(x, spec, name=next(names))
+    x = reduction_b(x, spec, name=next(names))
+    for _ in range(c):
+        x = inception_c(x, spec, name=next(names))
+    return x
+
+
+def inception_a(x, spec, *, name):
+    """Figure 4, on 35x35x384."""
+    one = unit(x, spec, 96, name=f"{name}.branch0")
+    three = chain(x, spec, (64, 1), (96, 3), name=f"{name}.branch1")
+    double = chain(x, spec, (64, 1), (96, 3), (96, 3), name=f"{name}.branch2")
+    pool = average_pool(x, spec, name=f"{name}.branch3.0")
+    return join(one, three, double, unit(pool, spec, 96, name=f"{name}.branch3.1"), name=name)
+
+
+def inception_b(x, spec, *, name):
+    """Figure 5, on 17x17x1024."""
+    row, column = (1, 7), (7, 1)
+    one = unit(x, spec, 384, name=f"{name}.branch0")
+    seven = chain(x, spec, (192, 1), (224, row), (256, column), name=f"{name}.branch1")
+    double = ((192, 1), (192, column), (224, row), (224, column), (256, row))
+    double = chain(x, spec, *double, name=f"{name}.branch2")
+    pool = average_pool(x, spec, name=f"{name}.branch3.0")
+    return join(one, seven, double, unit(pool, spec, 128, name=f"{name}.branch3.1"), name=name)
+
+
+def reduction_b(x, spec, *, name):
+    """Figure 8: 17x17x1024 -> 8x8x1536."""
+    three = chain(x, spec, (192, 1), (192, 3, 2), name=f"{name}.branch0")
+    seven = chain(x, spec, (256, 1), (256, (1, 7)), (320, (7, 1)), (320, 3, 2), name=f"{name}.branch1")
+    return join(three, seven, max_pool(x, name=f"{name}.branch2"), name=name)
+
+
+def inception_c(x, spec, *, name):
+    """Figure 6, on 8x8x1536."""
+    one = unit(x, spec, 256, name=f"{name}.branch0")
+    three = unit(x, spec, 384, name=f"{name}.branch1_0")
+    three = _split(three, spec, name=f"{name}.branch1_1")
+    double = unit(x, spec, 384, name=f"{name}.branch2_0")
+    double = unit(double, spec, 448, (3, 1), name=f"{name}.branch2_1")
+    double = unit(double, spec, 512, (1, 3), name=f"{name}.branch2_2")
+    double = _split(double, spec, name=f"{name}.branch2_3")
+    pool = average_pool(x, spec, name=f"{name}.branch3.0")
+    return join(one, three, double, unit(pool, spec, 256, name=f"{name}.branch3.1"), name=name)
+
+
+def _split(x, spec, *, name):
+    return join(unit(x, spec, 256, (1, 3), name=f"{name}a"), unit(x, spec, 256, (3, 1), name=f"{name}b"), name=name)
+
+
+def _row(name, python_name, summary, spec, **columns):
+    return Variant(
+        name=name,
+        python_name=python_name,
+        family="inception_v4",
+        summary=summary,
+        paper=PAPER,
+        body=inception_v4,
+        spec=spec,
+        input_shape=(299, 299, 3),
+        min_size=75,
+        aux={"aux1": "features.17"},
+        aux_head=auxiliary_head,
+        stages={
+            "features.0": (149, 149, 32),
+            "features.2": (147, 147, 64),
+            "features.3": (73, 73, 160),
+            "features.4": (71, 71, 192),
+            "features.5": (35, 35, 384),
+            "features.9": (35, 35, 384),
+            "features.10": (17, 17, 1024),
+            "features.17": (17, 17, 1024),
+            "features.18": (8, 8, 1536),
+            "features.21": (8, 8, 1536),
+        },
+        **columns,
+    )
+
+
+register(
+    _row(
+        "inception_v4",
+        "InceptionV4",
+        "Inception v4 as its authors released it",
+        Spec(),
+        head=dropout_head(0.2),
+        preprocessing=Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        departures=("batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)",),
+    ),
+    _row(
+        "inception_v4_timm",
+        "InceptionV4Timm",
+        "Inception v4 as timm has it",
+        Spec(gamma=True, momentum=0.9),
+        head=pooled_head,
+        preprocessing=Preprocessing(299, 0.875, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        departures=(
+            "batch normalisation scales as well (released code: shifts only)",
+            "no dropout before the classifier unless asked for (paper: 0.2)",
+        ),
+    ),
+)
