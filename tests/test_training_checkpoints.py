@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasnets.training import checkpoints
 from kerasnets.training.runs import Scalars, append_log, claim, open_run, read_log
 
-TENSORS = {"network/0000/a": np.arange(6, dtype="float32").reshape(2, 3), "optimizer/0000/n": np.asarray(7, "int64")}
+TENSORS = {"network/0000": np.arange(6, dtype="float32").reshape(2, 3), "optimizer/0000": np.asarray(7, "int64")}
 
 
 def damage(path, how):

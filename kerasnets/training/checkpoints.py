@@ -105,7 +105,7 @@ def load_newest(folder) -> tuple[dict[str, np.ndarray], dict, list[str]] | None:
 
 
 def read_variables(groups: dict[str, list]) -> dict[str, np.ndarray]:
-    """Returns the values of variables as arrays named `group/0001/its name`."""
+    """Returns the values of variables as arrays named `group/0001`."""
     return {name: np.asarray(v.numpy()) for name, v in _named(groups).items()}
 
 
@@ -128,11 +128,8 @@ def write_variables(groups: dict[str, list], tensors: dict[str, np.ndarray]) -> 
 
 
 def _named(groups: dict[str, list]) -> dict:
-    return {
-        f"{group}/{i:04d}/{getattr(v, 'path', None) or v.name}": v
-        for group, variables in groups.items()
-        for i, v in enumerate(variables)
-    }
+    # By number: the names of optimizers and seed generators depend on what else the process has built.
+    return {f"{group}/{i:04d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 
 def _checksum(tensors: dict[str, np.ndarray], text: str) -> str:
