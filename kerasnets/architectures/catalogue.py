@@ -2,6 +2,7 @@
 
 from kerasnets.architectures import (
     alexnet,
+    efficientnet,
     googlenet,
     inception_resnet,
     inception_v3,
@@ -20,6 +21,7 @@ from kerasnets.architectures import (
 
 FAMILIES = (
     alexnet,
+    efficientnet,
     googlenet,
     inception_resnet,
     inception_v3,
