@@ -46,9 +46,8 @@ def nin(x, spec: Spec, *, dropout=0.5):
     dropout: share of the pooled features that training drops, 0 to 1.
     """
     last = len(spec.layers) - 1
-    for i, layer in enumerate(spec.layers):
-        geometry = (layer.kernel, layer.stride, layer.padding)
-        for name, filters in zip(layer.names, layer.filters, strict=True):
+    for i, (names, widths, *geometry) in enumerate(spec.layers):
+        for name, filters in zip(names, widths, strict=True):
             kernel, stride, padding = geometry
             x = conv_relu(x, filters, kernel, stride, padding=padding, name=name)
             geometry = (1, 1, None)
