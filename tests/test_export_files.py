@@ -264,3 +264,11 @@ def test_calibration_images_are_training_images(digits):
     held_out, _ = check_images(digits, None, 2000)
     seen = {image.tobytes() for image in calibration_images(digits, None)}
     assert len(seen) >= 100 and not seen & {image.tobytes() for image in held_out}
+
+
+def test_a_run_keeps_the_newest_report_of_each_file(digits, tmp_path):
+    path = tmp_path / "net.tflite"
+    older = [{"format": form, "path": str(path), "bytes": 1} for form in ("tflite", "tflite-int8")]
+    (tmp_path / "exports.json").write_text(json.dumps(older))
+    report = export(dataclasses.replace(digits, run=tmp_path), "tflite", output=path, examples=8)
+    assert json.loads((tmp_path / "exports.json").read_text()) == [older[1], report]
