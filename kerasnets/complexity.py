@@ -1,7 +1,7 @@
 """What a network costs, read off its graph: parameters, multiply-adds, activations, strides and receptive fields.
 
-Multiply-adds are those of convolutions and dense layers (no bias, normalisation, pooling or activation), the convention of the
-papers' tables. Works on every functional `keras.Model`, ours or not.
+Multiply-adds are those of convolutions and dense layers (no bias, normalisation, pooling or activation), the
+convention of the papers' tables. Works on every functional `keras.Model`, ours or not.
 """
 
 import dataclasses

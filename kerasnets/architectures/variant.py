@@ -1,8 +1,8 @@
 """The one adapter between a family's functions and the builders that users call.
 
-A family writes `body(x, spec, **extras) -> features` and, where the usual head will not do, `head(x, spec, classes, activation,
-**extras)`. A `Variant` is one row of its table; calling it does all that every builder has in common: the eight arguments
-of keras.applications, their errors, preprocessing, auxiliary heads, names and weights.
+A family writes `body(x, spec, **extras) -> features` and, where the usual head will not do, `head(x, spec, classes,
+activation, **extras)`. A `Variant` is one row of its table; calling it does all that every builder has in common: the
+eight arguments of keras.applications, their errors, preprocessing, auxiliary heads, names and weights.
 """
 
 import contextlib
@@ -35,7 +35,8 @@ Args:
     input_tensor: a Keras tensor to build the network on, instead of a new input.
     input_shape: (height, width, channels); `None` is {input_shape}, or (None, None, {channels}) without the top.
         {size_rule}
-    pooling: without the top, `None` for the last feature map (batch, height, width, channels), `"avg"` or `"max"` for its
+    pooling: without the top, `None` for the last feature map (batch, height, width, channels), `"avg"` or `"max"` for
+    its
         mean or maximum over height and width (batch, channels).
     classes: number of outputs of the classifier.
     classifier_activation: activation of the classifier; `None` gives logits. The output is float32 in any precision.
@@ -62,7 +63,8 @@ class Variant:
         spec: the row's columns, whatever the family needs.
         head: `(x, spec, classes, activation, **extras) -> predictions`.
         aux: name of an auxiliary output -> name of the layer that it is attached to.
-        aux_head: `(x, name, classes, activation) -> output`, for a network with `aux`; it is given `spec` when it asks for it.
+        aux_head: `(x, name, classes, activation) -> output`, for a network with `aux`; it is given `spec` when it
+        asks for it.
         fixed_size: whether the classifier is tied to the input size (it flattens).
         departures: in which ways the row differs from its paper, in words.
         stages: name of a layer -> its (height, width, channels) in the paper's table.
@@ -148,7 +150,8 @@ class Variant:
     def _check(self, include_top, input_shape, pooling, classes, aux_heads) -> None:
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
-                "kerasnets builds `channels_last` networks only; call `keras.config.set_image_data_format('channels_last')`. "
+                "kerasnets builds `channels_last` networks only; "
+                "call `keras.config.set_image_data_format('channels_last')`. "
                 f"Received: image_data_format={keras.config.image_data_format()!r}"
             )
         if pooling not in (None, "avg", "max"):
@@ -165,7 +168,8 @@ class Variant:
             raise ValueError(f"`input_shape` must name the number of channels. Received: input_shape={input_shape}")
         if any(size is not None and size < self.min_size for size in input_shape[:2]):
             raise ValueError(
-                f"Input size must be at least {self.min_size}x{self.min_size}; Received: input_shape={tuple(input_shape)}"
+                f"Input size must be at least {self.min_size}x{self.min_size}; "
+                f"Received: input_shape={tuple(input_shape)}"
             )
 
     def _input(self, include_top, input_tensor, input_shape):
@@ -186,7 +190,8 @@ class Variant:
 
 @contextlib.contextmanager
 def deep_recursion(limit: int = 50_000):
-    """Lets Keras trace very deep graphs: it walks them recursively, and ResNet-1202 is deeper than Python's usual limit."""
+    """Lets Keras trace very deep graphs: it walks them recursively, and ResNet-1202 is deeper than Python's usual
+    limit."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, limit))
     try:
@@ -219,6 +224,7 @@ def _documentation(variant: Variant) -> str:
     about |= {p.split(":", 1)[0].strip(): p.strip() for p in (variant.head.__doc__ or "").splitlines() if ":" in p}
     about["aux_heads"] = "aux_heads: whether to add the auxiliary classifiers; the output is then a dict."
     extras = "".join(f"\n    {about.get(name, name + ': see the paper.')}" for name in variant.extras)
+    heads = ", ".join(["predictions", *variant.aux])
     smallest = f"Height and width are {variant.min_size} or more"
     return _DOC.format(
         title=variant.python_name,
@@ -232,7 +238,7 @@ def _documentation(variant: Variant) -> str:
         channels=variant.input_shape[2],
         size_rule=smallest + (", and static with the top." if variant.fixed_size else ", or `None`."),
         extras=extras,
-        aux=f"\n    With `aux_heads=True` a dict of such outputs: predictions, {', '.join(variant.aux)}." if variant.aux else "",
+        aux=f"\n    With `aux_heads=True` a dict of such outputs: {heads}." if variant.aux else "",
     )
 
 

@@ -1,8 +1,8 @@
 """Batch normalisation whose training pass is one fused kernel.
 
-Keras 3 on TensorFlow computes training statistics from separate ops (mean, squared difference, tile, multiply, ...), which
-cost a third to a half of a convolutional net's training step. TensorFlow's `FusedBatchNormV3` does forward and backward in
-one kernel each. `benchmarks/batch_norm.py` measures the difference.
+Keras 3 on TensorFlow computes training statistics from separate ops (mean, squared difference, tile, multiply, ...),
+which cost a third to a half of a convolutional net's training step. TensorFlow's `FusedBatchNormV3` does forward and
+backward in one kernel each. `benchmarks/batch_norm.py` measures the difference.
 """
 
 import keras
@@ -13,8 +13,8 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` with the same arguments, variables and results, fused while training.
 
-    Fused: TensorFlow backend, 4-D input, last axis, float32 or half precision, no mask, not synchronised. Everything else, inference included, runs
-    Keras's own code. Input and output: (batch, height, width, channels).
+    Fused: TensorFlow backend, 4-D input, last axis, float32 or half precision, no mask, not synchronised. Everything
+    else, inference included, runs Keras's own code. Input and output: (batch, height, width, channels).
 
     Source: Ioffe and Szegedy 2015, algorithm 1, https://arxiv.org/abs/1502.03167
     """
@@ -34,7 +34,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _fused(self, x):
-        # In mixed precision the kernel reads half-precision pixels and keeps float32 statistics, as Keras does by casting.
+        # In mixed precision the kernel reads half-precision pixels and keeps float32 statistics, as Keras does by
+        # casting.
         channels = (x.shape[-1],)
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,

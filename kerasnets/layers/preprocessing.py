@@ -6,9 +6,11 @@ import numpy as np
 
 @keras.saving.register_keras_serializable("kerasnets")
 class PixelNormalization(keras.layers.Layer):
-    """`(pixel - mean) / std` on 0-255 RGB (or grey) pixels of any dtype, with the channels reversed first for a BGR network.
+    """`(pixel - mean) / std` on 0-255 RGB (or grey) pixels of any dtype, with the channels reversed first for a BGR
+    network.
 
-    Shape in and out: (batch, height, width, len(mean)). `mean` and `std` have one number per channel of the *network's* order.
+    Shape in and out: (batch, height, width, len(mean)). `mean` and `std` have one number per channel of the
+    *network's* order.
     """
 
     def __init__(self, mean, std, channel_order="rgb", **kwargs):

@@ -71,8 +71,8 @@ def load_initial_weights(model, row, weights, include_top: bool) -> None:
         raise ValueError(f"{row.name!r} has no public weights. Received: weights='imagenet'")
     else:
         raise ValueError(
-            "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on ImageNet), "
-            f"or the path to the weights file to be loaded.  Received: weights={weights}"
+            "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on "
+            f"ImageNet), or the path to the weights file to be loaded.  Received: weights={weights}"
         )
 
 
@@ -89,8 +89,9 @@ def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
     if skipped and not skip_mismatch:
         name = skipped[0]
         raise ValueError(
-            f"{checkpoint.source}: {len(skipped)} tensors have other shapes than the model, first {name!r}: the model's is "
-            f"{tuple(wanted[name].variable.shape)} in Keras's order. Received: {checkpoint.shape(name)} in PyTorch's order"
+            f"{checkpoint.source}: {len(skipped)} tensors have other shapes than the model, first {name!r}: the "
+            f"model's is {tuple(wanted[name].variable.shape)} in Keras's order. "
+            f"Received: {checkpoint.shape(name)} in PyTorch's order"
         )
     loaded = [name for name in wanted if name in checkpoint and name not in skipped]
     for name in loaded:
@@ -112,8 +113,9 @@ def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
     others = unexpected if left else left
     near = difflib.get_close_matches(name, others or list(checkpoint), n=10, cutoff=0.0)
     return (
-        f"{checkpoint.source} does not fit the model: {len(left)} tensors are missing (first {left[:1]}), {len(unexpected)} are not the "
-        f"model's (first {unexpected[:1]}). Nearest to {name!r}: {near}. `skip_mismatch=True` loads what fits."
+        f"{checkpoint.source} does not fit the model: {len(left)} tensors are missing (first {left[:1]}), "
+        f"{len(unexpected)} are not the model's (first {unexpected[:1]}). "
+        f"Nearest to {name!r}: {near}. `skip_mismatch=True` loads what fits."
     )
 
 

@@ -1,7 +1,8 @@
 """The one rule that turns a checkpoint's tensor names and layouts into ours.
 
-Our layer names are the module paths of the public PyTorch checkpoints, so `layer1.0.conv1.weight` is the kernel of the layer
-`layer1.0.conv1`, transposed as its kind of layer asks. Only the classifier has another name: ours is always `predictions`.
+Our layer names are the module paths of the public PyTorch checkpoints, so `layer1.0.conv1.weight` is the kernel of
+the layer `layer1.0.conv1`, transposed as its kind of layer asks. Only the classifier has another name: ours is always
+`predictions`.
 """
 
 import re
@@ -45,7 +46,8 @@ def tensors(model: keras.Model) -> list[Tensor]:
 
 
 def classifier_module(names, model: keras.Model) -> str | None:
-    """The module of a checkpoint that is the classifier: one that is not a layer of the model, of those a source may use."""
+    """The module of a checkpoint that is the classifier: one that is not a layer of the model, of those a source may
+    use."""
     modules = {name.rpartition(".")[0] for name in names}
     layers = {layer.name for layer in model.layers}
     if "predictions" in modules:
@@ -85,7 +87,8 @@ def _as_convolution(weight: np.ndarray) -> np.ndarray:
 
 
 def _as_dense(weight: np.ndarray, flattened: tuple | None) -> np.ndarray:
-    """(out, in) to (in, out); inputs that were flattened from (channels, height, width) become (height, width, channels)."""
+    """(out, in) to (in, out); inputs that were flattened from (channels, height, width) become (height, width,
+    channels)."""
     if flattened is not None:
         height, width, channels = flattened
         weight = weight.reshape(len(weight), channels, height, width).transpose(0, 2, 3, 1)

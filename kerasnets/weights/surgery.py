@@ -10,7 +10,8 @@ from kerasnets.complexity import operations, reach
 def features(model: keras.Model, levels=None) -> keras.Model:
     """Returns a model with one feature map per stride, for detection, segmentation and transfer.
 
-    The map of a stride is the last one before the block that goes on to the next stride. Weights are shared with `model`.
+    The map of a stride is the last one before the block that goes on to the next stride. Weights are shared with
+    `model`.
 
     Args:
         model: a network of this package, with or without its top.
