@@ -82,7 +82,7 @@ def test_report_holds_every_part_and_needs_no_other_file(report):
         "Environment",
     ):
         assert f"<h2>{title}</h2>" in text
-    assert "98.36 %" in text and "71 kB" in text and text.count("<figure>") == 6
+    assert "98.36\N{NO-BREAK SPACE}%" in text and "71 kB" in text and text.count("<figure>") == 6
     assert not re.search(r"""(src|href)=["'](?!data:)""", text) and "@import" not in text and "<script" not in text
 
 

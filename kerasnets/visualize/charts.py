@@ -66,7 +66,10 @@ def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> s
         name = escape(_shortened(labels[row]))
         if cell > 20 or row % 2 == 0:
             parts.append(f'<text x="{room + 12}" y="{middle + 4}" text-anchor="end">{name}</text>')
-            parts.append(f'<text transform="translate({middle + 4} {room + 12}) rotate(-90)">{name}</text>')
+            upright = len(name) <= 2  # A digit reads better as it is; a word stands on its end.
+            turn = f'x="{middle}" y="{room + 10}" text-anchor="middle"'
+            turn = turn if upright else f'transform="translate({middle + 4} {room + 12}) rotate(-90)"'
+            parts.append(f"<text {turn}>{name}</text>")
         for column, count in enumerate(counts):
             parts.append(_cell(row, column, count, max(sum(counts), 1), (16 + room, cell), labels))
     return _svg("Confusion matrix", size, size, "".join(parts), kind="confusion")
@@ -75,7 +78,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> s
 def _cell(row: int, column: int, count: int, total: int, place: tuple[float, float], labels: Sequence[str]) -> str:
     start, cell = place
     x, y, share = start + column * cell, start + row * cell, count / total
-    colour = "var(--right)" if row == column else "var(--wrong)"
+    colour = "currentColor" if not count else "var(--right)" if row == column else "var(--wrong)"
     strength = 0.15 + 0.85 * share if row == column else 0.25 + 0.75 * share
     shade = f'fill="{colour}" fill-opacity="{strength if count else 0.04:.3f}"'
     said = escape(f"{labels[row]} taken for {labels[column]}: {count} of {total}")

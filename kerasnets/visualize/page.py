@@ -32,7 +32,7 @@ def tiles(facts: list[tuple[str, str]]) -> str:
 def table(
     columns: list[str], rows: list[list[str]], numbers: tuple[str, ...] = (), kinds: dict[str, str] | None = None
 ) -> str:
-    """Returns a table of plain texts that becomes a list of cards on a phone.
+    """Returns a table of plain texts; one of more than three columns becomes a list of cards on a phone.
 
     Args:
         columns: the headings.
@@ -50,7 +50,8 @@ def table(
             kind = _class(column, numbers, (kinds or {}).get(cell, ""))
             cells += f'<td data-column="{escape(column)}"{kind}>{escape(cell)}</td>'
         body += f"<tr>{cells}</tr>"
-    return f'<table class="stack"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    kind = ' class="stack"' if len(columns) > 3 else ""
+    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _class(column: str, numbers: tuple[str, ...], kind: str = "") -> str:

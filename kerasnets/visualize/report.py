@@ -37,8 +37,7 @@ def write_report(run_dir: str | Path) -> Path:
         _wrong(run, evaluation, labels),
         _exports(exports, evaluation),
         _notes(log),
-        section("Recipe", f"<pre>{escape((run / 'recipe.yaml').read_text(encoding='utf-8'))}</pre>"),
-        _environment(_read_json(run / "environment.json", {})),
+        f'<div class="pair">{_recipe(run)}{_environment(_read_json(run / "environment.json", {}))}</div>',
     ]
     path = run / "report.html"
     write_atomically(path, page(f"{run.resolve().name} - kerasnets report", "\n".join(filter(None, parts))))
@@ -50,7 +49,7 @@ def _read_json(path: Path, default):
 
 
 def _percent(share: float | None, digits: int = 2) -> str:
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _head(run: Path, log: list[dict], evaluation: dict) -> str:
@@ -175,6 +174,22 @@ def _notes(log: list[dict]) -> str:
             rows.append([event["event"].replace("_", " "), said])
     more = f"The first 20 of {len(rows)}." if len(rows) > 20 else ""
     return section("Notes", table(["what", "said"], rows[:20]), more)
+
+
+def _recipe(run: Path) -> str:
+    import yaml
+
+    values = _said(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")))
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return section("Recipe", f"<pre>{escape(text)}</pre>", "Defaults included; what is switched off is left out.")
+
+
+def _said(values):
+    """Returns a recipe's values without the keys that are empty."""
+    if not isinstance(values, dict):
+        return values
+    kept = {key: _said(value) for key, value in values.items()}
+    return {key: value for key, value in kept.items() if value not in (None, {}, [])}
 
 
 def _environment(values: dict) -> str:
