@@ -1,4 +1,4 @@
-"""The one implementation of normalisation: pixels (0-255) become network input.
+"""Normalisation by a row's numbers: pixels (0-255) become network input.
 
 Training and evaluation call it inside the step, export puts it into the graph, prediction calls it on decoded images.
 Pixels travel as uint8 until here, a quarter of the bytes of float32.
@@ -6,9 +6,7 @@ Pixels travel as uint8 until here, a quarter of the bytes of float32.
 
 import dataclasses
 
-import numpy as np
-import tensorflow as tf
-
+from kerasnets.layers.preprocessing import normalize_pixels
 from kerasnets.registry import Preprocessing
 
 
@@ -25,19 +23,11 @@ def normalise(images, preprocessing: Preprocessing, *, full_constants: bool = Tr
     Raises:
         ValueError: when `images` have another number of channels than `preprocessing.mean`.
     """
-    images = tf.cast(images, tf.float32)
     channels = len(preprocessing.mean)
     if images.shape[-1] not in (None, channels):
         raise ValueError(f"`images` must have {channels} channels. Received: images with shape {tuple(images.shape)}")
-    if preprocessing.channel_order == "bgr":
-        images = tf.reverse(images, axis=[-1])
-    std = np.asarray(preprocessing.std, "float64")
-    scale = tf.constant((1.0 / std).astype("float32"))
-    offset = tf.constant((-np.asarray(preprocessing.mean, "float64") / std).astype("float32"))
-    shape = images.shape[-3:]
-    if full_constants and shape.is_fully_defined():
-        scale, offset = tf.broadcast_to(scale, shape), tf.broadcast_to(offset, shape)
-    return images * scale + offset
+    numbers = (preprocessing.mean, preprocessing.std, preprocessing.channel_order)
+    return normalize_pixels(images, *numbers, full_constants=full_constants)
 
 
 def override(preprocessing: Preprocessing, options) -> Preprocessing:

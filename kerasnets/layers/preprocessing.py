@@ -1,20 +1,36 @@
-"""Pixels to network input, inside the graph."""
+"""The one implementation of normalisation, as a function and as a layer: pixels (0-255) become network input."""
 
 import keras
 import numpy as np
+from keras import ops
+
+
+def normalize_pixels(images, mean, std, channel_order="rgb", *, full_constants=True):
+    """Returns `(images - mean) / std` as float32, channels in the order the network expects.
+
+    Args:
+        images: RGB or grey pixels 0-255 of any dtype, [..., height, width, channels]; never changed in place.
+        mean, std: one number per channel of the *network's* order.
+        channel_order: `"bgr"` reverses the channels first.
+        full_constants: spread mean and std over the image where its size is known: adding over a last axis of three is
+            an order of magnitude slower on a CPU. An exported file would grow by the constants' size.
+    """
+    x = ops.cast(images, "float32")
+    if channel_order == "bgr":
+        x = ops.flip(x, axis=-1)
+    shape = tuple(x.shape[-3:]) if full_constants and None not in x.shape[-3:] else (len(mean),)
+    std = np.asarray(std, np.float64)
+    scale = np.broadcast_to((1.0 / std).astype(np.float32), shape)
+    offset = np.broadcast_to((-np.asarray(mean, np.float64) / std).astype(np.float32), shape)
+    return x * ops.convert_to_tensor(scale) + ops.convert_to_tensor(offset)
 
 
 @keras.saving.register_keras_serializable("kerasnets")
 class PixelNormalization(keras.layers.Layer):
-    """`(pixel - mean) / std` on 0-255 RGB (or grey) pixels of any dtype, with the channels reversed first for a BGR
-    network.
-
-    Shape in and out: (batch, height, width, len(mean)). `mean` and `std` have one number per channel of the
-    *network's* order.
-    """
+    """`normalize_pixels` inside a model's graph; shape in and out (batch, height, width, len(mean))."""
 
     def __init__(self, mean, std, channel_order="rgb", **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.mean, self.std, self.channel_order = tuple(mean), tuple(std), channel_order
 
     @classmethod
@@ -23,14 +39,8 @@ class PixelNormalization(keras.layers.Layer):
         return cls(preprocessing.mean, preprocessing.std, preprocessing.channel_order, name=name)
 
     def call(self, inputs):
-        x = keras.ops.cast(inputs, self.compute_dtype)
-        if self.channel_order == "bgr":
-            x = keras.ops.flip(x, axis=-1)
-        shape = tuple(1 if size is None else size for size in inputs.shape[1:3]) + (len(self.mean),)
-        # Constants of the image's full size: broadcasting over a last axis of three costs ten times as much on a CPU.
-        scale = np.broadcast_to(1.0 / np.asarray(self.std), shape)
-        offset = np.broadcast_to(-np.asarray(self.mean) / np.asarray(self.std), shape)
-        return x * keras.ops.cast(scale, self.compute_dtype) + keras.ops.cast(offset, self.compute_dtype)
+        x = normalize_pixels(inputs, self.mean, self.std, self.channel_order, full_constants=False)
+        return ops.cast(x, self.compute_dtype)
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
