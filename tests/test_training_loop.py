@@ -25,12 +25,13 @@ DIGITS = ROOT / "recipes" / "lenet5_digits.yaml"
 TINY = ["epochs=2", "steps_per_epoch=4", "batch_size=16", "evaluation.max_batches=1", "steps_per_execution=1"]
 
 
-def job(recipe, run_dir, check=True, **settings):
-    """Runs training_job.py and returns the finished process."""
-    arguments = {"recipe": os.fspath(recipe), "run_dir": os.fspath(run_dir), **settings}
+def job(runs, check=True, **settings):
+    """Trains the runs {folder: overrides} by training_job.py and returns the finished process."""
+    runs = {os.fspath(folder): overrides for folder, overrides in runs.items()}
+    arguments = {"recipe": os.fspath(DIGITS), "runs": runs, **settings}
     environment = os.environ | {"PYTHONPATH": os.fspath(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, os.fspath(ROOT / "tests" / "training_job.py"), json.dumps(arguments)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert not check or result.returncode == 0, result.stderr[-2000:]
     return result
 
@@ -83,9 +84,9 @@ def test_a_killed_run_resumes_to_the_very_weights(tmp_path):
     train(DIGITS, whole, overrides=EXACT, progress=False)
     run = tmp_path / "killed"
     # In the middle of epoch 2, after the checkpoint of step 6; then in epoch 3, and once with that checkpoint damaged.
-    assert job(DIGITS, run, check=False, overrides=EXACT, die_at=7).returncode == -9
+    assert job({run: EXACT}, check=False, die_at=7).returncode == -9
     assert checkpoints.load_newest(run / "checkpoints")[1]["step"] == 6
-    assert job(DIGITS, run, check=False, overrides=EXACT, die_at=10, resume=True).returncode == -9
+    assert job({run: EXACT}, check=False, die_at=10, resume=True).returncode == -9
     last = run / "checkpoints" / "last.safetensors"
     last.write_bytes(last.read_bytes()[:-100])
     train(DIGITS, run, overrides=EXACT, resume=True, progress=False)
@@ -104,23 +105,31 @@ def test_a_killed_run_resumes_to_the_very_weights(tmp_path):
     assert train(DIGITS, run, overrides=EXACT, resume=True, progress=False).path == run
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        [
-            "optimizer={name: sgd, learning_rate: 0.1, momentum: 0.9, clip_norm: 0.1, weight_decay: 1e-2}",
-            "ema.momentum=0.9",
-        ],
-        ["optimizer={name: adamw, learning_rate: 1e-3, weight_decay: 0.1}", "gradient_accumulation=2"],
-        ["optimizer={name: rmsprop, learning_rate: 1e-3}", "precision=mixed_float16"],
+SETTINGS = {
+    "sgd-clip-decay-ema": [
+        "optimizer={name: sgd, learning_rate: 0.1, clip_norm: 0.1, weight_decay: 1e-2}",
+        "ema.momentum=0.9",
     ],
-    ids=["sgd-clip-decay-ema", "adamw-accumulation", "rmsprop-float16"],
-)
-def test_two_devices_train_the_weights_of_one(tmp_path, settings):
-    overrides = [*TINY, "epochs=1", "steps_per_epoch=5", *settings]
-    one, two = tmp_path / "one", tmp_path / "two"
-    train(DIGITS, one, overrides=overrides, progress=False)
-    job(DIGITS, two, overrides=overrides, devices=2)
+    "adamw-accumulation": [
+        "optimizer={name: adamw, learning_rate: 1e-3, weight_decay: 0.1}",
+        "gradient_accumulation=2",
+    ],
+    "rmsprop-float16": ["optimizer={name: rmsprop, learning_rate: 1e-3}", "precision=mixed_float16"],
+}
+FIVE_STEPS = [*TINY, "epochs=1", "steps_per_epoch=5"]
+
+
+@pytest.fixture(scope="module")
+def on_two_devices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    job({folder / name: [*FIVE_STEPS, *settings] for name, settings in SETTINGS.items()}, devices=2)
+    return folder
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_two_devices_train_the_weights_of_one(tmp_path, on_two_devices, name):
+    settings, one, two = SETTINGS[name], tmp_path / "one", on_two_devices / name
+    train(DIGITS, one, overrides=[*FIVE_STEPS, *settings], progress=False)
     assert json.loads((two / "environment.json").read_text())["devices"] == ["CPU:0", "CPU:1"]
     logs = [next(e for e in read_log(run) if e["event"] == "epoch") for run in (one, two)]
     tolerance = 2e-2 if "precision=mixed_float16" in settings else 1e-5

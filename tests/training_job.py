@@ -1,4 +1,4 @@
-"""Trains by a recipe in a process of its own: `python training_job.py '{"recipe": ..., "run_dir": ..., ...}'`.
+"""Trains by a recipe in a process of its own: `python training_job.py '{"recipe": ..., "runs": {folder: overrides}}'`.
 
 With `"die_at": N` the process is killed (SIGKILL) in the middle of step N; with `"devices": 2` it has two logical CPUs.
 """
@@ -14,7 +14,7 @@ from kerasnets.training import callbacks
 from kerasnets.training.loop import train
 
 
-def main(recipe, run_dir, overrides=(), resume=False, die_at=None, devices=1):
+def main(recipe, runs, resume=False, die_at=None, devices=1):
     if devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
@@ -27,7 +27,8 @@ def main(recipe, run_dir, overrides=(), resume=False, die_at=None, devices=1):
             begun(self, batch, logs)
 
         callbacks.Position.on_train_batch_begin = die
-    train(recipe, run_dir, overrides=overrides, resume=resume, progress=False)
+    for run_dir, overrides in runs.items():
+        train(recipe, run_dir, overrides=overrides, resume=resume, progress=False)
 
 
 if __name__ == "__main__":
