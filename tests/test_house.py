@@ -26,8 +26,8 @@ FLOORS = (
     {"__init__", "__main__"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-# Below the networks and beside them: `data` may know the plain numbers of the registry, and nothing of models.
-UNKNOWN_TO_DATA = {"layers", "blocks", "architectures", "complexity", "weights", "ledger"}
+# `data` may know the registry's plain numbers and the layer that turns them into operations, and nothing of models.
+UNKNOWN_TO_DATA = {"blocks", "architectures", "complexity", "weights", "ledger"}
 HEAVY = {
     "matplotlib", "tensorflow_datasets", "keras_cv", "torch", "sklearn", "ai_edge_litert", "PIL", "huggingface_hub",
 }  # fmt: skip
@@ -252,5 +252,6 @@ def test_every_recipe_parses(path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_opens_with_paper_command_cost_and_result(path):
     header = " ".join(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")).lower()
-    for word in ("paper", "command", "cost", "result"):
+    assert re.search(r"\b(19|20)\d\d\b", header), f"{path.name}: its header should say the paper and its year"
+    for word in ("command", "cost", "result"):
         assert word in header, f"{path.name}: its header should say {word}"
