@@ -50,10 +50,13 @@ def folder_of_pictures(root, size=32, channels=3, classes=10):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_runs_in_its_cheap_twin(path, tmp_path):
-    recipe = load_recipe(path)
-    overrides = []
-    if recipe.data.source.kind == "folder":
+    kind, overrides = load_recipe(path).data.source.kind, []
+    if kind == "folder":
         overrides = [f"data.source.path={folder_of_pictures(tmp_path / 'pictures')}"]
+    elif kind == "arrays":
+        images, labels = np.zeros((40, 28, 28), "uint8"), np.arange(40) % 10
+        np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        overrides = [f"data.source.path={tmp_path / 'a.npz'}"]
     run = train(path, tmp_path / "run", smoke=True, overrides=overrides, progress=False)
     assert [e["event"] for e in read_log(run.path)] == ["start", "epoch", "end"]
     result = run.evaluation
@@ -65,12 +68,6 @@ def test_every_recipe_runs_in_its_cheap_twin(path, tmp_path):
     assert list((run.path / "tensorboard").iterdir())
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["tensorflow"] == tf.__version__ and os.uname().nodename not in json.dumps(environment)
-
-
-def test_a_recipe_opens_with_command_cost_and_result():
-    for path in RECIPES:
-        head = path.read_text().split("model:")[0]
-        assert all(f"# {word}" in head for word in ("Command", "Cost", "Result")), path.name
 
 
 EXACT = [
@@ -148,7 +145,7 @@ def test_two_devices_train_the_weights_of_one(tmp_path, on_two_devices, name):
 
 def test_evaluation_equals_numpy(tmp_path):
     run = train(DIGITS, tmp_path / "run", smoke=True, progress=False)
-    found = evaluate(run, batch_size=100, wrong_folder=tmp_path / "wrong", wrong_limit=3)
+    found = evaluate(run, batch_size=100, wrong_folder=tmp_path / "wrong")
     source = open_source(run.recipe.data.source, "test")
     probabilities, labels = [], []
     for images, truth, weights in evaluation_batches(source, run.preprocessing, run.recipe.data, batch_size=90):
@@ -164,8 +161,9 @@ def test_evaluation_equals_numpy(tmp_path):
     confusion = np.zeros((10, 10), int)
     np.add.at(confusion, (labels, predicted), 1)
     assert found["confusion"] == confusion.tolist()
-    first = np.flatnonzero(predicted != labels)[:3]
-    assert [w["index"] for w in found["wrong"]] == first.tolist() and len(list((tmp_path / "wrong").iterdir())) == 3
+    first = np.flatnonzero(predicted != labels)[:64].tolist()
+    assert [w["index"] for w in found["wrong"]] == first
+    assert len(list((tmp_path / "wrong").iterdir())) == len(first)
 
 
 WRONG = [

@@ -15,6 +15,9 @@ from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import Run, open_run
 from kerasnets.training.strategy import make_strategy
 
+# How many wrong predictions are listed, with pictures.
+WRONG_LIMIT = 64
+
 
 def evaluate(target, source=None, preprocessing=None, options=None, **settings) -> dict:
     """Evaluates a network that gives probabilities.
@@ -24,11 +27,11 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
         source: the labelled images; a run knows its own.
         preprocessing: turns images into the model's input; a run knows its own.
         options: the `DataOptions` of `source`; a run knows its own.
-        **settings: those of `score`: `batch_size`, `max_batches`, `wrong_folder`, `wrong_limit`.
+        **settings: those of `score`: `batch_size`, `max_batches`, `wrong_folder`.
 
     Returns:
         `{"examples", "top1", "top5", "loss", "confusion", "wrong"}`; shares are 0 to 1, `confusion[true][predicted]`
-        counts examples, `wrong` lists the first wrong predictions.
+        counts examples, `wrong` lists the first 64 wrong predictions.
 
     Raises:
         FileNotFoundError: no such run.
@@ -54,7 +57,6 @@ def score(
     batch_size: int = 64,
     max_batches: int | None = None,
     wrong_folder=None,
-    wrong_limit: int = 64,
 ) -> dict:
     """Evaluates `model` on `source`; see `evaluate`.
 
@@ -62,13 +64,12 @@ def score(
         batch_size: examples at a time over all devices; rounded up to a multiple of them.
         max_batches: stop early, for a look.
         wrong_folder: a folder for pictures of wrong predictions, or `None` for none.
-        wrong_limit: how many wrong predictions to list.
     """
     classes = check_fit(model, source, preprocessing)
     strategy = make_strategy()
     replicas = strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
-    tally = _Tally(classes, wrong_folder, wrong_limit)
+    tally = _Tally(classes, wrong_folder)
 
     @tf.function(reduce_retracing=True)
     def forward(images):
@@ -104,11 +105,11 @@ def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) 
 class _Tally:
     """Counts batches; the sums are whole numbers, and float64 for the loss."""
 
-    def __init__(self, classes: int, folder, limit: int):
+    def __init__(self, classes: int, folder):
         self.confusion = np.zeros((classes, classes), np.int64)
         self.seen = self.position = self.top5 = 0
         self.loss = 0.0
-        self.wrong, self.limit = [], limit
+        self.wrong = []
         self.folder = Path(folder) if folder is not None else None
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,7 @@ class _Tally:
         np.add.at(self.confusion, (labels, predicted), 1)
         self.top5 += int(((probabilities > true[:, None]).sum(-1) < 5).sum())
         self.loss -= float(np.log(np.maximum(true, 1e-30), dtype=np.float64).sum())
-        for row in np.flatnonzero(predicted != labels)[: self.limit - len(self.wrong)]:
+        for row in np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]:
             self._note(places[row], probabilities[row, predicted[row]], predicted[row], labels[row], images[row])
         self.seen += len(labels)
 
