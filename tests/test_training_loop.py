@@ -199,7 +199,7 @@ def test_an_empty_class_is_named(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    overrides = [*TINY, "optimizer={name: sgd, learning_rate: 1e30}", "schedule={name: constant}"]
+    overrides = [*TINY, "optimizer={name: sgd, learning_rate: 3e38}", "schedule={name: constant}"]
     with pytest.raises(RuntimeError) as caught:
         train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
     assert "The loss is" in str(caught.value) and "(epoch 1)" in str(caught.value) and "\n" not in str(caught.value)
