@@ -1,0 +1,127 @@
+"""GoogLeNet's and Inception's modules against the papers' arithmetic, and their auxiliary heads."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from nets import fill, golden, pixels, twin
+
+from kerasnets.architectures import googlenet, inception_resnet, inception_v4
+from kerasnets.architectures.googlenet import MODULES, inception_module
+from kerasnets.blocks.inception import average_pool
+from kerasnets.complexity import complexity
+from kerasnets.registry import create_model, get_row
+
+# The lecture's module on 28x28x256: 64 channels before 3x3 and 5x5, and behind the pooling.
+LECTURE = (128, 64, 192, 64, 96, 64)
+
+
+def cost(filters, **options):
+    x = keras.Input((28, 28, 256))
+    return complexity(keras.Model(x, inception_module(x, filters, **options))).multiply_adds
+
+
+def test_the_bottleneck_saves_two_thirds():
+    """A widely printed 358 M for the lecture's module counts its 3x3 convolution twice."""
+    assert cost(LECTURE, bottleneck=False) == 854_196_224
+    assert cost(LECTURE) == 271_351_808
+    assert cost(LECTURE) + 28 * 28 * 9 * 64 * 192 == 358_055_936
+
+
+def test_the_papers_own_module_3b():
+    assert cost(MODULES["3b"], bottleneck=False) == 854_196_224
+    assert cost(MODULES["3b"]) == 28 * 28 * (128 * 256 + (128 * 256 + 9 * 192 * 128) + (32 * 256 + 25 * 96 * 32) + 64 * 256) == 304_267_264
+
+
+def test_naive_module_passes_the_pooled_input_on():
+    x = keras.Input((8, 8, 16))
+    model = keras.Model(x, inception_module(x, (4, 0, 6, 0, 2, 0), bottleneck=False))
+    fill(model)
+    image = np.abs(pixels((1, 8, 8, 16)))
+    y = np.asarray(model(image))
+    assert y.shape == (1, 8, 8, 4 + 6 + 2 + 16)
+    np.testing.assert_array_equal(y[0, 3, 5, 12:], image[0, 2:5, 4:7].max((0, 1)))
+
+
+@pytest.mark.parametrize(("counts_padding", "corner"), [(False, 1.0), (True, 4 / 9)])
+def test_average_pooling_at_the_border(counts_padding, corner):
+    spec = inception_v4.Spec(counts_padding=counts_padding)
+    x = keras.Input((5, 5, 1))
+    y = np.asarray(keras.Model(x, average_pool(x, spec, name="pool"))(np.ones((1, 5, 5, 1), "float32")))
+    assert y[0, 0, 0, 0] == pytest.approx(corner) and y[0, 2, 2, 0] == pytest.approx(1.0)
+
+
+def test_residuals_are_scaled_before_they_are_added():
+    x = keras.Input((6, 6, 8))
+    spec = inception_resnet.Spec(scales=(0.17, 0.1, 0.2), width=0.25)
+    model = keras.Model(x, inception_resnet.inception_resnet_a(x, spec, name="module"))
+    fill(model)
+    residual = keras.Model(x, model.get_layer("module.conv2d").output)
+    image = pixels((1, 6, 6, 8))
+    np.testing.assert_allclose(model(image), np.maximum(image + 0.17 * residual(image), 0), atol=1e-6)
+
+
+AUXILIARY = {  # row: trainable parameters with the auxiliary heads (torchvision's num_params where it has the row)
+    "googlenet": 13_378_280,
+    "googlenet_torchvision": 13_004_888,
+    "inception_v3_torchvision": 27_161_264,
+    "inception_v4_timm": 46_039_280,
+}
+
+
+@pytest.mark.parametrize("name", ["googlenet", *(pytest.param(n, marks=pytest.mark.slow) for n in list(AUXILIARY)[1:])])
+def test_parameters_with_auxiliary_heads(name):
+    model = create_model(name, aux_heads=True)
+    assert list(model.output) == ["predictions", *get_row(name).aux]
+    assert complexity(model).parameters == AUXILIARY[name]
+
+
+def test_multiply_adds_with_auxiliary_heads():
+    assert complexity(create_model("googlenet", aux_heads=True)).multiply_adds == 1_591_044_096
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("googlenet", 64),
+        pytest.param("googlenet_torchvision", 96, marks=pytest.mark.slow),
+        pytest.param("inception_v3", 107, marks=pytest.mark.slow),
+    ],
+)
+def test_a_step_with_auxiliary_losses_reaches_the_heads(name, size):
+    row, arguments = twin(name)
+    if name == "inception_v3":
+        row = dataclasses.replace(row, aux={"aux1": "Mixed_6b"})  # the twin's last module B
+    model = row(**{**arguments, "input_shape": (size, size, 3)}, aux_heads=True)
+    keys = list(model.output)
+    losses = dict.fromkeys(keys, "sparse_categorical_crossentropy")
+    weights = {key: 1.0 if key == "predictions" else 0.3 for key in keys}
+    model.compile("sgd", losses, loss_weights=weights, run_eagerly=True)
+    labels = np.array([0, 1])
+    last = model.get_layer({"googlenet": "aux2.fc2", "googlenet_torchvision": "aux2.fc2"}.get(name, "AuxLogits.fc"))
+    before = np.array(last.kernel)
+    logs = model.train_on_batch(pixels((2, size, size, 3)), dict.fromkeys(keys, labels), return_dict=True)
+    assert all(np.isfinite(value) for value in logs.values()) and (np.array(last.kernel) != before).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("googlenet_torchvision", "torchvision__googlenet"),
+        pytest.param("inception_v3_torchvision", "torchvision__inception_v3", marks=pytest.mark.slow),
+    ],
+)
+def test_names_are_the_checkpoints(name, source):
+    """Every tensor of the public checkpoint, auxiliary heads included, has its place under its own name."""
+    modules = {tensor.rpartition(".")[0] for tensor, _ in golden(source)["state_dict"]}
+    ours = {layer.name for layer in create_model(name, aux_heads=True).layers if layer.weights}
+    assert ours - modules == {"predictions"} and modules - ours == {"fc"}
+
+
+def test_googlenet_normalises_as_caffe_does():
+    layer = create_model("googlenet", include_top=False).get_layer("norm1")
+    x = np.abs(pixels((1, 2, 2, 64))) * 100
+    energy = np.stack([(x[..., max(0, i - 2) : i + 3] ** 2).sum(-1) for i in range(64)], -1)
+    np.testing.assert_allclose(layer(x), x / (1 + 1e-4 / 5 * energy) ** 0.75, rtol=1e-5)
+    assert googlenet.Spec().kernel == 5
