@@ -40,7 +40,7 @@ def tensors(model: keras.Model) -> list[Tensor]:
     found = []
     for layer in model.layers:
         for variable in layer.weights:
-            if "seed" not in variable.name:
+            if "seed" not in variable.name and not getattr(layer, "training_state", False):
                 found.append(Tensor(variable, layer.name, *_rule(layer, variable)))
     return found
 

@@ -1,0 +1,41 @@
+"""Zeros as TensorFlow's "same" padding would add them, as a layer: what follows then sees and counts them."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("kerasnets")
+class SameZeroPadding2D(keras.layers.Layer):
+    """Pads for a window of `size` with steps of `stride`, below and on the right first.
+
+    (batch, height, width, channels) -> (batch, height', width', channels), such that a "valid" window then gives
+    ceil(height / stride) rows. At the border an average pooling so divides by the whole window, and a maximum is at
+    least 0, which is what some public implementations do. Height and width may be unknown.
+
+    Args:
+        size, stride: of the window, the same for height and width.
+    """
+
+    def __init__(self, size, stride, **kwargs):
+        super().__init__(**kwargs)
+        if min(size, stride) < 1:
+            raise ValueError(f"`size` and `stride` should be 1 or more. Received: size={size!r}, stride={stride!r}")
+        self.size, self.stride = size, stride
+
+    def _zeros(self, length):
+        """Zeros before and behind a row of `length` pixels."""
+        total = (-(-length // self.stride) - 1) * self.stride + self.size - length
+        total = max(total, 0) if isinstance(total, int) else tf.maximum(total, 0)
+        return total // 2, total - total // 2
+
+    def call(self, inputs):
+        dynamic = keras.ops.shape(inputs)
+        rows, columns = (self._zeros(length) for length in dynamic[1:3])
+        return tf.pad(inputs, [(0, 0), rows, columns, (0, 0)])
+
+    def compute_output_shape(self, input_shape):
+        batch, *lengths, channels = input_shape
+        return (batch, *(None if n is None else n + sum(self._zeros(n)) for n in lengths), channels)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "stride": self.stride}
