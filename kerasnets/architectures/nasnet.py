@@ -256,7 +256,14 @@ def _row(name, title, summary, spec, stages, **fields):
 
 
 register(
-    _row("mobile", "Mobile", "4@1056, for phones", Spec(4, 44, 32), MOBILE, preprocessing=Preprocessing(mean=HALF, std=HALF)),
+    _row(
+        "mobile",
+        "Mobile",
+        "4@1056, for phones",
+        Spec(4, 44, 32),
+        MOBILE,
+        preprocessing=Preprocessing(mean=HALF, std=HALF),
+    ),
     _row("large", "Large", "6@4032, the most accurate one", LARGE_SPEC, LARGE, **LARGE_FIELDS),
     _row(
         "large_timm",
