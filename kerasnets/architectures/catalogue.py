@@ -2,6 +2,7 @@
 
 from kerasnets.architectures import (
     alexnet,
+    densenet,
     efficientnet,
     googlenet,
     inception_resnet,
@@ -26,6 +27,7 @@ from kerasnets.architectures import (
 
 FAMILIES = (
     alexnet,
+    densenet,
     efficientnet,
     googlenet,
     inception_resnet,

@@ -46,11 +46,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
-        self._update(self.moving_mean, mean)
-        # The kernel's variance is the unbiased one; Keras keeps the biased one.
-        self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)))
+        self.update_moving_statistics(mean, variance, tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32))
         return output
+
+    def update_moving_statistics(self, mean, variance, count) -> None:
+        """Takes a batch's mean and unbiased variance of `count` pixels, as the kernel gives them, into the averages."""
+        self._update(self.moving_mean, mean)
+        # Keras keeps the biased variance.
+        self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)))
 
     def _update(self, moving, batch) -> None:
         batch = tf.cast(batch, moving.dtype)

@@ -15,8 +15,8 @@ _BLOCK_CHANNELS = 16
 class GroupedConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` with the same arguments and variables; on TensorFlow it calls `tf.nn.conv2d`.
 
-    Input (batch, height, width, channels), kernel (height, width, channels / groups, filters). Channels and filters must
-    be multiples of `groups`.
+    Input (batch, height, width, channels), kernel (height, width, channels / groups, filters). Channels and filters are
+    multiples of `groups`.
 
     Attributes:
         native: whether one grouped `Conv2D` op is used. TensorFlow has the whole of it (gradient, fused bias) on a GPU
