@@ -1,0 +1,70 @@
+"""What the classics promise beyond the contract of every row."""
+
+import keras
+import numpy as np
+import pytest
+from nets import build_twin
+
+from kerasnets.layers.filter_norm import MaxFilterRMS
+from kerasnets.layers.rbf import RBFOutput
+from kerasnets.registry import create_model
+from kerasnets.training.paper_losses import RBFLoss
+
+
+def digits():
+    """32 handwritten digits, 8x8, spread to 32x32 with the paper's background and ink."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    big = np.kron(images[:32].reshape(-1, 8, 8, 1), np.ones((1, 4, 4, 1)))
+    return (big / 16 * 1.275 - 0.1).astype("float32"), labels[:32]
+
+
+@pytest.mark.parametrize("criterion", ["map", "mle"])
+def test_lenet5_learns_digits_by_heart_with_its_own_loss(criterion):
+    keras.utils.set_random_seed(0)
+    x, y = digits()
+    model = create_model("lenet5", classifier_activation=None, loss=criterion)
+    assert isinstance(model.layers[-1], RBFOutput) and model.layers[-1].loss == criterion
+    model.compile(keras.optimizers.Adam(2e-3), RBFLoss(criterion), metrics=["accuracy"], jit_compile=False)
+    model.fit(x, y, batch_size=16, epochs=60, verbose=0)
+    assert (model.predict_on_batch(x).argmax(-1) == y).all()
+
+
+def test_lenet5_gives_probabilities_that_rank_like_the_distances():
+    keras.utils.set_random_seed(0)
+    x, _ = digits()
+    distances, probabilities = create_model("lenet5", classifier_activation=None), create_model("lenet5")
+    probabilities.set_weights(distances.get_weights())
+    y, p = distances.predict_on_batch(x), probabilities.predict_on_batch(x)
+    assert (y <= 0).all() and np.allclose(p.sum(-1), 1, atol=1e-5)
+    assert (y.argmax(-1) == p.argmax(-1)).all()
+
+
+def test_lenet5_serves_more_than_ten_classes():
+    assert create_model("lenet5", classes=26).output_shape == (None, 26)
+
+
+def test_zfnet_limits_its_filters():
+    model = build_twin("zfnet")
+    limits = [layer.kernel_constraint for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(limits) == 5 and all(isinstance(limit, MaxFilterRMS) and limit.limit == 0.1 for limit in limits)
+    assert build_twin("zfnet", filter_rms=None).get_layer("conv1").kernel_constraint is None
+
+
+def test_alexnet_starts_as_the_paper_says():
+    model = build_twin("alexnet")
+    biases = {
+        name: float(np.mean(model.get_layer(name).bias)) for name in ("conv1", "conv2", "conv3", "conv4", "conv5")
+    }
+    assert biases == {"conv1": 0.0, "conv2": 1.0, "conv3": 0.0, "conv4": 1.0, "conv5": 1.0}
+    assert float(np.mean(model.get_layer("fc6").bias)) == 1.0
+    assert 0.009 < float(np.std(model.get_layer("conv2").kernel)) < 0.011
+
+
+def test_squeezenet_bypass_adds_what_the_row_says():
+    adds = {
+        name: sum(isinstance(layer, keras.layers.Add) for layer in build_twin(name).layers)
+        for name in ("squeezenet1_0", "squeezenet1_0_bypass", "squeezenet1_0_complex_bypass")
+    }
+    assert list(adds.values()) == [0, 4, 8]
