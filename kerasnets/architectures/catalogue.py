@@ -2,8 +2,10 @@
 
 from kerasnets.architectures import (
     alexnet,
+    deformable,
     densenet,
     efficientnet,
+    fractalnet,
     googlenet,
     inception_resnet,
     inception_v3,
@@ -27,8 +29,10 @@ from kerasnets.architectures import (
 
 FAMILIES = (
     alexnet,
+    deformable,
     densenet,
     efficientnet,
+    fractalnet,
     googlenet,
     inception_resnet,
     inception_v3,

@@ -1,0 +1,162 @@
+"""FractalNet: depth without residuals, by columns of doubling depth that are joined by their mean.
+
+Larsson, Maire and Shakhnarovich 2016, "FractalNet: Ultra-Deep Neural Networks without Residuals": figure 1, section 4.
+
+* f_1 is a convolution, f_{C+1} = join(f_C f_C, convolution); joins that meet are one. Convolution (with bias), dropout,
+  normalisation, ReLU. As in the authors' Caffe generator each column is pooled *before* the last join of a block; the
+  generator's normalisation has no scale and offset (`affine=False`).
+* The paper's 38.6 M parameters for 20 layers are not what its text and its generator give, 33.7 M; the 40-layer row
+  is the thin one (16 to 128 channels, 4.8 M), as in the paper's table of depths.
+* `columns=k` builds column k alone, layer names unchanged, to be given the weights of a trained net (anytime
+  prediction).
+* `fractalnet34`: ResNet-34's stem and end around four blocks of four columns.
+"""
+
+import functools
+from typing import NamedTuple
+
+import keras
+
+from kerasnets.architectures.variant import Variant, register
+from kerasnets.blocks.convolution import activate, conv, max_pool
+from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.residual import imagenet_stem
+from kerasnets.layers.batch_norm import BatchNormalization
+from kerasnets.layers.fractal_join import FractalJoin, PathSampler
+from kerasnets.registry import Paper, Preprocessing
+
+PAPER = Paper(
+    "FractalNet: Ultra-Deep Neural Networks without Residuals",
+    "Larsson, Maire, Shakhnarovich",
+    2016,
+    "https://arxiv.org/abs/1605.07648",
+)
+
+
+class Spec(NamedTuple):
+    """Columns C, channels of each block, whether the last block pools too."""
+
+    columns: int
+    channels: tuple[int, ...]
+    pool_last: bool = True
+
+
+def fractalnet_cifar(x, spec: Spec, *, dropout=0.4, drop_path=0.15, columns=None, affine=True):
+    """CIFAR: five blocks, each halving the size.
+
+    dropout: rate of the last block's convolutions in training; it grows linearly from 0 in the first block.
+    drop_path: rate of local drop-path, which half of the training steps use; the others train one column. 0 turns
+    both off.
+    columns: the one column to build, 1 (shallow) to C (deep), or `None` for the whole network.
+    affine: whether normalisations have scale and offset; `False` is the authors' generator.
+    """
+    _check(spec, columns)
+    path = PathSampler(spec.columns, name="path")(x) if drop_path and columns is None else None
+    for i, filters in enumerate(spec.channels, 1):
+        rate = dropout * (i - 1) / (len(spec.channels) - 1)
+        pools = i < len(spec.channels) or spec.pool_last
+        unit = functools.partial(_unit, filters=filters, rate=rate, affine=affine)
+        if columns is not None:
+            x = _column(x, unit, columns, pools, name=f"block{i}")
+        else:
+            join = functools.partial(_join, path=path, rate=drop_path)
+            x = _fractal(x, unit, join, spec.columns, pools, name=f"block{i}")
+    return x
+
+
+def fractalnet(x, spec: Spec, *, dropout=0.0, drop_path=0.15, columns=None, affine=True):
+    """ImageNet: ResNet-34's stem and end, four blocks.
+
+    dropout: rate of the last block's convolutions in training; it grows linearly from 0 in the first block.
+    drop_path: rate of local drop-path, which half of the training steps use; the others train one column. 0 turns
+    both off.
+    columns: the one column to build, 1 (shallow) to C (deep), or `None` for the whole network.
+    affine: whether normalisations have scale and offset; `False` is the authors' generator.
+    """
+    options = {"dropout": dropout, "drop_path": drop_path, "columns": columns, "affine": affine}
+    return fractalnet_cifar(imagenet_stem(x), spec, **options)
+
+
+def head(x, spec, classes, activation):
+    """Global average pooling and one dense layer (`dropout` belongs to the convolutions)."""
+    return pooled_head(x, spec, classes, activation)
+
+
+def _check(spec, columns):
+    if columns is not None and columns not in range(1, spec.columns + 1):
+        raise ValueError(f"`columns` should be `None` or 1 to {spec.columns}. Received: columns={columns!r}")
+
+
+def _fractal(x, unit, join, count, pools, *, name):
+    """One block of `count` columns: column c is 2^(c-1) convolutions deep; columns that end together are joined."""
+    columns = [x] * count
+    steps = 2 ** (count - 1)
+    for step in range(1, steps + 1):
+        for c in range(count):
+            if (step - 1) % (steps >> c) == 0:
+                columns[c] = unit(columns[c], name=f"{name}.column{c + 1}.{(step - 1) // (steps >> c)}")
+        ending = [c for c in range(count) if step % (steps >> c) == 0]
+        if step == steps and pools:
+            columns = [max_pool(y, 2, 2, name=f"{name}.pool{c + 1}") for c, y in enumerate(columns)]
+        if len(ending) > 1:
+            joined = join([columns[c] for c in ending], name=f"{name}.join{step}")
+            columns[ending[0] :] = [joined] * len(ending)
+    return columns[-1]
+
+
+def _column(x, unit, column, pools, *, name):
+    for step in range(2 ** (column - 1)):
+        x = unit(x, name=f"{name}.column{column}.{step}")
+    return max_pool(x, 2, 2, name=f"{name}.pool{column}") if pools else x
+
+
+def _join(columns, *, path, rate, name):
+    if path is None:
+        return keras.layers.Average(name=name)(columns)
+    return FractalJoin(rate, name=name)([path, *columns])
+
+
+def _unit(x, *, filters, rate, affine, name):
+    x = conv(x, filters, 3, use_bias=True, initializer="glorot_uniform", name=f"{name}.conv")
+    if rate:
+        x = keras.layers.Dropout(rate, name=f"{name}.dropout")(x)
+    x = BatchNormalization(epsilon=1e-5, momentum=0.9, scale=affine, center=affine, name=f"{name}.bn")(x)
+    return activate(x, name=f"{name}.relu")
+
+
+def _cifar(depth: int, spec: Spec):
+    last = 2 ** (spec.columns - 1)
+    table = {f"block{i}.join{last}": (32 >> i, 32 >> i, width) for i, width in enumerate(spec.channels, 1)}
+    return Variant(
+        name=f"fractalnet{depth}_cifar",
+        python_name=f"FractalNet{depth}CIFAR",
+        family="fractalnet",
+        summary=f"{depth} layers, {spec.columns} columns, for CIFAR",
+        paper=PAPER,
+        body=fractalnet_cifar,
+        head=head,
+        spec=spec,
+        input_shape=(32, 32, 3),
+        classes=10,
+        min_size=32,
+        preprocessing=Preprocessing(32, 1.0),
+        stages=table,
+    )
+
+
+_WIDE, _THIN, _IMAGENET = (64, 128, 256, 512, 512), (16, 32, 64, 128, 128), (128, 256, 512, 1024)
+
+register(
+    _cifar(20, Spec(3, _WIDE)),
+    _cifar(40, Spec(4, _THIN)),
+    Variant(
+        name="fractalnet34",
+        python_name="FractalNet34",
+        family="fractalnet",
+        summary="34 layers, 4 columns, for ImageNet",
+        paper=PAPER,
+        body=fractalnet,
+        head=head,
+        spec=Spec(4, _IMAGENET, pool_last=False),
+    ),
+)
