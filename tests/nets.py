@@ -74,12 +74,12 @@ def build_twin(name: str, **changes):
     return row(**{**arguments, **changes})
 
 
-def representatives() -> list[str]:
-    """The first row of every family, body and head: tested in depth by default, the others under the mark `slow`."""
-    chosen = {}
-    for name in list_models():
+def representatives(*columns: str) -> list[str]:
+    """The row with the fewest parameters for each combination of these columns of the registry ("family", "body")."""
+    numbers, chosen = read_json("outside_numbers.json"), {}
+    for name in sorted(list_models(), key=lambda name: numbers[name]["parameters"]):
         row = get_row(name)
-        chosen.setdefault((row.family, row.body.__name__, row.head.__name__), name)
+        chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
     return sorted(chosen.values())
 
 

@@ -1,6 +1,7 @@
 """One contract for every row of the registry; a new row gets all of it by being registered.
 
-Rows as they are: parameters, multiply-adds and the paper's stage shapes. What runs does so on the row's tiny twin.
+Rows as they are: parameters, multiply-adds and the paper's stage shapes. What runs does so on the row's tiny twin: by
+default on the smallest row of each family (gradients: of each body and head), on every row under the mark `slow`.
 """
 
 import subprocess
@@ -17,15 +18,21 @@ from kerasnets.registry import create_model, get_row, list_models
 NUMBERS = read_json("outside_numbers.json")
 # Rows that take over ten seconds to build: counted when asked for.
 DEEP = {"resnet1202_cifar", "resnet1202_stochastic_depth_cifar", "resnet1001_v2_cifar", "densenet_bc250_24_cifar"}
-IN_DEPTH = set(representatives())
-
-every_row = pytest.mark.parametrize("name", list_models())
-each_body = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in IN_DEPTH else pytest.mark.slow) for n in list_models()]
-)
+# Families whose mirrored step is run by default.
+MIRRORED_BY_DEFAULT = {"lenet", "resnet", "googlenet"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in DEEP else ()) for n in list_models()])
+def rows(default):
+    """All rows; those that are not in `default` under the mark `slow`."""
+    marked = [pytest.param(n, marks=() if n in default else pytest.mark.slow) for n in list_models()]
+    return pytest.mark.parametrize("name", marked)
+
+
+each_family = rows(set(representatives("family")))
+each_body = rows(set(representatives("family", "body", "head")))
+
+
+@rows(set(list_models()) - DEEP)
 def test_counts_and_stage_shapes(name):
     model, expected = create_model(name), NUMBERS[name]
     cost = complexity(model)
@@ -36,7 +43,7 @@ def test_counts_and_stage_shapes(name):
         assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer
 
 
-@every_row
+@each_family
 def test_arguments(name):
     row, arguments = twin(name)
     size, channels = arguments["input_shape"][0], row.input_shape[2]
@@ -57,7 +64,7 @@ def test_arguments(name):
         assert row(**{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
 
 
-@every_row
+@each_body
 def test_gradient_reaches_every_weight(name):
     import tensorflow as tf
 
@@ -74,7 +81,7 @@ def test_gradient_reaches_every_weight(name):
         assert np.isfinite(values).all() and np.abs(values).max() > 0, variable.path
 
 
-@each_body
+@each_family
 def test_step_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -104,7 +111,7 @@ print("same outputs")
 """
 
 
-@each_body
+@each_family
 def test_reload_in_a_fresh_process(name, tmp_path):
     model = build_twin(name, classifier_activation=None)
     fill(model)
@@ -121,7 +128,7 @@ def test_reload_in_a_fresh_process(name, tmp_path):
     assert "same outputs" in done.stdout, done.stderr[-2000:]
 
 
-@each_body
+@each_family
 def test_tflite_agrees_and_is_built_in(name, tmp_path):
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -166,19 +173,17 @@ def step(name, strategy):
     model.fit(np.concatenate([half, half]), np.array([0, 1, 0, 1]), batch_size=4, shuffle=False, verbose=0)
     return {v.path: np.array(v) for v in model.weights if "seed" not in v.path}
 
-for name in sys.argv[2:]:
-    one, two = step(name, tf.distribute.get_strategy()), step(name, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-    for path, value in one.items():
-        difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
-        assert difference <= 1e-4, (name, path, difference)
+name = sys.argv[2]
+one, two = step(name, tf.distribute.get_strategy()), step(name, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+for path, value in one.items():
+    difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
+    assert difference <= 1e-4, (path, difference)
 print("equal")
 """
 
 
-@pytest.mark.parametrize("family", sorted({get_row(name).family for name in IN_DEPTH}))
-def test_one_mirrored_step_is_one_step(family):
+@rows({name for name in representatives("family") if get_row(name).family in MIRRORED_BY_DEFAULT})
+def test_one_mirrored_step_is_one_step(name):
     """Both replicas get the same half batch, so that per-replica batch statistics are those of the whole batch."""
-    names = [name for name in sorted(IN_DEPTH) if get_row(name).family == family]
-    command = [sys.executable, "-c", MIRRORED, str(TESTS), *names]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", MIRRORED, str(TESTS), name], capture_output=True, text=True)
     assert "equal" in done.stdout, done.stderr[-2000:]
