@@ -134,7 +134,8 @@ def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no such image file. Received: {str(path)!r}")
-    transform = evaluation_transform(preprocessing)
+    # Without the graph around it, which would be traced anew for every file.
+    transform = evaluation_transform(preprocessing).python_function
     contents = path.read_bytes()
     try:
         image = transform(tf.constant(contents))

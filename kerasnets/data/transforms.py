@@ -12,7 +12,6 @@ Evaluation: the shorter side is resized to round(size / crop_fraction), the cent
 as Pillow's; results are rounded to whole pixel values.
 """
 
-import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -23,12 +22,8 @@ from kerasnets.data.options import AugmentationOptions
 from kerasnets.registry import Preprocessing
 
 
-@functools.lru_cache(maxsize=8)
 def evaluation_transform(preprocessing: Preprocessing) -> Callable:
-    """Returns image -> uint8 [S, S, C]; an image is a file's bytes (scalar string) or uint8 [height, width, C].
-
-    Traced once for the same numbers, however many files are read one by one.
-    """
+    """Returns image -> uint8 [S, S, C]; an image is a file's bytes (scalar string) or uint8 [height, width, C]."""
     size, channels = preprocessing.size, len(preprocessing.mean)
     shorter = round(size / preprocessing.crop_fraction)
 
