@@ -81,6 +81,45 @@ def test_gradient_reaches_every_weight(name):
         assert np.isfinite(values).all() and np.abs(values).max() > 0, variable.path
 
 
+def digits(size: int, channels: int):
+    """32 real digits, scaled up to the size of the input."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = images[:32].reshape(32, 8, 8, 1).astype(np.float32) / 8 - 1
+    where = np.arange(size) * 8 // size
+    return np.repeat(images[:, where][:, :, where], channels, axis=-1), labels[:32]
+
+
+@rows({"lenet5_modern", "resnet20_cifar"})
+def test_overfits_32_digits(name):
+    """With dropout off, the training accuracy reaches 100 %; two learning rates, because some nets start narrow."""
+    import tensorflow as tf
+
+    row, arguments = twin(name)
+    x, y = (tf.constant(v) for v in digits(arguments["input_shape"][0], row.input_shape[2]))
+    for rate in (1e-3, 2e-4):
+        keras.utils.set_random_seed(0)
+        model = build_twin(name, classifier_activation=None)
+        for layer in model.layers:
+            if hasattr(layer, "rate"):
+                layer.rate = 0.0
+        optimizer = keras.optimizers.Adam(rate)
+        optimizer.build(model.trainable_variables)
+
+        @tf.function(jit_compile=False)
+        def step(model=model, optimizer=optimizer):
+            with tf.GradientTape() as tape:
+                logits = model(x, training=True)
+                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True))
+            optimizer.apply(tape.gradient(loss, [v.value for v in model.trainable_variables]))
+            return tf.reduce_mean(tf.cast(tf.argmax(logits, -1, y.dtype) == y, tf.float32))
+
+        if any(step() == 1.0 for _ in range(400)):
+            return
+    pytest.fail("never classified all 32")
+
+
 @each_family
 def test_step_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_float16")
