@@ -32,6 +32,11 @@ class RecomputedConv2D(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
+    @property
+    def parts(self):
+        """The two layers inside, for weights and counts: (normalisation, convolution)."""
+        return self.norm, self.conv
+
     def build(self, input_shapes):
         shape = (*input_shapes[0][:3], sum(shape[-1] for shape in input_shapes))
         self.norm.build(shape)
