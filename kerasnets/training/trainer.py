@@ -32,7 +32,7 @@ class Trainer(keras.Model):
         super().__init__(name="trainer", dtype="float32")
         self.network, self.preprocessing = network, preprocessing
         self.loss_options, self.ema, self.gradient_accumulation = loss, ema, gradient_accumulation
-        names = network.output_names if isinstance(network.output, dict) else ["predictions"]
+        names = list(network.output) if isinstance(network.output, dict) else ["predictions"]
         self.output_losses = {name: check_weights(names, loss.weights)[name] for name in names}
         self.own = own_loss(network)
         self.averages = [tf.Variable(w.value, trainable=False) for w in network.weights] if ema else []
