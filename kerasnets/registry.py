@@ -89,4 +89,3 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
         and (family is None or row.family == family)
         and (weights is None or bool(row.checkpoints) == weights)
     )
-
