@@ -19,7 +19,7 @@ import keras
 from kerasnets.architectures.variant import Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, he_normal, max_pool
 from kerasnets.blocks.head import pooled_head
-from kerasnets.layers.recomputed import RecomputedConv2D
+from kerasnets.layers.recomputed import RecomputedConvolutions
 from kerasnets.registry import Paper, Preprocessing
 
 PAPER = Paper(
@@ -38,6 +38,15 @@ class Spec(NamedTuple):
     stem: int
     bottleneck: bool = True
     compression: float = 0.5
+
+
+class Step(NamedTuple):
+    """A convolution and the normalisation before it: filters, kernel, names."""
+
+    filters: int
+    kernel: int
+    norm: str
+    name: str
 
 
 def densenet(x, spec: Spec, *, dropout=0.0, recompute=False):
@@ -71,7 +80,7 @@ def _blocks(x, spec, dropout, recompute):
         if i < len(spec.depths):
             name = f"features.transition{i}"
             channels = int(spec.compression * sum(f.shape[-1] for f in features))
-            x = step(features, channels, 1, f"{name}.norm", f"{name}.conv")
+            x = step(features, [Step(channels, 1, f"{name}.norm", f"{name}.conv")])
             x = keras.layers.AveragePooling2D(2, name=f"{name}.pool")(x)
     x = keras.layers.Concatenate(name=f"features.denseblock{len(spec.depths)}")(features)
     return activate(batch_norm(x, name=f"features.norm{len(spec.depths) + 1}"), name="features.relu")
@@ -79,23 +88,28 @@ def _blocks(x, spec, dropout, recompute):
 
 def _layer(features, spec, step, name):
     if not spec.bottleneck:
-        return step(features, spec.growth, 3, f"{name}.norm1", f"{name}.conv1")
-    y = step(features, 4 * spec.growth, 1, f"{name}.norm1", f"{name}.conv1")
-    return step([y], spec.growth, 3, f"{name}.norm2", f"{name}.conv2")
+        return step(features, [Step(spec.growth, 3, f"{name}.norm1", f"{name}.conv1")])
+    narrow = Step(4 * spec.growth, 1, f"{name}.norm1", f"{name}.conv1")
+    return step(features, [narrow, Step(spec.growth, 3, f"{name}.norm2", f"{name}.conv2")])
 
 
-def _plain(features, filters, kernel, norm, name, *, dropout):
-    """Concatenation, normalisation, ReLU, convolution."""
-    x = keras.layers.Concatenate(name=f"{norm}.concat")(features) if len(features) > 1 else features[0]
-    x = activate(batch_norm(x, name=norm), name=f"{norm}.relu")
-    return _drop(conv(x, filters, kernel, name=name), dropout, name)
+def _plain(features, steps, *, dropout):
+    """Concatenation, then normalisation, ReLU and convolution for each step."""
+    x = keras.layers.Concatenate(name=f"{steps[0].norm}.concat")(features) if len(features) > 1 else features[0]
+    for filters, kernel, norm, name in steps:
+        x = activate(batch_norm(x, name=norm), name=f"{norm}.relu")
+        x = _drop(conv(x, filters, kernel, name=name), dropout, name)
+    return x
 
 
-def _recomputed(features, filters, kernel, norm, name, *, dropout):
-    """The same, kept as its inputs only."""
-    names = {"norm_name": norm, "conv_name": name, "name": f"{name}.step"}
-    layer = RecomputedConv2D(filters, kernel, initializer=he_normal(), **names)
-    return _drop(layer(features), dropout, name)
+def _recomputed(features, steps, *, dropout):
+    """The same, of which only the inputs are kept; dropout ends a piece, for it must not be drawn again."""
+    for piece in [[step] for step in steps] if dropout else [steps]:
+        filters, kernels, norms, names = zip(*piece, strict=True)
+        pairs, own = zip(norms, names, strict=True), f"{names[-1]}.recomputed"
+        layer = RecomputedConvolutions(filters, kernels, pairs, initializer=he_normal(), name=own)
+        features = [_drop(layer(features), dropout, names[-1])]
+    return features[0]
 
 
 def _drop(x, rate, name):
