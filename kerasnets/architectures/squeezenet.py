@@ -8,7 +8,7 @@ and <0.5MB model size", table 1 (v1.0), figure 2 (bypass); v1.1 from the authors
   by one, so that the mean runs over a border of constants; the rows without suffix do the same. v1.1 does not pad.
 * Bypass: `_bypass` adds the input of fire3, 5, 7 and 9 to their output; `_complex_bypass` also that of fire2, 4, 6 and
   8 through a 1x1 convolution. fire5 and fire9 take the pooled map, as in the authors' file.
-* Initialisation: Glorot's, conv10 with deviation 0.01.
+* Initialisation: Caffe's "xavier", uniform with variance 1 / fan-in; conv10 normal with deviation 0.01.
 * Layers are called as in the authors' files with dots for slashes, those of the `_torchvision` rows as in torchvision.
 """
 
@@ -40,6 +40,7 @@ class Spec(NamedTuple):
     pools: tuple[int, ...] = (4, 8)
     bypass: str | None = None
     conv10_padding: int = 0
+    initializer: str = "lecun_uniform"
     names: str = "caffe"
     fires: tuple[tuple[int, int], ...] = FIRES
 
@@ -64,30 +65,30 @@ def _names(spec: Spec) -> Names:
 def squeezenet(x, spec: Spec):
     """conv1, eight fire modules and three poolings."""
     stem, *modules = _names(spec).layers
-    x = conv_relu(x, *spec.stem, 2, padding="valid", initializer="glorot_uniform", name=stem)
+    x = conv_relu(x, *spec.stem, 2, padding="valid", initializer=spec.initializer, name=stem)
     x = max_pool(x, 3, 2, ceil=True, name="pool1")
     for number, (name, (squeezed, expanded)) in enumerate(zip(modules, spec.fires, strict=True), 2):
-        y = fire(x, squeezed, expanded, name=name, squeeze=_names(spec).squeeze)
-        x = _bypass(x, y, number, spec.bypass, name=name)
+        y = fire(x, squeezed, expanded, initializer=spec.initializer, name=name, squeeze=_names(spec).squeeze)
+        x = _bypass(x, y, number, spec, name=name)
         if number in spec.pools:
             x = max_pool(x, 3, 2, ceil=True, name=f"pool{number}")
     return x
 
 
-def fire(x, squeezed, expanded, *, name, squeeze="squeeze1x1"):
+def fire(x, squeezed, expanded, *, name, squeeze="squeeze1x1", initializer="lecun_uniform"):
     """1x1 convolution to `squeezed` maps, then 1x1 and 3x3 side by side to `expanded` maps each (figure 1)."""
-    x = conv_relu(x, squeezed, initializer="glorot_uniform", name=f"{name}.{squeeze}")
-    ones = conv_relu(x, expanded, initializer="glorot_uniform", name=f"{name}.expand1x1")
-    threes = conv_relu(x, expanded, 3, initializer="glorot_uniform", name=f"{name}.expand3x3")
+    x = conv_relu(x, squeezed, initializer=initializer, name=f"{name}.{squeeze}")
+    ones = conv_relu(x, expanded, initializer=initializer, name=f"{name}.expand1x1")
+    threes = conv_relu(x, expanded, 3, initializer=initializer, name=f"{name}.expand3x3")
     return keras.layers.Concatenate(name=f"{name}.concat")([ones, threes])
 
 
-def _bypass(x, y, number, bypass, *, name):
+def _bypass(x, y, number, spec, *, name):
     """Adds the module's input `x` to its output `y` where the row says so."""
-    if bypass is None or (bypass == "simple" and number % 2 == 0):
+    if spec.bypass is None or (spec.bypass == "simple" and number % 2 == 0):
         return y
     if number % 2 == 0:
-        x = conv(x, y.shape[-1], use_bias=True, initializer="glorot_uniform", name=f"{name}.bypass")
+        x = conv(x, y.shape[-1], use_bias=True, initializer=spec.initializer, name=f"{name}.bypass")
     return keras.layers.Add(name=f"{name}.add")([x, y])
 
 
@@ -131,6 +132,7 @@ def _variant(version: str, spec: Spec, summary: str, suffix: str = "", size: int
 
 
 _V1_1 = {"stem": (64, 3), "pools": (3, 5)}
+_TORCHVISION = {"names": "torchvision", "initializer": "he_uniform"}
 _SIZE = "224x224 input, pixels in RGB order divided by their deviation (authors: 227x227, BGR, mean subtracted)"
 _PADDING = "no padding in conv10 (authors' file: 1)"
 
@@ -141,6 +143,6 @@ register(
     _variant(
         "1_0", Spec(conv10_padding=1, bypass="complex"), "the paper's network, all modules bypassed", "_complex_bypass"
     ),
-    _variant("1_0", Spec(names="torchvision"), "v1.0 as torchvision has it", "_torchvision", 224, (_PADDING, _SIZE)),
-    _variant("1_1", Spec(names="torchvision", **_V1_1), "v1.1 as torchvision has it", "_torchvision", 224, (_SIZE,)),
+    _variant("1_0", Spec(**_TORCHVISION), "v1.0 as torchvision has it", "_torchvision", 224, (_PADDING, _SIZE)),
+    _variant("1_1", Spec(**_V1_1, **_TORCHVISION), "v1.1 as torchvision has it", "_torchvision", 224, (_SIZE,)),
 )
