@@ -1,5 +1,34 @@
-"""What every test shares: a TensorFlow that does not chatter. Set before anything imports it."""
+"""What every test shares: a TensorFlow that does not chatter (set before anything imports it), a small tfds set."""
 
 import os
 
+import pytest
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def tfds_folder(tmp_path_factory):
+    import tensorflow_datasets as tfds
+    from data_files import photo
+
+    class Shades(tfds.core.GeneratorBasedBuilder):
+        """Twenty-one small pictures in three classes."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            label = tfds.features.ClassLabel(names=["dark", "grey", "light"])
+            features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": label}
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(21):
+                yield i, {"image": photo(i), "label": i % 3}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    Shades(data_dir=str(folder)).download_and_prepare()
+    return folder

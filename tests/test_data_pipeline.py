@@ -39,32 +39,6 @@ def same(first, second):
     )
 
 
-@pytest.fixture(scope="module")
-def tfds_folder(tmp_path_factory):
-    import tensorflow_datasets as tfds
-
-    class Shades(tfds.core.GeneratorBasedBuilder):
-        """Twenty-one small pictures in three classes."""
-
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self):
-            label = tfds.features.ClassLabel(names=["dark", "grey", "light"])
-            features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": label}
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples()}
-
-        def _generate_examples(self):
-            for i in range(21):
-                yield i, {"image": photo(i), "label": i % 3}
-
-    folder = tmp_path_factory.mktemp("tfds")
-    Shades(data_dir=str(folder)).download_and_prepare()
-    return folder
-
-
 @pytest.fixture(params=["digits", "folder", "tfds"])
 def case(request, tmp_path):
     """(options, preprocessing, batch size, steps in an epoch) of one source with much augmentation."""

@@ -30,6 +30,6 @@ def test_weighted_losses_are_logged_and_the_heads_are_dropped(name, tmp_path):
     total = parts["predictions"] + 0.3 * sum(parts[head] for head in OTHERS[name])
     assert epoch["loss"] == pytest.approx(total, rel=1e-4)
     assert len(run.model.outputs) == 1 and not any("aux" in layer.name.lower() for layer in run.model.layers)
-    if name == "googlenet":
+    if name == "nasnet_cifar":
         report = export(run.path, "tflite", output=tmp_path / "net.tflite")
-        assert report["passed"] and not report["flex_ops"] and "LOCAL_RESPONSE_NORMALIZATION" in report["ops"]
+        assert report["passed"] and not report["flex_ops"] and not report["float_islands"]

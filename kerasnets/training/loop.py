@@ -81,6 +81,10 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     """Opens the data and builds the network, and writes nothing; every wrong request is found here."""
     assert FAMILIES  # importing the families is what registers their rows
     keras.utils.set_random_seed(recipe.seed)
+    # TensorFlow compares its global seed with 0 and then looks at a shuffle's own seed, which is a tensor here.
+    tf.random.set_seed(recipe.seed + 1)
+    # keras-cv asks for the global generator, which op determinism wants to have been set.
+    tf.random.set_global_generator(tf.random.Generator.from_seed(recipe.seed))
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     preprocessing = make_preprocessing(recipe)

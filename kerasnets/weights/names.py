@@ -39,7 +39,7 @@ def tensors(model: keras.Model) -> list[Tensor]:
     """Lists every weight of a model that a checkpoint should have."""
     found = []
     # A layer that recomputes what it is made of holds the usual layers as its parts.
-    for layer in (part for layer in model.layers for part in getattr(layer, "parts", (layer,))):
+    for layer in (part for outer in model.layers for part in getattr(outer, "parts", (outer,))):
         for variable in layer.weights:
             if "seed" not in variable.name and not getattr(layer, "training_state", False):
                 found.append(Tensor(variable, layer.name, *_rule(layer, variable)))
