@@ -55,8 +55,8 @@ def test_counters_and_a_missing_top_are_no_error(net):
     [
         (lambda a: a.pop("layer1.0.conv1.weight"), "'layer1.0.conv1.weight'"),
         (lambda a: a.update({"layer1.0.conv9.weight": np.zeros(3)}), "'layer1.0.conv9.weight'"),
-        (lambda a: a.update({"conv1.weight": np.zeros((64, 1, 7, 7), np.float32)}), "(64, 1, 7, 7)"),
-        (lambda a: a.update({"fc.weight": np.zeros((10, 512), np.float32)}), "(10, 512)"),
+        (lambda a: a.update({"layer1.0.conv1.weight": np.zeros((64, 32, 3, 3), np.float32)}), "(64, 32, 3, 3)"),
+        (lambda a: a.update({"fc.weight": np.zeros((1000, 500), np.float32)}), "(1000, 500)"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_changes(net, change, words):
@@ -70,11 +70,22 @@ def test_what_does_not_fit_is_named_and_nothing_changes(net, change, words):
 
 
 def test_skip_mismatch_reports(net):
-    arrays = checkpoint(classes=10)
+    arrays = checkpoint()
+    arrays["layer1.0.conv1.weight"] = arrays["layer1.0.conv1.weight"][:, :32]
     del arrays["bn1.bias"]
     report = load_weights(net, arrays, skip_mismatch=True)
     assert report.left == ("bn1.bias",)
-    assert [line.split(":")[0] for line in report.skipped] == ["fc.weight", "fc.bias"]
+    assert report.skipped == ("layer1.0.conv1.weight: (64, 32, 3, 3) into (3, 3, 64, 64)",)
+
+
+def test_a_classifier_of_other_classes_keeps_its_initial_values(net):
+    fill(net)
+    before = {name: np.array(net.get_layer(name).weights[0]) for name in ("conv1", "predictions")}
+    report = load_weights(net, checkpoint(classes=10))
+    assert report.left == ("fc.weight: (10, 512) into (512, 1000)", "fc.bias: (10,) into (1000,)")
+    assert len(report.loaded) == 100 and not report.skipped
+    assert (np.array(net.get_layer("predictions").kernel) == before["predictions"]).all()
+    assert (np.array(net.get_layer("conv1").kernel) != before["conv1"]).any()
 
 
 def damaged(kind: str, good: bytes) -> bytes:

@@ -8,8 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasnets.weights.names import Tensor, classifier_module, is_optional, tensors
+from kerasnets.weights.adapt import adapt
+from kerasnets.weights.names import Tensor, classifier_module, classifiers, is_optional, tensors
 from kerasnets.weights.readers import Checkpoint, open_checkpoint
+
+# A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
+_MOST_TIMES_LARGER = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +21,19 @@ class LoadReport:
     """What `load_weights` did; every list holds the names of the checkpoint.
 
     Attributes:
-        loaded: tensors that were copied into the model.
-        skipped: tensors whose shape did not fit, with both shapes (`skip_mismatch=True` only).
-        left: tensors that the model wanted and the checkpoint has not; their initial values stay.
+        loaded: tensors that were copied into the model as they are.
+        adapted: tensors that were made to fit (other channels, another input size), with both shapes.
+        left: tensors whose initial values stay: a classifier of other classes, with both shapes, and with
+            `skip_mismatch=True` what the checkpoint has not.
         unused: tensors of the checkpoint that the model has no place for.
+        skipped: tensors whose shape did not fit, with both shapes (`skip_mismatch=True` only).
     """
 
     loaded: tuple[str, ...]
-    skipped: tuple[str, ...]
-    left: tuple[str, ...]
-    unused: tuple[str, ...]
+    adapted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = (f"{len(getattr(self, f.name))} {f.name}" for f in dataclasses.fields(self))
@@ -85,7 +92,12 @@ def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
     unexpected = [n for n in unused if not is_optional(n) and not (headless and n.rpartition(".")[0] == classifier)]
     if (left or unexpected) and not skip_mismatch:
         raise ValueError(_explain(checkpoint, left, unexpected))
-    skipped = [n for n, t in wanted.items() if n in checkpoint and not _fits(checkpoint.shape(n), t)]
+    found = {name: tensor for name, tensor in wanted.items() if name in checkpoint}
+    odd = {name: _shape(checkpoint, name, t) for name, t in found.items()}
+    odd = {name: shape for name, shape in odd.items() if shape != tuple(found[name].variable.shape)}
+    heads = {name for name, shape in odd.items() if _other_classes(found[name], shape, classifiers(model))}
+    adapted = {n: a for n in odd if n not in heads and (a := _adapted(checkpoint, n, found[n], model)) is not None}
+    skipped = [name for name in odd if name not in heads and name not in adapted]
     if skipped and not skip_mismatch:
         name = skipped[0]
         raise ValueError(
@@ -93,19 +105,38 @@ def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
             f"model's is {tuple(wanted[name].variable.shape)} in Keras's order. "
             f"Received: {checkpoint.shape(name)} in PyTorch's order"
         )
-    loaded = [name for name in wanted if name in checkpoint and name not in skipped]
+    loaded = [name for name in found if name not in odd]
     for name in loaded:
-        wanted[name].variable.assign(wanted[name].convert(checkpoint[name]))
-    described = tuple(f"{n}: {checkpoint.shape(n)} into {tuple(wanted[n].variable.shape)}" for n in skipped)
-    return LoadReport(tuple(loaded), described, tuple(left), tuple(unused))
+        found[name].variable.assign(found[name].convert(checkpoint[name]))
+    for name, array in adapted.items():
+        found[name].variable.assign(array)
+    both = {name: f"{name}: {checkpoint.shape(name)} into {tuple(found[name].variable.shape)}" for name in odd}
+    left += [both[name] for name in odd if name in heads]
+    return LoadReport(
+        tuple(loaded), tuple(map(both.get, adapted)), tuple(left), tuple(unused), tuple(map(both.get, skipped))
+    )
 
 
-def _fits(shape: tuple, tensor: Tensor) -> bool:
-    """Whether a tensor of this shape becomes the variable's shape, tried on an array that takes no memory."""
+def _shape(checkpoint: Checkpoint, name: str, tensor: Tensor) -> tuple | None:
+    """A tensor's shape in Keras's order, tried on an array that takes no memory; `None` when it has none."""
     try:
-        return tensor.convert(np.broadcast_to(np.float32(0), shape)).shape == tuple(tensor.variable.shape)
+        return tensor.convert(np.broadcast_to(np.float32(0), checkpoint.shape(name))).shape
     except ValueError:
-        return False
+        return None
+
+
+def _other_classes(tensor: Tensor, shape: tuple | None, heads: set[str]) -> bool:
+    """Whether the shape differs from the model's by the number of classes alone."""
+    return shape is not None and tensor.layer in heads and shape[:-1] == tuple(tensor.variable.shape)[:-1]
+
+
+def _adapted(checkpoint: Checkpoint, name: str, tensor: Tensor, model) -> np.ndarray | None:
+    """The array made to fit, or `None`; nothing is read that is far larger than its place."""
+    shape = _shape(checkpoint, name, tensor)
+    if shape is None or np.prod(shape, dtype=float) > _MOST_TIMES_LARGER * np.prod(tensor.variable.shape):
+        return None
+    array = adapt(name, tensor.convert(checkpoint[name]), tensor, model)
+    return array if array is not None and array.shape == tuple(tensor.variable.shape) else None
 
 
 def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
@@ -126,4 +157,4 @@ def _load_keras_file(model, path: Path, skip_mismatch: bool) -> LoadReport:
         model.load_weights(path, skip_mismatch=skip_mismatch)
     except Exception as error:
         raise ValueError(f"{str(path)!r} does not fit the model: {str(error).splitlines()[0]}") from None
-    return LoadReport(tuple(w.path for w in model.weights), (), (), ())
+    return LoadReport(tuple(w.path for w in model.weights))

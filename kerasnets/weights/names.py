@@ -5,6 +5,7 @@ the layer `layer1.0.conv1`, transposed as its kind of layer asks. Only the class
 `predictions`.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -60,6 +61,23 @@ def classifier_module(names, model: keras.Model) -> str | None:
     return None
 
 
+def classifiers(model: keras.Model) -> set[str]:
+    """The layers whose last axis is the classes: the last ones with weights before every output."""
+    if not any(layer.name == "predictions" for layer in model.layers):
+        return set()
+    return {layer.name for output in model.outputs if (layer := _last_with_weights(output)) is not None}
+
+
+def _last_with_weights(tensor):
+    layer = tensor._keras_history.operation
+    while not getattr(layer, "weights", ()):
+        inputs = layer._inbound_nodes[0].input_tensors
+        if len(inputs) != 1:
+            return None
+        layer = inputs[0]._keras_history.operation
+    return layer
+
+
 def is_optional(name: str) -> bool:
     """Whether a checkpoint's tensor may go unused."""
     return bool(_OPTIONAL.fullmatch(name))
@@ -92,6 +110,8 @@ def _as_dense(weight: np.ndarray, flattened: tuple | None) -> np.ndarray:
     channels)."""
     if flattened is not None:
         height, width, channels = flattened
+        if weight.shape[1] != height * width * channels:  # trained at another input size
+            height = width = math.isqrt(weight.shape[1] // channels)
         weight = weight.reshape(len(weight), channels, height, width).transpose(0, 2, 3, 1)
     return weight.reshape(len(weight), -1).T
 
