@@ -20,6 +20,7 @@ _FUNCTIONS = {
     "ModelInfo": "kerasnets.ledger",
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.weights.surgery",
+    "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.complexity",
     "train": "kerasnets.training.loop",
     "evaluate": "kerasnets.training.evaluate",

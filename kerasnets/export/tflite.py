@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasnets.export.check import ExportError
 from kerasnets.export.network import pixel_network
+from kerasnets.layers.grouped_conv import one_op_each
 from kerasnets.registry import Preprocessing
 
 
@@ -44,7 +45,8 @@ def tflite_bytes(
         converter.representative_dataset = lambda: ([image[np.newaxis].astype("float32")] for image in images)
     try:
         # The converter talks of its temporary files, and warns that ranges come from images instead of from statistics.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+        quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
+        with quiet[0], quiet[1], one_op_each(model):
             return converter.convert()
     except Exception as error:  # The converter's own exceptions are private; each means that there is no file.
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error
