@@ -96,7 +96,7 @@ def _rule(layer, variable):
     if isinstance(layer, keras.layers.Conv2D):
         return "weight", lambda w: _as_convolution(w)
     if isinstance(layer, keras.layers.Dense):
-        return "weight", lambda w: _as_dense(w, _flattened(layer))
+        return "weight", lambda w: _as_dense(w, flattened_from(layer))
     return variable.name, np.asarray
 
 
@@ -116,7 +116,7 @@ def _as_dense(weight: np.ndarray, flattened: tuple | None) -> np.ndarray:
     return weight.reshape(len(weight), -1).T
 
 
-def _flattened(layer) -> tuple | None:
+def flattened_from(layer) -> tuple | None:
     """The (height, width, channels) that a dense layer's input was flattened from, looking back past dropout."""
     operation = layer._inbound_nodes[0].operation
     while True:
