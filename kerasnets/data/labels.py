@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 DIGITS = tuple(str(digit) for digit in range(10))
 
 
@@ -28,3 +30,51 @@ def write_labels(path: str | os.PathLike, labels: Sequence[str]) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     os.replace(unfinished, path)
+
+
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
+    """Returns the 1,000 classes of ILSVRC 2012 as (WordNet id, name), such as `("n07920052", "espresso")`.
+
+    The order is that of the ids, which public checkpoints share; the names are those of keras.applications.
+    """
+    lines = read_labels(Path(__file__).with_name("imagenet_classes.txt"))
+    return tuple(tuple(line.split(" ", 1)) for line in lines)
+
+
+def decode_predictions(predictions, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Names the likeliest ImageNet classes, as keras.applications does, without a download.
+
+    Args:
+        predictions: probabilities (or logits) of shape (samples, 1000), array or tensor.
+        top: how many classes to name.
+
+    Returns:
+        For each sample `[(WordNet id, name, probability), ...]`, the likeliest class first.
+
+    Raises:
+        ValueError: for predictions of another shape, or a `top` that is not positive.
+    """
+    predictions, classes = np.asarray(predictions), imagenet_classes()
+    if predictions.ndim != 2 or predictions.shape[1] != len(classes):
+        raise ValueError(
+            "`decode_predictions` expects a batch of predictions (i.e. a 2D array of shape (samples, 1000)). "
+            f"Received array with shape: {predictions.shape}"
+        )
+    if top < 1:
+        raise ValueError(f"`top` should be a positive integer. Received: top={top!r}")
+    likeliest = np.argsort(-predictions, axis=1, kind="stable")[:, :top]
+    return [[(*classes[i], float(row[i])) for i in best] for row, best in zip(predictions, likeliest, strict=True)]
+
+
+def default_labels(count: int) -> tuple[str, ...]:
+    """Returns the names of ImageNet's classes if there are as many, else numbers."""
+    if count == len(classes := imagenet_classes()):
+        return tuple(name.replace("_", " ") for _, name in classes)
+    return tuple(str(index) for index in range(count))
+
+
+def readable(labels: Sequence[str]) -> tuple[str, ...]:
+    """Returns names for labels that are all WordNet ids of ImageNet's classes, and other labels as they are."""
+    names = dict(imagenet_classes())
+    known = bool(labels) and all(label in names for label in labels)
+    return tuple(names[label].replace("_", " ") if known else label for label in labels)

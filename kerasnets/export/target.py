@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from kerasnets.data.labels import default_labels, readable
 from kerasnets.data.options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, get_row, list_models
 from kerasnets.training.runs import is_run, open_run
@@ -43,7 +44,8 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     """
     if is_run(target):
         run = open_run(target)
-        return Target(run.path.resolve().name, run.model, run.preprocessing, run.labels, run.recipe.data, run.path)
+        labels = readable(run.labels)
+        return Target(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
     names = list_models()
     if str(target) not in names:
         raise ValueError(
@@ -53,4 +55,4 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     row, model = get_row(str(target)), create_model(str(target), weights=weights)
     size = model.input_shape[1] or row.preprocessing.size
     preprocessing = dataclasses.replace(row.preprocessing, size=size)
-    return Target(str(target), model, preprocessing, tuple(str(index) for index in range(model.output_shape[-1])))
+    return Target(str(target), model, preprocessing, default_labels(model.output_shape[-1]))

@@ -6,6 +6,7 @@ import os
 from html import escape
 from pathlib import Path
 
+from kerasnets.data.labels import read_labels, readable
 from kerasnets.training.checkpoints import write_atomically
 from kerasnets.training.runs import read_log
 from kerasnets.visualize.charts import confusion_chart, line_chart
@@ -29,7 +30,7 @@ def write_report(run_dir: str | Path) -> Path:
         raise FileNotFoundError(f"No run at {os.fspath(run_dir)!r}: a run folder holds recipe.yaml.")
     evaluation, exports = _read_json(run / "evaluation.json", {}), _read_json(run / "exports.json", [])
     log = read_log(run) if (run / "log.jsonl").is_file() else []
-    labels = (run / "labels.txt").read_text(encoding="utf-8").splitlines() if (run / "labels.txt").is_file() else []
+    labels = readable(read_labels(run / "labels.txt")) if (run / "labels.txt").is_file() else ()
     parts = [
         _head(run, log, evaluation),
         _curves([event for event in log if event.get("event") == "epoch"]),
@@ -100,7 +101,7 @@ def _curves(epochs: list[dict]) -> str:
     return section("Training", f'<div class="charts">{figures}</div>' if figures else "")
 
 
-def _confusion(evaluation: dict, labels: list[str]) -> str:
+def _confusion(evaluation: dict, labels: tuple[str, ...]) -> str:
     matrix = evaluation.get("confusion") or []
     if not matrix:
         return ""
@@ -120,7 +121,7 @@ def _confusion(evaluation: dict, labels: list[str]) -> str:
     )
 
 
-def _wrong(run: Path, evaluation: dict, labels: list[str]) -> str:
+def _wrong(run: Path, evaluation: dict, labels: tuple[str, ...]) -> str:
     entries = evaluation.get("wrong") or []
     figures = []
     for entry in entries[:_MOST_PICTURES]:
@@ -140,7 +141,7 @@ def _wrong(run: Path, evaluation: dict, labels: list[str]) -> str:
     return section("What it got wrong", f'<div class="wrong">{"".join(figures)}</div>' if figures else "", note)
 
 
-def _label(value, labels: list[str]) -> str:
+def _label(value, labels: tuple[str, ...]) -> str:
     return labels[value] if isinstance(value, int) and value < len(labels) else str(value)
 
 

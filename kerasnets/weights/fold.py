@@ -1,0 +1,110 @@
+"""Batch normalisation folded into the layers before it: the same function with fewer layers, for prediction."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+
+from kerasnets.architectures.variant import deep_recursion
+from kerasnets.complexity import operations
+from kerasnets.layers.deformable_conv import DeformableConv2D
+
+# Layers whose output is linear in a kernel and a bias; grouped convolution is a Conv2D.
+_LINEAR = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Dense,
+    DeformableConv2D,
+)
+
+
+def fold_batch_norm(model: keras.Model) -> keras.Model:
+    """Returns a new model in which every batch normalisation right after a linear layer is part of that layer.
+
+    Linear are convolutions (plain, grouped, depthwise, separable, deformable) and dense layers without an activation;
+    also several of them behind one concatenation. A normalisation that stands elsewhere stays, as those before an
+    activation in pre-activation ResNets and DenseNets do. With its moving statistics, as in prediction, the result
+    computes the same function; it is not meant to be trained.
+
+    Args:
+        model: a functional model, ours or not; it is left as it is.
+
+    Returns:
+        A functional model of the same name, inputs and outputs, with weights of its own. A folded layer keeps its name
+        and has a bias.
+    """
+    folds = _find_folds(model)
+    shares = {id(layer): share for fold in folds.values() for layer, share in fold}
+    twins = {}
+
+    def clone(layer):
+        config = layer.get_config()
+        if id(layer) in shares:
+            config["use_bias"] = True
+        twins[id(layer)] = twin = layer.__class__.from_config(config)
+        gone.update({id(twin)} if layer.name in folds else ())
+        return twin
+
+    gone = set()
+    with deep_recursion():
+        folded = keras.models.clone_model(
+            model,
+            clone_function=clone,
+            call_function=lambda twin, *args, **kwargs: args[0] if id(twin) in gone else twin(*args, **kwargs),
+        )
+    for layer in model.layers:
+        if id(layer) in shares:
+            _assign_folded(twins[id(layer)], layer, *shares[id(layer)])
+        elif layer.weights and layer.name not in folds:
+            twins[id(layer)].set_weights(layer.get_weights())
+    return folded
+
+
+def _find_folds(model) -> dict[str, list]:
+    """Batch norm's name -> (linear layer, (scale, offset) of its outputs) for each layer that it is folded into."""
+    calls = list(operations(model))
+    made = {id(output): (layer, node) for layer, node in calls for output in node.outputs}
+    used = Counter(id(tensor) for _, node in calls for tensor in node.input_tensors)
+    used.update(id(output) for output in model.outputs)
+    called = Counter(id(layer) for layer, _ in calls)
+
+    def sources(tensor) -> list | None:
+        """The linear layers whose outputs, one after the other, are the channels of a tensor that is used once."""
+        layer, node = made.get(id(tensor), (None, None))
+        if layer is None or used[id(tensor)] > 1 or called[id(layer)] > 1:
+            return None
+        if isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, len(tensor.shape) - 1):
+            parts = [sources(part) for part in node.input_tensors]
+            return None if None in parts else [(source, width) for part in parts for source, width in part]
+        linear = isinstance(layer, _LINEAR) and getattr(layer, "activation", None) in (None, keras.activations.linear)
+        return [(layer, tensor.shape[-1])] if linear else None
+
+    folds = {}
+    for layer, node in calls:
+        tensor = node.input_tensors[0]
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, len(tensor.shape) - 1):
+            if called[id(layer)] == 1 and (found := sources(tensor)):
+                ends = np.cumsum([width for _, width in found])[:-1]
+                shares = zip(*(np.split(numbers, ends) for numbers in scale_and_offset(layer)), strict=True)
+                folds[layer.name] = [(source, share) for (source, _), share in zip(found, shares, strict=True)]
+    return folds
+
+
+def scale_and_offset(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch normalisation does in prediction, `scale * x + offset` a channel, as float64."""
+    mean, variance = (np.asarray(v, np.float64) for v in (layer.moving_mean, layer.moving_variance))
+    scale = (np.asarray(layer.gamma, np.float64) if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
+    return scale, (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale
+
+
+def _assign_folded(twin, layer, scale: np.ndarray, offset: np.ndarray) -> None:
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        twin.depthwise_kernel.assign(layer.depthwise_kernel)
+        kernel, goal = layer.pointwise_kernel, twin.pointwise_kernel
+    else:
+        kernel, goal = layer.kernel, twin.kernel
+    per_output = scale.reshape(kernel.shape[2:]) if isinstance(layer, keras.layers.DepthwiseConv2D) else scale
+    goal.assign(np.asarray(kernel, np.float64) * per_output)
+    bias = 0.0 if layer.bias is None else np.asarray(layer.bias, np.float64)
+    twin.bias.assign(bias * scale + offset)
