@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import keras
 import numpy as np
 
 from kerasnets.weights.adapt import adapt
-from kerasnets.weights.names import Tensor, classifier_module, classifiers, is_optional, tensors
+from kerasnets.weights.names import Tensor, classifiers, needless, tensors
 from kerasnets.weights.readers import Checkpoint, open_checkpoint
+from kerasnets.weights.rules import FORMATS, Entry, entries, recognise
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
 _MOST_TIMES_LARGER = 64
@@ -41,12 +43,16 @@ class LoadReport:
 
 
 def load_weights(model: keras.Model, source, *, format: str = "auto", skip_mismatch: bool = False) -> LoadReport:
-    """Loads a checkpoint in PyTorch's names and layouts (torchvision, timm) or Keras's own `.weights.h5`.
+    """Loads a checkpoint of torchvision, timm, efficientnet_pytorch, keras.applications or of this package.
+
+    A classifier of other classes is left at its initial values; other channels and another input size are adapted.
 
     Args:
         model: a network of this package.
-        source: a dict of arrays, or the path of a `.safetensors` or `.weights.h5` file.
-        format: `"auto"` recognises the file by its name.
+        source: a dict of arrays (PyTorch's names and layouts), or the path of a `.safetensors`, `.pth`, `.h5`,
+            `.weights.h5` or `.keras` file.
+        format: whose names: `"torchvision"`, `"timm"`, `"efficientnet_pytorch"`, `"keras_applications"`, `"keras"`
+            (a file that Keras saved from this very network), or `"auto"` to tell by the names.
         skip_mismatch: whether to leave tensors that do not fit at their initial values instead of raising.
 
     Returns:
@@ -55,13 +61,12 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: for a damaged file, a tensor that is missing, left over, or of another shape.
+        ImportError: for a PyTorch file without PyTorch.
     """
-    if format not in ("auto", "torch", "keras"):
-        raise ValueError(f"`format` should be 'auto', 'torch' or 'keras'. Received: format={format!r}")
-    if format == "keras" or (isinstance(source, (str, Path)) and str(source).endswith(".weights.h5")):
-        return _load_keras_file(model, Path(source), skip_mismatch)
+    if format not in FORMATS:
+        raise ValueError(f"`format` should be one of {', '.join(FORMATS)}. Received: format={format!r}")
     with open_checkpoint(source) as checkpoint:
-        return _load(model, checkpoint, skip_mismatch)
+        return _load(model, checkpoint, format, skip_mismatch)
 
 
 def load_initial_weights(model, row, weights, include_top: bool) -> None:
@@ -83,46 +88,38 @@ def load_initial_weights(model, row, weights, include_top: bool) -> None:
         )
 
 
-def _load(model, checkpoint: Checkpoint, skip_mismatch: bool) -> LoadReport:
-    classifier = classifier_module(checkpoint, model)
-    wanted = {t.name(classifier if t.layer == "predictions" else None): t for t in tensors(model)}
-    left = [name for name in wanted if name not in checkpoint]
-    headless = not any(t.layer == "predictions" for t in wanted.values())
-    unused = [name for name in checkpoint if name not in wanted]
-    unexpected = [n for n in unused if not is_optional(n) and not (headless and n.rpartition(".")[0] == classifier)]
+def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> LoadReport:
+    format = recognise(checkpoint, model) if format == "auto" else format
+    found, unused = entries(checkpoint, model, format)
+    wanted = {tensor.name(): tensor for tensor in tensors(model)}
+    left = [name for name in wanted if name not in found]
+    optional = needless(unused, checkpoint, model)
+    unexpected = [name for name in unused if name not in optional]
     if (left or unexpected) and not skip_mismatch:
         raise ValueError(_explain(checkpoint, left, unexpected))
-    found = {name: tensor for name, tensor in wanted.items() if name in checkpoint}
-    odd = {name: _shape(checkpoint, name, t) for name, t in found.items()}
-    odd = {name: shape for name, shape in odd.items() if shape != tuple(found[name].variable.shape)}
-    heads = {name for name, shape in odd.items() if _other_classes(found[name], shape, classifiers(model))}
-    adapted = {n: a for n in odd if n not in heads and (a := _adapted(checkpoint, n, found[n], model)) is not None}
+    odd = [name for name in found if found[name].shape != tuple(wanted[name].variable.shape)]
+    heads = {name for name in odd if _other_classes(wanted[name], found[name].shape, classifiers(model))}
+    adapted = {n: a for n in odd if n not in heads and (a := _adapted(found[n], wanted[n], model)) is not None}
     skipped = [name for name in odd if name not in heads and name not in adapted]
     if skipped and not skip_mismatch:
-        name = skipped[0]
-        raise ValueError(
-            f"{checkpoint.source}: {len(skipped)} tensors have other shapes than the model, first {name!r}: the "
-            f"model's is {tuple(wanted[name].variable.shape)} in Keras's order. "
-            f"Received: {checkpoint.shape(name)} in PyTorch's order"
-        )
-    loaded = [name for name in found if name not in odd]
-    for name in loaded:
-        found[name].variable.assign(found[name].convert(checkpoint[name]))
-    for name, array in adapted.items():
-        found[name].variable.assign(array)
-    both = {name: f"{name}: {checkpoint.shape(name)} into {tuple(found[name].variable.shape)}" for name in odd}
-    left += [both[name] for name in odd if name in heads]
+        raise ValueError(_explain_shape(checkpoint, len(skipped), found[skipped[0]], wanted[skipped[0]]))
+    for name, tensor in wanted.items():
+        if name in adapted or name in found and name not in odd:
+            tensor.variable.assign(adapted[name] if name in adapted else found[name].read())
+    both = {n: f"{found[n].name}: {_shape(checkpoint, found[n])} into {tuple(wanted[n].variable.shape)}" for n in odd}
+    noted = [f"{entry.name}: {entry.note}" for n, entry in found.items() if entry.note and n not in both]
     return LoadReport(
-        tuple(loaded), tuple(map(both.get, adapted)), tuple(left), tuple(unused), tuple(map(both.get, skipped))
+        loaded=tuple(entry.name for name, entry in found.items() if name not in both and not entry.note),
+        adapted=(*(both[name] for name in odd if name in adapted), *noted),
+        left=(*left, *(both[name] for name in odd if name in heads)),
+        unused=tuple(unused),
+        skipped=tuple(map(both.get, skipped)),
     )
 
 
-def _shape(checkpoint: Checkpoint, name: str, tensor: Tensor) -> tuple | None:
-    """A tensor's shape in Keras's order, tried on an array that takes no memory; `None` when it has none."""
-    try:
-        return tensor.convert(np.broadcast_to(np.float32(0), checkpoint.shape(name))).shape
-    except ValueError:
-        return None
+def _shape(checkpoint: Checkpoint, entry: Entry) -> tuple:
+    """The shape as the file has it."""
+    return checkpoint.shape(entry.name) if entry.name in checkpoint else entry.shape
 
 
 def _other_classes(tensor: Tensor, shape: tuple | None, heads: set[str]) -> bool:
@@ -130,13 +127,13 @@ def _other_classes(tensor: Tensor, shape: tuple | None, heads: set[str]) -> bool
     return shape is not None and tensor.layer in heads and shape[:-1] == tuple(tensor.variable.shape)[:-1]
 
 
-def _adapted(checkpoint: Checkpoint, name: str, tensor: Tensor, model) -> np.ndarray | None:
+def _adapted(entry: Entry, tensor: Tensor, model) -> np.ndarray | None:
     """The array made to fit, or `None`; nothing is read that is far larger than its place."""
-    shape = _shape(checkpoint, name, tensor)
-    if shape is None or np.prod(shape, dtype=float) > _MOST_TIMES_LARGER * np.prod(tensor.variable.shape):
+    wanted = tuple(tensor.variable.shape)
+    if entry.shape is None or math.prod(entry.shape) > _MOST_TIMES_LARGER * math.prod(wanted):
         return None
-    array = adapt(name, tensor.convert(checkpoint[name]), tensor, model)
-    return array if array is not None and array.shape == tuple(tensor.variable.shape) else None
+    array = adapt(entry.name, entry.read(), tensor, model)
+    return array if array is not None and array.shape == wanted else None
 
 
 def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
@@ -150,11 +147,10 @@ def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
     )
 
 
-def _load_keras_file(model, path: Path, skip_mismatch: bool) -> LoadReport:
-    if not path.is_file():
-        raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(path)!r}")
-    try:
-        model.load_weights(path, skip_mismatch=skip_mismatch)
-    except Exception as error:
-        raise ValueError(f"{str(path)!r} does not fit the model: {str(error).splitlines()[0]}") from None
-    return LoadReport(tuple(w.path for w in model.weights))
+def _explain_shape(checkpoint: Checkpoint, count: int, entry: Entry, tensor: Tensor) -> str:
+    order = {"torch": "PyTorch", "keras": "Keras"}[checkpoint.layout]
+    return (
+        f"{checkpoint.source}: {count} tensors have other shapes than the model, first {entry.name!r}: the model's is "
+        f"{tuple(tensor.variable.shape)} in Keras's order. `skip_mismatch=True` loads what fits. "
+        f"Received: {_shape(checkpoint, entry)} in {order}'s order"
+    )

@@ -21,6 +21,8 @@ _CLASSIFIERS = (
 _BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 # Parts of a checkpoint that a model may lack: counters, and classifiers that only training uses.
 _OPTIONAL = re.compile(r".*num_batches_tracked$|(aux|AuxLogits|aux_logits)\w*\..*")
+# keras.applications' EfficientNet holds its input's mean and variance.
+_OPTIONAL_IN_KERAS = re.compile(r"(seed_generator|normalization)(_\d+)?/.*")
 
 
 class Tensor(NamedTuple):
@@ -38,13 +40,22 @@ class Tensor(NamedTuple):
 
 def tensors(model: keras.Model) -> list[Tensor]:
     """Lists every weight of a model that a checkpoint should have."""
-    found = []
-    # A layer that recomputes what it is made of holds the usual layers as its parts.
-    for layer in (part for outer in model.layers for part in getattr(outer, "parts", (outer,))):
-        for variable in layer.weights:
-            if "seed" not in variable.name and not getattr(layer, "training_state", False):
-                found.append(Tensor(variable, layer.name, *_rule(layer, variable)))
-    return found
+    return [
+        Tensor(variable, layer.name, *_rule(layer, variable))
+        for layer in layers_with_weights(model)
+        for variable in layer.weights
+        if "seed" not in variable.name
+    ]
+
+
+def layers_with_weights(model: keras.Model) -> list:
+    """The layers whose weights a checkpoint should have, in the order of the graph.
+
+    A layer that recomputes what it is made of holds the usual layers as its parts; a counter of training steps is no
+    weight.
+    """
+    parts = (part for outer in model.layers for part in getattr(outer, "parts", (outer,)))
+    return [layer for layer in parts if layer.weights and not getattr(layer, "training_state", False)]
 
 
 def classifier_module(names, model: keras.Model) -> str | None:
@@ -78,9 +89,18 @@ def _last_with_weights(tensor):
     return layer
 
 
-def is_optional(name: str) -> bool:
-    """Whether a checkpoint's tensor may go unused."""
-    return bool(_OPTIONAL.fullmatch(name))
+def needless(names, checkpoint, model: keras.Model) -> set[str]:
+    """Those of a checkpoint's tensors that may go unused: counters, classifiers of training, and of a model without
+    top."""
+    if checkpoint.layout == "keras":
+        training = {layer.name for layer in model.layers if getattr(layer, "training_state", False)}
+        separator, pattern, classifier = "/", _OPTIONAL_IN_KERAS, "predictions"
+        extra = {name for name in names if name.rpartition("/")[0] in training}
+    else:
+        separator, pattern, classifier, extra = ".", _OPTIONAL, classifier_module(checkpoint, model), set()
+    headless = not any(layer.name == "predictions" for layer in model.layers)
+    top = {name for name in names if headless and name.rpartition(separator)[0] == classifier}
+    return extra | top | {name for name in names if pattern.fullmatch(name)}
 
 
 def _rule(layer, variable):
@@ -110,8 +130,8 @@ def _as_dense(weight: np.ndarray, flattened: tuple | None) -> np.ndarray:
     channels)."""
     if flattened is not None:
         height, width, channels = flattened
-        if weight.shape[1] != height * width * channels:  # trained at another input size
-            height = width = math.isqrt(weight.shape[1] // channels)
+        if weight[0].size != height * width * channels:  # trained at another input size
+            height = width = math.isqrt(weight[0].size // channels)
         weight = weight.reshape(len(weight), channels, height, width).transpose(0, 2, 3, 1)
     return weight.reshape(len(weight), -1).T
 

@@ -1,17 +1,29 @@
-"""Checkpoint files as mappings from a name to an array, read one tensor at a time. Nothing is ever unpickled."""
+"""Checkpoint files as mappings from a name to an array, read one tensor at a time. Nothing is ever unpickled by us."""
 
 import contextlib
+import math
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from kerasnets.weights.hdf5 import open_h5, open_keras
+
+# Where training scripts put the tensors that they save beside other things.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+
 
 class Checkpoint(Mapping):
-    """A read-only mapping from tensor name to array that can tell a tensor's shape without reading it."""
+    """A read-only mapping from tensor name to array that can tell a tensor's shape without reading it.
 
-    def __init__(self, shapes: dict[str, tuple], read, source: str):
-        self._shapes, self._read, self.source = shapes, read, source
+    Attributes:
+        source: what an error calls it.
+        layout: `"torch"` (out, in, height, width) or `"keras"` (height, width, in, out).
+    """
+
+    def __init__(self, shapes: dict[str, tuple], read, source: str, layout: str = "torch"):
+        self._shapes, self._read, self.source, self.layout = shapes, read, source, layout
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._read(name)
@@ -29,11 +41,15 @@ class Checkpoint(Mapping):
 
 @contextlib.contextmanager
 def open_checkpoint(source):
-    """Yields a `Checkpoint` for a dict of arrays or the path of a `.safetensors` file.
+    """Yields a `Checkpoint` for a dict of arrays (PyTorch's names and layouts) or the path of a file.
+
+    Files: `.safetensors`; `.pth`, `.pt`, `.bin` (through PyTorch, `weights_only=True`); `.h5`, `.weights.h5` and
+    `.keras` (the weights inside it; its configuration is never turned into code).
 
     Raises:
         FileNotFoundError: for a path where no file is.
-        ValueError: for a damaged file, or a kind that cannot be read.
+        ValueError: for a damaged or hostile file, or a kind that cannot be read.
+        ImportError: for a PyTorch file without PyTorch.
     """
     if isinstance(source, Mapping):
         arrays = {name: np.asarray(array) for name, array in source.items()}
@@ -42,13 +58,16 @@ def open_checkpoint(source):
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(source)!r}")
-    if path.suffix != ".safetensors":
+    readers = {".safetensors": _safetensors, ".h5": open_h5, ".hdf5": open_h5, ".keras": open_keras}
+    readers |= dict.fromkeys((".pth", ".pt", ".bin"), _torch)
+    if path.suffix not in readers:
         raise ValueError(
-            f"Weights are read from a dict of arrays or a .safetensors file. Received: source={str(source)!r}"
+            f"Weights are read from a dict of arrays or a file {', '.join(sorted(readers))}. "
+            f"Received: source={str(source)!r}"
         )
-    with _safetensors(path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        yield Checkpoint(shapes, file.get_tensor, path.name)
+    layout = "keras" if readers[path.suffix] in (open_h5, open_keras) else "torch"
+    with readers[path.suffix](path) as (shapes, read):
+        yield Checkpoint(shapes, read, path.name, layout)
 
 
 @contextlib.contextmanager
@@ -60,4 +79,43 @@ def _safetensors(path: Path):
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{str(path)!r} is not a whole .safetensors file: {error}. Fetch it again.") from None
     with file:
-        yield file
+        yield {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, file.get_tensor  # noqa: SIM118
+
+
+@contextlib.contextmanager
+def _torch(path: Path):
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            f"Reading {path.name!r} needs PyTorch: `pip install 'kerasnets[torch]'`, or take a .safetensors file."
+        ) from None
+    try:
+        # Files before PyTorch 1.6 are no archives and cannot be mapped into memory.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{str(path)!r} is not a whole PyTorch file of tensors alone, and nothing else is read: {reason}"
+        ) from None
+    tensors = _state_dict(state, torch)
+    held = path.stat().st_size
+    for name, tensor in tensors.items():
+        if math.prod(tensor.shape) * tensor.element_size() > held:
+            raise ValueError(f"{str(path)!r} lies about its sizes: {name!r} is {tuple(tensor.shape)}.")
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    yield shapes, lambda name: _array(tensors[name], torch)
+
+
+def _state_dict(state, torch) -> dict:
+    """The tensors of a file by name, out of the wrappers and prefixes that training scripts put around them."""
+    for key in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    named = state.items() if isinstance(state, Mapping) else ()
+    return {str(name).removeprefix("module."): t for name, t in named if isinstance(t, torch.Tensor)}
+
+
+def _array(tensor, torch) -> np.ndarray:
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()

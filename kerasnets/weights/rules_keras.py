@@ -1,0 +1,142 @@
+"""Names of Keras weight files: our own, which need no table, and those of keras.applications.
+
+keras.applications gives some networks names that say which block a layer is in (ResNet, DenseNet, NASNet), and leaves
+others to automatic numbers. The first are translated, the others paired in the order of the graph, kind by kind.
+"""
+
+import re
+
+import keras
+
+from kerasnets.weights.names import layers_with_weights
+from kerasnets.weights.rules_nasnet import nasnet_names
+
+# Their variable -> what PyTorch, and so we, call it.
+SUFFIXES = {
+    "kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias", "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}  # fmt: skip
+# Variables in the order of a file that only counts them.
+COUNTED = {
+    "norm": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "separable": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "depthwise": ("kernel", "bias"), "conv": ("kernel", "bias"), "dense": ("kernel", "bias"),
+}  # fmt: skip
+DENSE_PARTS = {"0_bn": "norm1", "1_conv": "conv1", "1_bn": "norm2", "2_conv": "conv2"}
+FIXED = {
+    "conv1_conv": ("conv1", "features.conv0"), "conv1_bn": ("bn1", "features.norm0"), "bn": ("features.norm5",),
+    "fc1000": ("predictions",), "probs": ("predictions",), "predictions": ("predictions",),
+}  # fmt: skip
+
+
+def keras_names(checkpoint, model: keras.Model, own: bool) -> dict[str, str]:
+    """Our name of a tensor -> the file's, for every tensor whose layer the model has."""
+    theirs = {}
+    for name in checkpoint:
+        layer, _, variable = name.rpartition("/")
+        theirs.setdefault(layer, []).append(variable)
+    return _own_names(theirs, model) if own else _their_names(checkpoint, theirs, model)
+
+
+def _own_names(theirs: dict[str, list[str]], model) -> dict[str, str]:
+    found = {}
+    for layer in (layer for layer in layers_with_weights(model) if layer.name in theirs):
+        counted = [variable.name for variable in layer._trainable_variables + layer._non_trainable_variables]
+        for name in theirs[layer.name]:
+            variable = counted[int(name)] if name.isdigit() and int(name) < len(counted) else name
+            suffix = getattr(layer, "checkpoint_names", SUFFIXES).get(variable, variable)
+            found[f"{layer.name}.{suffix}"] = f"{layer.name}/{name}"
+    return found
+
+
+def _their_names(checkpoint, theirs: dict[str, list[str]], model) -> dict[str, str]:
+    kinds = {layer: _kind([checkpoint.shape(f"{layer}/{v}") for v in names]) for layer, names in theirs.items()}
+    ours = {layer.name: layer for layer in layers_with_weights(model)}
+    pairs = nasnet_names(ours) or _named(theirs, ours)
+    pairs |= _in_order({n: k for n, k in kinds.items() if n not in {p[0] for p in pairs.values()}}, ours, pairs)
+    found = {}
+    for mine, (layer, part) in pairs.items():
+        for name, variable in zip(theirs.get(layer, ()), _variables(theirs.get(layer, ()), kinds.get(layer))):
+            variable = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}.get(variable, variable)
+            if variable == part or (variable == "depthwise" and kinds[layer] == "depthwise"):
+                variable = "kernel"
+            found[f"{mine}.{SUFFIXES.get(variable, variable)}"] = f"{layer}/{name}"
+    return found
+
+
+def _kind(shapes: list[tuple]) -> str:
+    """What sort of layer has weights of these shapes."""
+    ranks = [len(shape) for shape in shapes]
+    if ranks[:2] == [4, 4]:
+        return "separable"
+    if ranks[0] == 4:
+        return "depthwise" if shapes[0][3] == 1 and shapes[0][2] > 1 else "conv"
+    if ranks[0] == 2:
+        return "dense"
+    return "norm" if len(ranks) >= 3 and 0 not in ranks else "other"
+
+
+def _variables(names: list[str], kind: str | None) -> list[str]:
+    """The variables of a layer; where they are only counted, a normalisation of three has no scale."""
+    if not all(name.isdigit() for name in names):
+        return list(names)
+    counted = COUNTED.get(kind, ())
+    return list(counted[1:] if kind == "norm" and len(names) == 3 else counted[: len(names)])
+
+
+def _named(theirs, ours) -> dict[str, tuple[str, str]]:
+    """Our layer -> (theirs, part of it) for ResNet and DenseNet."""
+    found = {}
+    for layer in theirs:
+        for mine in _candidates(layer.replace("/", "_")):
+            if mine in ours:
+                found[mine] = layer, ""
+    return found
+
+
+def _candidates(name: str) -> tuple[str, ...]:
+    """conv2_block1_1_conv -> layer1.0.conv1 of a ResNet, or features.denseblock1.denselayer1.conv1 of a DenseNet."""
+    if name in FIXED:
+        return FIXED[name]
+    if found := re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", name):
+        stage, block, number, kind = found.groups()
+        part = f"downsample.{0 if kind == 'conv' else 1}" if number == "0" else f"{kind}{number}"
+        dense = DENSE_PARTS.get(f"{number}_{kind}")
+        return (
+            f"layer{int(stage) - 1}.{int(block) - 1}.{part}",
+            f"features.denseblock{int(stage) - 1}.denselayer{block}.{dense}",
+        )
+    if found := re.fullmatch(r"pool(\d)_(bn|conv)", name):
+        return (f"features.transition{int(found[1]) - 1}.{'norm' if found[2] == 'bn' else 'conv'}",)
+    return ()
+
+
+def _in_order(theirs: dict[str, str], ours: dict, pairs: dict) -> dict[str, tuple[str, str]]:
+    """Pairs what has no telling name, kind by kind, in the order of both graphs."""
+    shortcuts = any(name.endswith("skip") for name in ours)  # Xception: automatic names stand for shortcuts alone
+    queues, mine = {}, {}
+    for name, kind in theirs.items():
+        automatic = shortcuts and re.fullmatch(r"(conv2d|batch_normalization)(_\d+)?", name)
+        queues.setdefault((kind, bool(automatic)), []).append(name)
+    for name, layer in ours.items():
+        if name not in pairs:
+            mine.setdefault((_kind_of(layer, shortcuts), name.endswith(("skip", "skipbn"))), []).append(name)
+    found = {}
+    for key, names in mine.items():
+        part = {"depthwise": "depthwise", "pointwise": "pointwise"}.get(key[0], "") if shortcuts else ""
+        queue = queues.get(("separable", False) if part else key, [])
+        found |= {name: (layer, part) for name, layer in zip(names, queue)}
+    convs = queues.get(("conv", False), [])
+    if "predictions" in ours and "predictions" not in found | pairs and len(convs) == len(mine[("conv", False)]) + 1:
+        found["predictions"] = convs[-1], ""  # a 1x1 convolution there
+    return found
+
+
+def _kind_of(layer, separable: bool) -> str:
+    if separable and layer.name.endswith((".conv1", ".pointwise")):
+        return "depthwise" if layer.name.endswith(".conv1") else "pointwise"
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return "norm"
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return "depthwise"
+    return "dense" if isinstance(layer, keras.layers.Dense) else "conv"
