@@ -1,10 +1,11 @@
-"""`kerasnets train` and `kerasnets evaluate`."""
+"""`kerasnets train`, `kerasnets launch` and `kerasnets evaluate`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kerasnets.cli import launch
 from kerasnets.cli.show import JSON, percent, print_json, print_table, start_tensorflow, work_on_stderr
 
 RECIPE = Annotated[str, typer.Argument(help="A recipe, a YAML file.")]
@@ -25,6 +26,7 @@ DATA = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands of this file to `app`."""
     app.command("train", epilog="Example: kerasnets train recipes/lenet5_digits.yaml --set epochs=5")(train_command)
+    launch.add_commands(app)
     app.command("evaluate", epilog="Example: kerasnets evaluate runs/lenet5_digits --json")(evaluate_command)
 
 
@@ -37,13 +39,19 @@ def train_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an older run away.")] = False,
     json: JSON = False,
 ) -> None:
-    """Train a network by a recipe: the run folder holds model, log, checkpoints, evaluation and report."""
+    """Train a network by a recipe: the run folder holds model, log, checkpoints, evaluation and report.
+
+    SIGTERM writes a checkpoint and ends with exit code 75; --resume goes on. Several machines: docs/distributed.md.
+    """
     start_tensorflow()
     from kerasnets.training.loop import train
+    from kerasnets.training.strategy import cluster
     from kerasnets.visualize.report import write_report
 
     with work_on_stderr():
         run = train(recipe, run_dir, resume=resume, overwrite=overwrite, smoke=smoke, overrides=overrides or ())
+        if not cluster().is_chief:
+            return
         report = write_report(run.path)
     if json:
         print_json({"run": str(run.path), "report": str(report)} | _figures(run.evaluation))

@@ -31,7 +31,9 @@ from kerasnets.data.sources import Source
 from kerasnets.data.transforms import evaluation_transform, fold_in, training_transform
 from kerasnets.registry import Preprocessing
 
-__all__ = ["decode_image", "evaluation_batches", "load_image", "steps_per_epoch", "training_batches"]
+__all__ = ["batch_names", "decode_image", "evaluation_batches", "load_image", "steps_per_epoch", "training_batches"]
+
+WHOLE = slice(None)
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -56,6 +58,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
+    share: slice = WHOLE,
 ) -> tf.data.Dataset:
     """Returns endless training batches; step `start_step` comes first and is the one an uninterrupted run has there.
 
@@ -66,6 +69,8 @@ def training_batches(
         batch_size: the global batch.
         seed: decides order and pixels.
         start_step: how many steps have been taken already; the epoch is `start_step // steps_per_epoch`.
+        share: which examples of each batch are wanted, of several workers' of one job. Only they are read and decoded,
+            unless the augmentation mixes a batch.
 
     Returns:
         A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B],
@@ -77,6 +82,9 @@ def training_batches(
     finish = batch_steps(augmentation, len(source.classes))
     source.bad_images.set_limit(options.bad_image_limit)
     first_epoch, first_batch = divmod(start_step, steps)
+    mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
+    before, after = (WHOLE, share) if mixed else (share, WHOLE)
+    size = len(range(batch_size)[before])
 
     def epoch_batches(epoch):
         skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
@@ -87,20 +95,27 @@ def training_batches(
 
     def load(epoch, number, batch):
         base = _seed(seed, 1, epoch)
-        images, labels, good = _load(
-            source, batch, lambda image, index: transform(image, fold_in(base, index)), batch_size
-        )
-        images, labels = (_of_length(batch_size, tensor) for tensor in _replace_bad(images, labels, good))
-        return finish(images, labels, fold_in(_seed(seed, 2, epoch), number))
+        batch = tuple(part[before] for part in batch)
+        images, labels, good = _load(source, batch, lambda image, index: transform(image, fold_in(base, index)), size)
+        images, labels = (_of_length(size, tensor) for tensor in _replace_bad(images, labels, good))
+        return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return _parallel(epochs.flat_map(epoch_batches), load)
 
 
+def batch_names(source: Source, batch_size: int, seed: int, step: int) -> list[str]:
+    """Returns the names of the images that `training_batches` gives in step `step`, counted from 0."""
+    epoch, number = divmod(step, steps_per_epoch(source, batch_size))
+    first = tf.constant(number * batch_size, tf.int64)
+    records = _shuffled(source, _seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
+    return [source.image_name(int(index)) for index, *_ in records]
+
+
 def evaluation_batches(
-    source: Source, preprocessing: Preprocessing, options: DataOptions, *, batch_size: int
+    source: Source, preprocessing: Preprocessing, options: DataOptions, *, batch_size: int, share: slice = WHOLE
 ) -> tf.data.Dataset:
-    """Returns every example exactly once, in the source's order.
+    """Returns every example exactly once, in the source's order; or of each batch the `share` that is wanted.
 
     Returns:
         A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same
@@ -109,12 +124,15 @@ def evaluation_batches(
     transform = evaluation_transform(override(preprocessing, options))
     source.bad_images.set_limit(options.bad_image_limit)
 
+    size = len(range(batch_size)[share])
+
     def load(*batch):
-        images, labels, good = _load(source, batch, lambda image, index: transform(image), batch_size)
-        missing = batch_size - tf.shape(good)[0]
+        batch = tuple(part[share] for part in batch)
+        images, labels, good = _load(source, batch, lambda image, index: transform(image), size)
+        missing = size - tf.shape(good)[0]
         images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
         labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
-        return tuple(_of_length(batch_size, tensor) for tensor in (images, labels, weights))
+        return tuple(_of_length(size, tensor) for tensor in (images, labels, weights))
 
     batches = _in_order(source).batch(batch_size)
     loaded = _parallel(batches, load)

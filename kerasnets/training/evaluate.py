@@ -13,7 +13,7 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source, open_source
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import Run, open_run
-from kerasnets.training.strategy import make_strategy
+from kerasnets.training.strategy import local_strategy
 
 # How many wrong predictions are listed, with pictures.
 WRONG_LIMIT = 64
@@ -66,7 +66,7 @@ def score(
         wrong_folder: a folder for pictures of wrong predictions, or `None` for none.
     """
     classes = check_fit(model, source, preprocessing)
-    strategy = make_strategy()
+    strategy = local_strategy()
     replicas = strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
     tally = _Tally(classes, wrong_folder)

@@ -24,13 +24,22 @@ def cross_entropy(logits, labels, label_smoothing: float = 0.0):
     return loss
 
 
-def own_loss(network):
+def own_loss(network, options):
     """Returns the loss that a network brings along, or `None`.
 
     A `predictions` layer with a method `example_losses(labels, outputs) -> [B]` (the RBF layer of the 1998 LeNet-5)
     is trained by it in place of cross-entropy.
+
+    Raises:
+        ValueError: label smoothing, of which such a loss knows nothing.
     """
-    return getattr(network.get_layer("predictions"), "example_losses", None)
+    own = getattr(network.get_layer("predictions"), "example_losses", None)
+    if own is not None and options.label_smoothing:
+        raise ValueError(
+            f"{network.name} is trained by its paper's own loss, which has no label smoothing; "
+            f"set loss.label_smoothing=0. Received: loss.label_smoothing={options.label_smoothing}"
+        )
+    return own
 
 
 def example_losses(outputs: dict, labels, options, own=None) -> dict:

@@ -22,6 +22,7 @@ from kerasnets.registry import Preprocessing
 from kerasnets.training.checkpoints import write_atomically
 from kerasnets.training.recipe import dump_recipe, load_recipe
 from kerasnets.training.schema import Recipe
+from kerasnets.training.strategy import cluster
 
 PACKAGES = ("kerasnets", "tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
 # What a run that was killed in its first moment leaves behind; it may be begun again.
@@ -148,7 +149,12 @@ def environment(devices: list[str]) -> dict:
 
 
 def append_log(path: Path, event: str, **values) -> None:
-    """Adds one line to the run's log and hands it to the system at once, so that a killed process keeps it."""
+    """Adds one line to the run's log and hands it to the system at once, so that a killed process keeps it.
+
+    Of several workers only the chief does.
+    """
+    if not cluster().is_chief:
+        return
     file_path = Path(path) / "log.jsonl"
     line = json.dumps({"event": event, **values}) + "\n"
     with open(file_path, "ab+") as file:

@@ -5,16 +5,18 @@ What it does otherwise than Keras, so that one device and many give the same wei
 * the loss is the sum over examples divided by the *global* batch (Keras averages the means of the replicas);
 * gradients are summed over the replicas first; clipping, loss scaling and weight decay come after;
 * gradient accumulation splits the batch inside the step, so that N micro-batches are one batch on any devices;
-* images arrive as 0-255 pixels and are normalised here.
+* images arrive as 0-255 pixels and are normalised here;
+* logs are vectors of one under several workers, whom Keras's `fit` otherwise refuses (keras#20585).
 """
 
 import keras
 import tensorflow as tf
 
 from kerasnets.data.preprocess import normalise
+from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
 from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss
-from kerasnets.training.strategy import sum_over_replicas, update_everywhere
+from kerasnets.training.strategy import cluster, sum_over_replicas, update_everywhere
 
 
 class Trainer(keras.Model):
@@ -26,18 +28,28 @@ class Trainer(keras.Model):
         loss: the recipe's `loss` block.
         ema: the recipe's `ema` block, or `None`.
         gradient_accumulation: number of micro-batches that a batch is split into.
+        steps: the length of the whole run, for layers that change their work over it.
+
+    Raises:
+        ValueError: the loss block does not fit the network.
     """
 
-    def __init__(self, network, preprocessing: Preprocessing, loss, *, ema=None, gradient_accumulation: int = 1):
+    def __init__(self, network, preprocessing: Preprocessing, loss, *, ema=None, gradient_accumulation=1, steps=1):
         super().__init__(name="trainer", dtype="float32")
         self.network, self.preprocessing = network, preprocessing
         self.loss_options, self.ema, self.gradient_accumulation = loss, ema, gradient_accumulation
         names = list(network.output) if isinstance(network.output, dict) else ["predictions"]
         self.output_losses = {name: check_weights(names, loss.weights)[name] for name in names}
-        self.own = own_loss(network)
+        self.own = own_loss(network, loss)
         self.averages = [tf.Variable(w.value, trainable=False) for w in network.weights] if ema else []
         parts = [f"{name}_loss" for name in names] if len(names) > 1 else []
         self.trackers = [keras.metrics.Mean(name) for name in ["loss", "top1", "top5", *parts]]
+        # Several workers stop after the same step: each adds its wish, and all see the sum.
+        several = cluster().workers > 1
+        self.stop_wish = tf.Variable(0.0, trainable=False) if several else None
+        self.stop_votes = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.SUM) if several else None
+        self.steps = steps
+        self.progress = [layer.progress for layer in network.layers if isinstance(layer, TrainingProgress)]
         self.built = True
 
     @property
@@ -57,6 +69,8 @@ class Trainer(keras.Model):
 
     def train_step(self, data):
         images, labels = data
+        for progress in self.progress:
+            progress.assign(tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.steps, 1.0))
         # Counted, not assumed: with an uneven batch the replicas hold different shares of it.
         count = sum_over_replicas(tf.cast(tf.shape(images)[0], tf.float32))
         parts = self.gradient_accumulation
@@ -71,7 +85,7 @@ class Trainer(keras.Model):
         self.optimizer.apply(sum_over_replicas(gradients), variables)
         if self.ema:
             update_everywhere(_average, self.averages, [w.value for w in self.network.weights], self._momentum())
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return self._logs()
 
     def test_step(self, data):
         images, labels, weights = data
@@ -80,7 +94,7 @@ class Trainer(keras.Model):
         plain = self.loss_options.model_copy(update={"label_smoothing": 0.0})
         losses = example_losses(outputs, labels, plain, self.own)
         self._count(outputs, labels, losses, losses["predictions"], weights)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return self._logs()
 
     def inference_weights(self) -> list:
         """Returns the finished network's weights in the order of `network.weights`: the averages, if there are any."""
@@ -107,6 +121,13 @@ class Trainer(keras.Model):
         values["top1"], values["top5"] = is_correct(main, labels), is_correct(main, labels, 5)
         for tracker in self.trackers:
             tracker.update_state(values[tracker.name], weights)
+
+    def _logs(self):
+        shape = []
+        if self.stop_votes is not None:
+            self.stop_votes.assign_add(self.stop_wish)
+            shape = [1]  # Keras reduces several workers' logs along their first axis
+        return {tracker.name: tf.reshape(tracker.result(), shape) for tracker in self.trackers}
 
     def _momentum(self):
         step = tf.cast(self.optimizer.iterations, tf.float32)
