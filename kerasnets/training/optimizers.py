@@ -40,10 +40,26 @@ class RMSprop(_Summed, keras.optimizers.RMSprop):
 
 
 class AdamW(_Summed, keras.optimizers.AdamW):
-    """Keras's AdamW."""
+    """Keras's AdamW. A variable that is trained from a later step on (`begun`, a step for each) counts from there.
+
+    Adam divides its averages by how full they are. Without its own count a variable that was frozen until then would
+    take steps several times too large for hundreds of steps.
+    """
+
+    begun = None
+
+    def update_step(self, gradient, variable, learning_rate):
+        step = self.begun[self._get_variable_index(variable)] if self.begun else 0
+        if step:
+            now = tf.cast(self.iterations, tf.float32) + 1.0
+            learning_rate = learning_rate * self._fullness(now) / self._fullness(tf.maximum(now - step, 1.0))
+        super().update_step(gradient, variable, learning_rate)
+
+    def _fullness(self, steps):
+        return (1.0 - self.beta_1**steps) / tf.sqrt(1.0 - self.beta_2**steps)
 
 
-def make_optimizer(options, schedule, variables, precision="float32") -> keras.optimizers.Optimizer:
+def make_optimizer(options, schedule, variables, precision="float32", begun=None) -> keras.optimizers.Optimizer:
     """Returns the built optimizer of a recipe; call it under the strategy's scope.
 
     Args:
@@ -51,11 +67,13 @@ def make_optimizer(options, schedule, variables, precision="float32") -> keras.o
         schedule: a `Schedule`.
         variables: the trainable variables it will update.
         precision: `"mixed_float16"` adds dynamic loss scaling.
+        begun: for each variable the step from which on it is trained; `None` is 0 for all.
     """
     values = options.model_dump(exclude={"name", "weight_decay", "clip_norm"}) | {"learning_rate": schedule}
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
         optimizer = AdamW(**values, weight_decay=options.weight_decay)
+        optimizer.begun = begun
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v)])
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)

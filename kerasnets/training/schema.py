@@ -6,7 +6,16 @@ Durations are in epochs (they may be fractions), rates are for the global batch,
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from kerasnets.data.options import DataOptions
 
@@ -128,6 +137,32 @@ class PlateauOptions(CommonScheduleOptions):
     minimum: NonNegativeFloat = 0.0
 
 
+class StageOptions(Strict):
+    """From which epoch (from 0) on the layers up to `upto` are frozen.
+
+    `upto` is a layer, the path that the names of several begin with (`blocks.4`), `null` for all but the classifier, or
+    `nothing`.
+    """
+
+    from_epoch: NonNegativeInt = 0
+    upto: str | None = None
+
+
+class FreezeOptions(Strict):
+    """Staged unfreezing. Batch norm in the frozen part keeps its moving statistics, or goes on training (`train`)."""
+
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    stages: tuple[StageOptions, ...] = (StageOptions(),)
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages):
+        begins = [stage.from_epoch for stage in stages]
+        if begins[:1] != [0] or sorted(set(begins)) != begins:
+            raise ValueError(f"should begin with from_epoch 0 and go on with later ones, not {begins}")
+        return stages
+
+
 class LossOptions(Strict):
     """Cross-entropy: label smoothing, and the weight of each further output (`aux1: 0.3`)."""
 
@@ -167,7 +202,11 @@ ScheduleOptions = Annotated[
 
 
 class Recipe(Strict):
-    """Everything that decides the result of a training run. `batch_size` is global: the sum over all devices."""
+    """Everything that decides the result of a training run. `batch_size` is global: the sum over all devices.
+
+    With `synchronized_batch_norm` batch norm takes its statistics over the whole batch, as on one device; without, each
+    device takes those of its own share.
+    """
 
     name: str | None = None
     model: ModelOptions
@@ -179,10 +218,12 @@ class Recipe(Strict):
     gradient_accumulation: PositiveInt = 1
     optimizer: OptimizerOptions
     schedule: ScheduleOptions = ConstantOptions(name="constant")
+    freeze: FreezeOptions | None = None
     loss: LossOptions = LossOptions()
     ema: EMAOptions | None = None
     evaluation: EvaluationOptions = EvaluationOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
+    synchronized_batch_norm: bool = False
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     seed: NonNegativeInt = 0
     deterministic: bool = True
