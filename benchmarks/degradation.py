@@ -43,10 +43,16 @@ def main():
         errors = " ".join(f"{error:.1%}" for _, error in curves[net])
         print(f"{net}: training error by epoch {errors}; held-out error {held_out[net]:.1%}", flush=True)
     rows = [[net, f"{curves[net][-1][1]:.1%}", f"{held_out[net]:.1%}"] for net in NETS]
-    chart = line_chart("Training error", curves, x_label="epoch", percent=True)
+    named = {net.removesuffix("_cifar"): points for net, points in curves.items()}
+    chart = line_chart("Training error", named, x_label="epoch", percent=True)
     figures = table(["network", "training error", "held-out error"], rows, ("training error", "held-out error"))
     picture = options.output / "degradation.html"
-    picture.write_text(page("Degradation", section("Training error by epoch", chart) + figures), encoding="utf-8")
+    picture.write_text(
+        page(
+            "Degradation", section("Training error by epoch", f'<div style="max-width: 640px">{chart}</div>' + figures)
+        ),
+        encoding="utf-8",
+    )
     print(f"{picture}, {time.perf_counter() - start:.0f} s")
     final = {net: points[-1][1] for net, points in curves.items()}
     print(f"difference plain56_over_plain20 {final['plain56_cifar'] - final['plain20_cifar']:.3f}")
