@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables parity clean
+.PHONY: demo test test-all style tables parity distribution-check kill-check clean
 
 demo: $(READY)
 	@$(BIN)/python -m kerasnets.cli.demo
@@ -17,6 +17,12 @@ test-all: $(READY)
 
 parity: $(READY)
 	$(BIN)/python -m pytest -q -m "slow or not slow" -k "parity"
+
+distribution-check: $(READY)
+	@$(BIN)/python tests/distribution.py
+
+kill-check: $(READY)
+	@$(BIN)/python tests/kill_campaign.py
 
 tables: $(READY)
 	$(BIN)/python -m kerasnets.ledger

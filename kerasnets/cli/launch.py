@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-# Seconds that the others have when one worker ended badly: they notice it themselves, or write their checkpoint.
-GRACE = 60
+# Seconds that the others have when a worker has ended before them: to write a checkpoint after SIGTERM, or to notice.
+STOPPING, NOTICING = 60, 3
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -65,7 +65,7 @@ def run_workers(command: list[str], count: int) -> int:
             time.sleep(0.1)
         killed = min(worker.poll() or 0 for worker in workers)
         if killed == 0:
-            _wait(workers)
+            _wait(workers, STOPPING if any(worker.poll() == 75 for worker in workers) else NOTICING)
         _end(workers)
         codes = [worker.returncode for worker in workers]
         for index in range(1, count):
@@ -75,8 +75,8 @@ def run_workers(command: list[str], count: int) -> int:
     return killed or next((code for code in (2, 1, 75) if code in codes), 0)
 
 
-def _wait(workers: list[subprocess.Popen]) -> None:
-    end = time.monotonic() + GRACE
+def _wait(workers: list[subprocess.Popen], seconds: float) -> None:
+    end = time.monotonic() + seconds
     while any(worker.poll() is None for worker in workers) and time.monotonic() < end:
         time.sleep(0.1)
 

@@ -13,6 +13,8 @@ from kerasnets.data.sources import Source
 from kerasnets.registry import Preprocessing
 
 LOOKED_AT = 8
+# A run of so few steps is a look at the machinery, its batch often a small one for it.
+A_LOOK = 10
 # Rates for a batch of 256 and how they scale with the batch. SGD with momentum 0.9: Goyal et al. 2017; RMSprop:
 # MnasNet's and EfficientNet's; AdamW: the usual 1e-3 with Malladi et al. 2022's square root.
 RULES = {"sgd": (0.1, 1.0), "rmsprop": (0.016, 1.0), "adamw": (1e-3, 0.5)}
@@ -24,7 +26,9 @@ WARM_UP, CALLS, BATCHES = 3, 5, 4
 def advise(job) -> list[str]:
     """Returns the warnings that are due before the first step, one line each."""
     recipe, replicas = job.recipe, job.trainer.distribute_strategy.num_replicas_in_sync
-    found = [*pixels(job.source, job.trainer.preprocessing), *rate(recipe.optimizer, recipe.batch_size)]
+    found = pixels(job.source, job.trainer.preprocessing)
+    if job.steps_per_epoch * recipe.epochs > A_LOOK:
+        found += rate(recipe.optimizer, recipe.batch_size)
     for source in (job.source, job.evaluation_source):
         found += missing_classes(source)
     if recipe.batch_size % replicas:

@@ -5,13 +5,14 @@ import math
 import time
 
 import keras
-import rich.progress
 import tensorflow as tf
 
 from kerasnets.training import checkpoints
+from kerasnets.training.finetune import Thaw
+from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import Scalars, append_log
-
-SHOWN = ("loss", "top1", "val_loss", "val_top1", "learning_rate", "images_per_second")
+from kerasnets.training.stopping import Stopped, Wish, check_loss, check_weights
+from kerasnets.training.strategy import cluster
 
 
 @dataclasses.dataclass
@@ -19,6 +20,7 @@ class State:
     """Where a run is, apart from its variables; saved in every checkpoint as JSON."""
 
     step: int = 0
+    judged: int = 0  # epochs that were evaluated, or needed no evaluation
     best: float | None = None
     best_epoch: int = 0
     stale: int = 0
@@ -39,6 +41,7 @@ class Job:
     steps_per_epoch: int
     folder: object
     state: State
+    loaded: object = None  # the report of the weights that the run starts from
 
 
 def variables(job: Job) -> dict[str, list]:
@@ -53,15 +56,32 @@ def variables(job: Job) -> dict[str, list]:
     return {name: group for name, group in groups.items() if group}
 
 
-def make_callbacks(job: Job, metrics: dict | None, progress: bool) -> list[keras.callbacks.Callback]:
+def save(job: Job, tensors: dict | None = None) -> None:
+    """Writes the `last` checkpoint, of the variables as they are or of `tensors`; only the chief does.
+
+    Raises:
+        RuntimeError: the weights are no numbers; the checkpoint before it stays.
+        OSError: it could not be written; the same.
+    """
+    tensors = checkpoints.read_variables(variables(job)) if tensors is None else tensors
+    check_weights(job, tensors, job.state.step)
+    if cluster().is_chief:
+        checkpoints.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
+
+
+def make_callbacks(job: Job, metrics: dict | None, progress: bool, wish: Wish) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a run, in the order that they rely on.
 
     Args:
         metrics: the tensors of the checkpoint that the run goes on from, for an epoch in the middle of which it was.
         progress: whether to show a progress bar.
+        wish: says whether the process was asked to end.
     """
     bar = [ProgressBar(job)] if progress else []
-    return [Position(job, metrics), StopOnBadLoss(job), SwapAverages(job), Judge(job), *bar, Record(job), Save(job)]
+    writers = [*bar, Record(job)] if cluster().is_chief else []
+    thaw = [Thaw(job)] if job.recipe.freeze else []
+    judges = [StopOnBadLoss(job), StopWhenAsked(job, wish), SwapAverages(job), Judge(job)]
+    return [*thaw, Position(job, metrics), *judges, *writers, Save(job)]
 
 
 class _Callback(keras.callbacks.Callback):
@@ -92,15 +112,48 @@ class Position(_Callback):
 class StopOnBadLoss(_Callback):
     """Ends the run at the first loss that is no number, before a checkpoint of it is written."""
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.checked = self.state.step
+
     def on_train_batch_end(self, batch, logs=None):
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            saved = self.job.folder / "checkpoints" / "last.safetensors"
-            kept = "the checkpoint before it is kept" if saved.exists() else "there is no checkpoint yet"
-            raise RuntimeError(
-                f"The loss is {loss} at step {self.state.step} (epoch {epoch_of(self.job)}); {kept}. "
-                "Try a lower optimizer.learning_rate, a longer schedule.warmup_epochs or optimizer.clip_norm."
-            )
+        check_loss(self.job, float(logs["loss"]), self.checked + 1, self.state.step)
+        self.checked = self.state.step
+
+
+class StopWhenAsked(_Callback):
+    """Writes a checkpoint and ends the run when the process, or that of any worker, was asked to end."""
+
+    def __init__(self, job, wish):
+        super().__init__(job)
+        self.wish = wish
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._asked():
+            self._stop()
+
+    def on_test_begin(self, logs=None):
+        # What evaluation changes (the means, and the weights in whose place averages are put) as it was before.
+        self.kept = checkpoints.read_variables(variables(self.job))
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._asked():
+            self._stop(self.kept)
+
+    def on_test_end(self, logs=None):
+        self.kept = None
+
+    def _asked(self):
+        trainer = self.job.trainer
+        if trainer.stop_votes is None:
+            return self.wish.asked
+        if self.wish.asked:  # the next step tells the other workers, so that all stop after the same one
+            trainer.stop_wish.assign(1.0)
+        return float(trainer.stop_votes.numpy()) > 0
+
+    def _stop(self, tensors=None):
+        save(self.job, tensors)
+        append_log(self.job.folder, "stopped", step=self.state.step)
+        raise Stopped(f"Stopped by SIGTERM; the checkpoint of step {self.state.step} is written, go on with --resume")
 
 
 class SwapAverages(_Callback):
@@ -136,6 +189,8 @@ class Judge(_Callback):
             self._plateau(logs[schedule.monitor], schedule)
 
     def _keep(self):
+        if not cluster().is_chief:
+            return
         tensors = {f"weights/{i:04d}": v.numpy() for i, v in enumerate(self.job.trainer.inference_weights())}
         state = {"step": self.state.step, "epoch": self.state.best_epoch, "value": self.state.best}
         checkpoints.save(self.job.folder / "checkpoints", "best", tensors, state)
@@ -158,7 +213,8 @@ class Record(_Callback):
         self.scalars = Scalars(job.folder / "tensorboard")
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.begun, self.first = time.perf_counter(), self.state.step
+        self.begun = self.trained = time.perf_counter()
+        self.first = self.state.step
         self.rate = learning_rate(self.job)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -189,47 +245,13 @@ class Save(_Callback):
     def on_train_batch_end(self, batch, logs=None):
         every = self.job.recipe.checkpoint.every_steps
         if every and self.state.step // every > self.saved // every and self.state.step % self.job.steps_per_epoch:
-            self._save()
+            save(self.job)
+            self.saved = self.state.step
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save()
-
-    def _save(self):
-        tensors = checkpoints.read_variables(variables(self.job))
-        checkpoints.save(self.job.folder / "checkpoints", "last", tensors, dataclasses.asdict(self.state))
+        self.state.judged = epoch_of(self.job)
+        save(self.job)
         self.saved = self.state.step
-
-
-class ProgressBar(_Callback):
-    """A bar over the steps of an epoch, and one line when it is over."""
-
-    def on_train_begin(self, logs=None):
-        columns = ("{task.description}", rich.progress.BarColumn(), "{task.completed}/{task.total}")
-        end = (rich.progress.TimeRemainingColumn(), "{task.fields[numbers]}")
-        self.bar = rich.progress.Progress(*columns, *end, transient=True)
-        self.task = self.bar.add_task("", total=self.job.steps_per_epoch, numbers="")
-        self.bar.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        done = self.state.step % self.job.steps_per_epoch
-        text = f"epoch {epoch + 1}/{self.job.recipe.epochs}"
-        self.bar.update(self.task, completed=done, description=text, numbers="")
-
-    def on_train_batch_end(self, batch, logs=None):
-        done = (self.state.step - 1) % self.job.steps_per_epoch + 1
-        self.bar.update(self.task, completed=done, numbers=f"loss {float(logs['loss']):.4f}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        shown = {name: float(logs[name]) for name in SHOWN if name in logs}
-        numbers = "  ".join(f"{k} {v:.2%}" if k.endswith("top1") else f"{k} {v:.4g}" for k, v in shown.items())
-        self.bar.print(f"epoch {epoch + 1}/{self.job.recipe.epochs}  {numbers}")
-
-    def on_train_end(self, logs=None):
-        self.close()
-
-    def close(self):
-        """Gives the terminal back; also after an error."""
-        self.bar.stop()
 
 
 def epoch_of(job: Job) -> int:

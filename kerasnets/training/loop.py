@@ -1,29 +1,32 @@
 """Training by a recipe: everything is checked, a run folder is written, `fit` runs, and goes on after a kill."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from kerasnets.architectures.catalogue import FAMILIES
-from kerasnets.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.registry import Preprocessing, create_model, get_row
 from kerasnets.training import checkpoints
-from kerasnets.training.callbacks import Job, ProgressBar, State, log_bad_images, make_callbacks, variables
+from kerasnets.training.advice import advise
+from kerasnets.training.callbacks import Job, State, log_bad_images, variables
 from kerasnets.training.evaluate import score
+from kerasnets.training.finetune import first_epochs, load_start
+from kerasnets.training.fitting import fit, meet, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.recipe import differences, load_recipe, smoke_twin
+from kerasnets.training.recipe import about, differences, load_recipe, smoke_twin
+from kerasnets.training.replicas import put_right
 from kerasnets.training.runs import Run, append_log, begin, claim, is_run, open_run, save_model
 from kerasnets.training.schema import Recipe
-from kerasnets.training.strategy import check_batch_size, make_strategy, precision, visible_devices
+from kerasnets.training.stopping import lost_workers_explained
+from kerasnets.training.strategy import check_batch_size, cluster, make_strategy, precision, visible_devices
 from kerasnets.training.trainer import Trainer
 
 # Arguments of a builder that the trainer decides.
@@ -60,11 +63,15 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
             return open_run(folder)
     with precision(recipe.precision):
         job = prepare(recipe, folder)
-    claim(folder, resume=resume, overwrite=overwrite)
+    chief = cluster().is_chief
+    if chief:
+        claim(folder, resume=resume, overwrite=overwrite)
     start(job, resume)
-    with job.source.bad_images.explained(), job.evaluation_source.bad_images.explained():
+    with job.source.bad_images.explained(), job.evaluation_source.bad_images.explained(), lost_workers_explained():
         fit(job, progress)
-    finish(job)
+        if chief:
+            finish(job)
+        meet(job, "ended")
     return open_run(folder)
 
 
@@ -80,6 +87,8 @@ def check_same(recipe: Recipe, folder: Path) -> None:
 def prepare(recipe: Recipe, folder: Path) -> Job:
     """Opens the data and builds the network, and writes nothing; every wrong request is found here."""
     assert FAMILIES  # importing the families is what registers their rows
+    strategy = make_strategy()
+    replicas, workers = strategy.num_replicas_in_sync, cluster().workers
     keras.utils.set_random_seed(recipe.seed)
     # TensorFlow compares its global seed with 0 and then looks at a shuffle's own seed, which is a tensor here.
     tf.random.set_seed(recipe.seed + 1)
@@ -87,26 +96,32 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     tf.random.set_global_generator(tf.random.Generator.from_seed(recipe.seed))
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
+    with about("model.name"):
+        get_row(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
-    source = open_source(recipe.data.source, recipe.data.train_split)
-    evaluation_source = open_source(recipe.data.source, recipe.data.evaluation_split)
+    with about("data.train_split"):
+        source = open_source(recipe.data.source, recipe.data.train_split)
+    with about("data.evaluation_split"):
+        evaluation_source = open_source(recipe.data.source, recipe.data.evaluation_split)
     if evaluation_source.classes != source.classes:
         odd = sorted(set(evaluation_source.classes) ^ set(source.classes))
         raise ValueError(f"Both splits need the same classes. Only one of them has: {', '.join(odd[:5])}")
-    strategy = make_strategy()
-    check_batch_size(recipe.batch_size, strategy.num_replicas_in_sync, recipe.gradient_accumulation)
+    check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
     whole = steps_per_epoch(source, recipe.batch_size)
     steps = recipe.steps_per_epoch or whole
     with strategy.scope():
         network = build_network(recipe, preprocessing, len(source.classes))
-        trainer = Trainer(
-            network, preprocessing, recipe.loss, ema=recipe.ema, gradient_accumulation=recipe.gradient_accumulation
-        )
+        loaded = load_start(network, recipe)
+        trained, epochs = first_epochs(network, recipe.freeze)
+        put_right(network, replicas, recipe.synchronized_batch_norm)
+        settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
+        trainer = Trainer(network, preprocessing, recipe.loss, **settings, steps=steps * recipe.epochs)
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
-        optimizer = make_optimizer(recipe.optimizer, schedule, network.trainable_variables, recipe.precision)
+        begun = [epoch * steps for epoch in epochs]
+        optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, begun)
         at_once = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
         trainer.compile(optimizer, jit_compile=recipe.jit_compile, steps_per_execution=at_once)
-    return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State())
+    return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded)
 
 
 def make_preprocessing(recipe: Recipe) -> Preprocessing:
@@ -119,8 +134,11 @@ def make_preprocessing(recipe: Recipe) -> Preprocessing:
 
 
 def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *, training: bool = True) -> keras.Model:
-    """Builds the recipe's network: with logits and auxiliary heads for training, else one output of probabilities."""
-    arguments = dict(recipe.model.arguments)
+    """Builds the recipe's network: with logits and auxiliary heads for training, else one output of probabilities.
+
+    Its weights are initial ones; `load_start` loads those that the recipe names.
+    """
+    arguments = {key: value for key, value in recipe.model.arguments.items() if key != "weights"}
     if taken := [name for name in DECIDED if name in arguments]:
         raise ValueError(
             f"model.arguments.{taken[0]} is decided by the trainer; size and channels come from data.size and "
@@ -130,7 +148,7 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
         raise ValueError(f"The data has {classes} classes. Received: model.arguments.classes={arguments['classes']}")
     arguments["input_shape"] = (preprocessing.size, preprocessing.size, len(preprocessing.mean))
     if not training:
-        arguments = {k: v for k, v in arguments.items() if k not in ("aux_heads", "weights")}
+        arguments.pop("aux_heads", None)
     activation = None if training else "softmax"
     try:
         return create_model(recipe.model.name, classifier_activation=activation, **arguments)
@@ -141,67 +159,25 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
 def start(job: Job, resume: bool) -> None:
     """Writes the opening of the run folder, and puts the newest checkpoint back if the run goes on."""
     found = checkpoints.load_newest(job.folder / "checkpoints") if resume else None
-    begin(job.folder, job.recipe, job.trainer.preprocessing, job.source.classes, visible_devices())
+    if cluster().is_chief:
+        begin(job.folder, job.recipe, job.trainer.preprocessing, job.source.classes, visible_devices())
     if found is None:
         facts = {"parameters": job.trainer.network.count_params(), "train_examples": job.source.size}
-        append_log(job.folder, "start", **facts, steps_per_epoch=job.steps_per_epoch, epochs=job.recipe.epochs)
+        facts |= {"steps_per_epoch": job.steps_per_epoch, "epochs": job.recipe.epochs, "sharding": sharding(job)}
+        append_log(job.folder, "start", **facts)
+        for message in advise(job):
+            warn(job, message)
+        if job.loaded:
+            source = str(job.recipe.model.arguments["weights"])
+            append_log(job.folder, "weights", source=source, summary=str(job.loaded), left=job.loaded.left)
         return
     tensors, state, complaints = found
     for complaint in complaints:
-        append_log(job.folder, "warning", message=f"{complaint}; going on from the checkpoint before it")
-        print(f"warning: {complaint}; going on from the checkpoint before it", file=sys.stderr)
+        warn(job, f"{complaint}; going on from the checkpoint before it")
     checkpoints.write_variables(variables(job), tensors)
     for key, value in state.items():
         setattr(job.state, key, value)
     append_log(job.folder, "resume", step=job.state.step)
-
-
-def fit(job: Job, progress: bool) -> None:
-    """Runs `fit` from the state's step to the end of the recipe."""
-    recipe, state = job.recipe, job.state
-    legs = [] if state.stopped else _legs(state.step, job.steps_per_epoch, recipe.epochs)
-    tensors = checkpoints.read_variables({"metric": variables(job)["metric"]})
-    callbacks = make_callbacks(job, tensors if state.step % job.steps_per_epoch else None, progress)
-    replicas = job.trainer.distribute_strategy.num_replicas_in_sync
-    size = -(-(recipe.evaluation.batch_size or recipe.batch_size) // replicas) * replicas
-    validation = evaluation_batches(job.evaluation_source, job.trainer.preprocessing, recipe.data, batch_size=size)
-    with contextlib.ExitStack() as stack:
-        for callback in callbacks:
-            if isinstance(callback, ProgressBar):
-                stack.callback(callback.close)
-        for first, last, steps in legs:
-            if not state.stopped:
-                job.trainer.fit(
-                    _batches(job),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=steps,
-                    validation_data=validation.take(recipe.evaluation.max_batches or -1),
-                    validation_freq=recipe.evaluation.every_epochs,
-                    callbacks=callbacks,
-                    shuffle=False,
-                    verbose=0,
-                )
-
-
-def _legs(step: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
-    """Returns (first epoch, last epoch, steps of each) for `fit`; an epoch that was begun is finished on its own."""
-    epoch, done = divmod(step, steps)
-    begun = [(epoch, epoch + 1, steps - done)] if done else []
-    rest = epoch + 1 if done else epoch
-    return begun + ([(rest, epochs, steps)] if rest < epochs else [])
-
-
-def _batches(job: Job):
-    """Returns the training batches from the state's step on."""
-    return training_batches(
-        job.source,
-        job.trainer.preprocessing,
-        job.recipe.data,
-        batch_size=job.recipe.batch_size,
-        seed=job.recipe.seed,
-        start_step=job.state.step,
-    )
 
 
 def finish(job: Job) -> None:

@@ -1,5 +1,6 @@
 """Recipes read from YAML: safe loading, overrides, the cheap twin, and errors of one line that say what is allowed."""
 
+import contextlib
 import json
 import os
 import re
@@ -79,6 +80,15 @@ def smoke_twin(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={**SMOKE, "batch_size": batch_size, "evaluation": evaluation})
 
 
+@contextlib.contextmanager
+def about(key: str):
+    """A context in which the error of a wrong value names the recipe's key that the value stands in."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
 def differences(ours: Recipe, other: Recipe) -> list[str]:
     """Returns the paths of the keys in which two recipes differ, such as `optimizer.learning_rate`."""
     return _differences(ours.model_dump(mode="json"), other.model_dump(mode="json"), "")
@@ -130,7 +140,9 @@ def _explain(error: ValidationError) -> str:
         text = f"{key} is missing."
     elif first["type"] == "union_tag_not_found":
         tags = [t for o in _blocks(_annotation(block, place[-1])) for t in typing.get_args(_annotation(o, "name"))]
-        text = f"{key}.name is missing. Allowed: {', '.join(tags)}."
+        known = {k for o in _blocks(_annotation(block, place[-1])) for k in o.model_fields}
+        odd = [k for k in first["input"] if k not in known]
+        text = f"{key}.name is missing. Allowed: {', '.join(tags)}." + (f" Received: {odd[0]!r}" if odd else "")
     elif first["type"] == "union_tag_invalid":
         tag, tags = first["ctx"]["tag"], first["ctx"]["expected_tags"].replace("'", "").split(", ")
         text = f"{key}.name is one of {', '.join(tags)}.{did_you_mean(tag, tags)} Received: {tag!r}"

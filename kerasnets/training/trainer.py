@@ -125,7 +125,7 @@ class Trainer(keras.Model):
     def _logs(self):
         shape = []
         if self.stop_votes is not None:
-            self.stop_votes.assign_add(self.stop_wish)
+            self.stop_votes.assign_add(tf.identity(self.stop_wish))
             shape = [1]  # Keras reduces several workers' logs along their first axis
         return {tracker.name: tf.reshape(tracker.result(), shape) for tracker in self.trackers}
 
@@ -136,7 +136,8 @@ class Trainer(keras.Model):
 
 
 def _average(average, weight, momentum):
-    average.assign(momentum * average + (1.0 - momentum) * tf.cast(weight, average.dtype))
+    # In this form the average of a weight that stays, a frozen one, is that weight to the last bit.
+    average.assign_add((1.0 - momentum) * (tf.cast(weight, average.dtype) - average))
 
 
 def _add(a, b):

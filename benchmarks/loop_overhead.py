@@ -1,0 +1,107 @@
+"""What the training loop costs over bare `keras.Model.fit`: the same network, batch and optimizer, both in one run.
+
+    python benchmarks/loop_overhead.py [--steps 15] [--turns 6]
+
+Ours is the trainer with all callbacks of a run; bare is `compile` and `fit` with the same metrics and only a clock as
+callback. They take turns of a few steps, so that a slow minute of the machine falls on both; the batch lies in memory.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.data.preprocess import normalise
+from kerasnets.training.callbacks import make_callbacks
+from kerasnets.training.loop import build_network, prepare
+from kerasnets.training.recipe import parse_recipe
+from kerasnets.training.stopping import Wish
+
+NETWORKS = {"resnet20_cifar": 32, "lenet5_modern": 64}
+
+
+class Clock(keras.callbacks.Callback):
+    """Times from the end of a step to the end of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds, self.last = [], None
+
+    def on_train_begin(self, logs=None):
+        self.last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self.last is not None:
+            self.seconds.append(now - self.last)
+        self.last = now
+
+
+def recipe(name: str, batch_size: int, steps: int):
+    return parse_recipe(
+        {
+            "name": name,
+            "model": {"name": name},
+            "data": {"source": {"kind": "digits"}, "size": 32},
+            "preprocessing": {"mean": [127.5], "std": [127.5], "channel_order": "rgb"},
+            "batch_size": batch_size,
+            "epochs": 1,
+            "steps_per_epoch": steps,
+            "optimizer": {"name": "sgd", "learning_rate": 0.01},
+            "deterministic": False,
+        }
+    )
+
+
+def bare_model(job):
+    """The network as a Keras user trains it."""
+    model = build_network(job.recipe, job.trainer.preprocessing, 10)
+    metrics = ["sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss, metrics=metrics, jit_compile=False)
+    return model
+
+
+def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
+    """Prints both step times and returns bare over ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = prepare(recipe(name, batch_size, steps), Path(folder))
+        (Path(folder) / "checkpoints").mkdir()
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (batch_size, 32, 32, 1)).astype("uint8")
+        labels = rng.integers(0, 10, batch_size).astype("int32")
+        pixels = normalise(tf.constant(images), job.trainer.preprocessing)
+        bare, clocks = bare_model(job), {"ours": Clock(), "bare": Clock()}
+        data = {
+            side: tf.data.Dataset.from_tensors((x, labels)).repeat() for side, x in (("ours", images), ("bare", pixels))
+        }
+        callbacks = {"ours": make_callbacks(job, None, False, Wish()), "bare": []}
+        for turn in range(turns + 1):
+            for side, model in (("ours", job.trainer), ("bare", bare)):
+                settings = {"steps_per_epoch": steps, "verbose": 0, "shuffle": False}
+                model.fit(data[side], callbacks=[*callbacks[side], clocks[side]], **settings)
+                if turn == 0:  # tracing, and a machine that is not warm
+                    clocks[side].seconds.clear()
+    times = {side: statistics.median(clock.seconds) for side, clock in clocks.items()}
+    for side, each in times.items():
+        print(f"{name} {side}: {1e3 * each:.2f} ms a step of {batch_size}")
+    return times["bare"] / times["ours"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=6)
+    options = parser.parse_args()
+    ratios = {name: compare(name, batch, options.steps, options.turns) for name, batch in NETWORKS.items()}
+    for name, ratio in ratios.items():
+        print(f"ratio loop_overhead_{name} {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

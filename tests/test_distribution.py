@@ -1,0 +1,82 @@
+"""One device and many train the same: the rows of `distribution.py`, each in the processes that it needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from distribution import ROWS, SGD, Row, dataset, examples, make_trainer
+
+from kerasnets.layers.recomputed import RecomputedConvolutions
+from kerasnets.training.replicas import put_right
+
+# By default those that differ most from one another.
+QUICK = (
+    "clipping by norm after the all-reduce",
+    "gradient accumulation: 2 micro-batches are one batch",
+    "evaluation of 29 examples in batches of 12",
+    "float16 with loss scaling that overflows",
+    "empty replica, synchronised batch norm",
+    "dropout",
+)
+
+
+def table(*arguments) -> str:
+    command = [sys.executable, str(Path(__file__).with_name("distribution.py")), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1500)
+    assert result.returncode == 0, result.stdout + result.stderr[-2000:]
+    return result.stdout
+
+
+def test_two_devices_do_as_one():
+    found = table("--devices", "2", "--workers", "0", "--no-jobs", "--rows", *QUICK)
+    assert [line[: len(name)] for line, name in zip(found.splitlines(), QUICK, strict=True)] == list(QUICK)
+
+
+@pytest.mark.slow
+def test_two_and_three_devices_and_two_processes_do_as_one():
+    assert table("--no-jobs").count("holds") == 3 * len(ROWS)
+
+
+def test_an_unfit_trainer_is_noticed():
+    """The comparison itself: a rate that is 0.2 % higher is not the same."""
+    from distribution import TOLERANCE, difference, five_steps
+
+    alone = tf.distribute.get_strategy()
+    one = five_steps(Row(), alone)
+    assert difference(five_steps(Row(optimizer={**SGD, "learning_rate": 0.0501}), alone), one) > TOLERANCE
+    assert difference(one, one) == 0.0
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_share_of_the_training_that_is_done_reaches_the_network(at_once):
+    row = ROWS["scheduled drop path"]
+    trainer = make_trainer(row, tf.distribute.get_strategy())
+    trainer.steps_per_execution = at_once
+    trainer.fit(dataset(examples(row.sizes[:4])), verbose=0, shuffle=False)
+    # The fourth of five steps was the last; it began when three were done.
+    assert float(trainer.network.get_layer("progress").progress.numpy()) == pytest.approx(3 / 5)
+
+
+def test_batch_norm_that_cannot_be_synchronised_is_refused():
+    inputs = keras.Input((8, 8, 1))
+    with pytest.raises(ValueError, match="has none, leave the key out"):
+        put_right(keras.Model(inputs, keras.layers.Flatten()(inputs)), 2, True)
+    layer = RecomputedConvolutions([4], [3], [("norm", "conv")])
+    with pytest.raises(ValueError, match="set model.arguments.recompute=false"):
+        put_right(keras.Model(inputs, layer([inputs])), 2, True)
+
+
+def test_dropout_keeps_its_share_and_scale():
+    inputs = keras.Input((1000,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.25, seed=3)(inputs))
+    before = model(np.ones((8, 1000), "float32"), training=True).numpy()
+    put_right(model, 2)
+    model.layers[-1].seed_generator.state.assign(keras.random.SeedGenerator(3).state)
+    after = model(np.ones((8, 1000), "float32"), training=True).numpy()
+    np.testing.assert_array_equal(before, after)
+    assert set(np.unique(after)) == {np.float32(0), np.float32(1 / 0.75)}
+    np.testing.assert_array_equal(model(np.ones((8, 1000), "float32")).numpy(), 1)

@@ -1,0 +1,118 @@
+"""What ends a run early: SIGTERM in a step and in an evaluation, a full disk, numbers that are none."""
+
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasnets.cli.app import exit_code_of
+from kerasnets.training import callbacks, checkpoints, stopping
+from kerasnets.training.loop import train
+from kerasnets.training.runs import open_run, read_log
+
+DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"
+SHORT = [
+    "epochs=2", "steps_per_epoch=4", "batch_size=16", "steps_per_execution=1", "ema.momentum=0.9",
+    "evaluation={max_batches: 2, batch_size: 8, keep: best}", "schedule={name: plateau, patience: 1, monitor: loss}",
+]  # fmt: skip
+
+
+def at(monkeypatch, moment: str, step: int, act) -> None:
+    """Has `act` called when the run comes to `moment` (a method of callbacks) with `step` steps done; once."""
+    before, done = getattr(callbacks.Position, moment), []
+
+    def and_act(self, *arguments, **more):
+        if self.state.step == step and not done:
+            done.append(act())
+        return before(self, *arguments, **more)
+
+    monkeypatch.setattr(callbacks.Position, moment, and_act)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def newest(run):
+    return checkpoints.load_newest(run / "checkpoints")
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp_path, monkeypatch):
+    whole, run = tmp_path / "whole", tmp_path / "stopped"
+    train(DIGITS, whole, overrides=SHORT, progress=False)
+    # In step 3; in the evaluation after step 4, when the weights are the averages; in the last step of epoch 2.
+    for moment, step, saved in (
+        ("on_train_batch_begin", 2, 3), ("on_test_batch_begin", 4, 4), ("on_train_batch_begin", 7, 8),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            at(patch, moment, step, terminate)
+            with pytest.raises(stopping.Stopped, match=f"checkpoint of step {saved} is written") as caught:
+                train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+        assert exit_code_of(caught.value) == 75 and newest(run)[1]["step"] == saved
+    train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+    ours, theirs = newest(run), newest(whole)
+    assert ours[1] == theirs[1] and ours[0].keys() == theirs[0].keys()
+    for name, value in ours[0].items():
+        np.testing.assert_array_equal(value, theirs[0][name], err_msg=name)
+    for a, b in zip(open_run(run).model.weights, open_run(whole).model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert (run / "evaluation.json").read_text() == (whole / "evaluation.json").read_text()
+    epochs = [[e for e in read_log(folder) if e["event"] == "epoch"] for folder in (run, whole)]
+    for ours, theirs in zip(*epochs, strict=True):
+        assert {k: v for k, v in ours.items() if "second" not in k} == {
+            k: v for k, v in theirs.items() if "second" not in k
+        }
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    at(monkeypatch, "on_train_batch_begin", 3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1])))
+    try:
+        with pytest.raises(OSError) as caught:
+            train(DIGITS, tmp_path / "run", overrides=[*SHORT, "checkpoint.every_steps=1"], progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Could not write" in str(caught.value) and "\n" not in str(caught.value)
+    assert exit_code_of(caught.value) == 1
+    tensors, state, complaints = newest(tmp_path / "run")
+    assert state["step"] == 3 and not complaints
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+    monkeypatch.undo()
+    run = train(DIGITS, tmp_path / "run", overrides=[*SHORT, "checkpoint.every_steps=1"], resume=True, progress=False)
+    assert newest(run.path)[1]["step"] == 8
+
+
+def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, monkeypatch):
+    def spoil():
+        weight = trainers[-1].network.get_layer("predictions").kernel
+        weight.assign(weight.numpy() * np.float32(np.nan))
+
+    trainers, made = [], callbacks.Position.__init__
+
+    def remember(self, job, metrics):
+        trainers.append(job.trainer)
+        made(self, job, metrics)
+
+    monkeypatch.setattr(callbacks.Position, "__init__", remember)
+    at(monkeypatch, "on_train_batch_begin", 5, spoil)
+    with pytest.raises(RuntimeError) as caught:
+        train(DIGITS, tmp_path / "run", overrides=SHORT, progress=False)
+    (event,) = (e for e in read_log(tmp_path / "run") if e["event"] == "bad_numbers")
+    message = str(caught.value)
+    assert message.startswith("The loss is nan at step 6 (epoch 2), whose images are digits/train/")
+    assert "the last good checkpoint is that of step 4" in message and "\n" not in message
+    assert len(event["images"]) == 16 and event["images"][0] in message and event["first_step"] == 6
+    assert json.dumps(event)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    overrides = [*SHORT, "optimizer={name: sgd, learning_rate: 3e38}", "checkpoint.every_steps=1"]
+    with pytest.raises(RuntimeError, match="step"):
+        train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
+    found = newest(tmp_path / "run")
+    assert found is None or all(np.isfinite(v).all() for k, v in found[0].items() if k.startswith("network"))
