@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kerasnets.registry import Paper, Preprocessing, did_you_mean
+from kerasnets.weights.catalogue import PublicCheckpoint, all_checkpoints, checkpoints
 
 _BEGIN, _END = "<!-- models: begin, written by `make tables` -->", "<!-- models: end -->"
 
@@ -31,7 +32,7 @@ class ModelInfo:
         multiply_adds: those of convolutions and dense layers for one image of `input_shape`.
         preprocessing: the plain numbers that turn an image file into its input.
         departures: in which ways it differs from the paper.
-        checkpoints: its public weights.
+        checkpoints: its public weights, the one that `weights="imagenet"` means first.
     """
 
     name: str
@@ -45,7 +46,7 @@ class ModelInfo:
     multiply_adds: int
     preprocessing: Preprocessing
     departures: tuple[str, ...]
-    checkpoints: tuple[dict, ...]
+    checkpoints: tuple[PublicCheckpoint, ...]
 
 
 def ledger_path() -> Path:
@@ -54,8 +55,14 @@ def ledger_path() -> Path:
 
 
 def read_ledger() -> dict[str, dict]:
-    """Returns the ledger: a row's name -> its facts, plain JSON values."""
-    return json.loads(ledger_path().read_text(encoding="utf-8"))
+    """Returns the ledger: a row's name -> its facts, plain JSON values; checkpoints come from their own catalogue."""
+    rows, public = json.loads(ledger_path().read_text(encoding="utf-8")), all_checkpoints()
+    return {name: row | {"checkpoints": plain(public.get(name, ()))} for name, row in rows.items()}
+
+
+def plain(checkpoints) -> list[dict]:
+    """Returns public checkpoints as plain JSON values."""
+    return json.loads(json.dumps([dataclasses.asdict(checkpoint) for checkpoint in checkpoints]))
 
 
 def list_models(pattern: str | None = None, *, family: str | None = None, weights: bool | None = None) -> list[str]:
@@ -94,8 +101,10 @@ def model_info(name: str) -> ModelInfo:
     if name not in rows:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = dict(rows[name])
+    del facts["checkpoints"]
     numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocessing").items()}
-    lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "departures", "checkpoints")}
+    lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "departures")}
+    lists["checkpoints"] = checkpoints(name)
     paper, preprocessing = Paper(**facts.pop("paper")), Preprocessing(**numbers)
     return ModelInfo(name=name, paper=paper, preprocessing=preprocessing, **lists, **facts)
 
@@ -106,8 +115,7 @@ def row_facts(row) -> dict:
         key: getattr(row, key) for key in ("python_name", "family", "summary", "input_shape", "classes", "departures")
     }
     facts |= {"paper": dataclasses.asdict(row.paper), "preprocessing": dataclasses.asdict(row.preprocessing)}
-    plain = [dataclasses.asdict(c) if dataclasses.is_dataclass(c) else c for c in row.checkpoints]
-    return json.loads(json.dumps(facts | {"checkpoints": plain}, default=str))
+    return json.loads(json.dumps(facts, default=str)) | {"checkpoints": plain(row.checkpoints)}
 
 
 def _counts(row) -> dict[str, int]:
@@ -129,7 +137,8 @@ def generate() -> Iterator[tuple[str, dict]]:
 
     for name in registered():
         row = get_row(name)
-        yield name, row_facts(row) | _counts(row)
+        facts = row_facts(row) | _counts(row)
+        yield name, {key: value for key, value in facts.items() if key != "checkpoints"}
 
 
 def _write(path: Path, text: str) -> None:

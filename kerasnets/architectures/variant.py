@@ -87,7 +87,11 @@ class Variant:
     preprocessing: Preprocessing = Preprocessing()
     departures: tuple[str, ...] = ()
     stages: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
-    checkpoints: tuple = ()
+
+    @property
+    def checkpoints(self) -> tuple:
+        """The row's public checkpoints, the default first."""
+        return _weights("catalogue").checkpoints(self.name)
 
     @property
     def extras(self) -> dict[str, inspect.Parameter]:
@@ -139,8 +143,7 @@ class Variant:
         with deep_recursion():
             model = keras.Model(sources, outputs, name=name or self.name)
         if weights is not None:
-            # By name, because weights live on a higher floor: the one place where building reaches up.
-            importlib.import_module("kerasnets.weights.load").load_initial_weights(model, self, weights, include_top)
+            _weights("load").load_initial_weights(model, self, weights, include_top, extras)
         return model
 
     @staticmethod
@@ -186,6 +189,11 @@ class Variant:
                 f"Received: input_shape={tuple(tensor.shape[1:])}"
             )
         return tensor
+
+
+def _weights(file: str):
+    """A file of `weights`, by name, because they live on a higher floor: the one place where building reaches up."""
+    return importlib.import_module(f"kerasnets.weights.{file}")
 
 
 @contextlib.contextmanager

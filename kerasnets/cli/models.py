@@ -7,6 +7,7 @@ import typer
 
 from kerasnets.cli.show import JSON, print_json, print_table
 from kerasnets.ledger import list_models, model_info, read_ledger
+from kerasnets.weights.catalogue import without_weights
 
 NAME = Annotated[str, typer.Argument(help="A network, for example resnet50.")]
 PATTERN = Annotated[str | None, typer.Argument(help="A shell pattern such as 'resnet*'.")]
@@ -57,7 +58,7 @@ def info_command(name: NAME, json: JSON = False) -> None:
         ("pixels", f"{pixels.channel_order}, mean {list(pixels.mean)}, std {list(pixels.std)}"),
     ]
     lines += _paragraph("departs", found.departures or ("in nothing",))
-    lines += _paragraph("weights", [_checkpoint(c) for c in found.checkpoints] or ("none",))
+    lines += _paragraph("weights", [_checkpoint(c) for c in found.checkpoints] or (without_weights(found.name),))
     print_table(("", ""), lines)
 
 
@@ -65,5 +66,13 @@ def _paragraph(title: str, texts) -> list[tuple[str, str]]:
     return [(title if number == 0 else "", text) for number, text in enumerate(texts)]
 
 
-def _checkpoint(checkpoint: dict) -> str:
-    return ", ".join(f"{key} {value}" for key, value in checkpoint.items() if value)
+def _checkpoint(checkpoint) -> str:
+    accuracy = [
+        f"{name} {value:g} %" for name, value in (("top-1", checkpoint.top1), ("top-5", checkpoint.top5)) if value
+    ]
+    pixels = checkpoint.preprocessing
+    seen = f"{pixels.size} pixels, {pixels.interpolation}, central {pixels.crop_fraction:g}"
+    numbers = f"{pixels.channel_order}, mean {list(pixels.mean)}, std {list(pixels.std)}"
+    built = ", ".join(f"{key}={value}" for key, value in checkpoint.arguments.items())
+    parts = (checkpoint.source, built, ", ".join(accuracy), seen, numbers, checkpoint.license, checkpoint.address)
+    return f"{checkpoint.tag}: {'; '.join(part for part in parts if part)}; {checkpoint.hash or 'no published hash'}"

@@ -117,7 +117,7 @@ def _numbered(root):
         inside = [(name, _child(group, name)) for name in sorted(group, key=_natural) if name not in _NOT_WEIGHTS]
         deeper = [(g, (*place, n), depth + 1) for n, g in inside if isinstance(g, h5py.Group)]
         if deeper and (depth >= _DEEPEST or len(waiting) > _MOST_TENSORS):
-            raise ValueError("The HDF5 file nests deeper than any network; it is not read.")
+            raise ValueError(f"{root.file.filename!r} nests deeper than any network; it is not read.")
         waiting = deeper + waiting
 
 

@@ -4,14 +4,17 @@ import dataclasses
 import difflib
 import math
 import os
+import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from kerasnets.weights.adapt import adapt
+from kerasnets.weights.catalogue import choose
+from kerasnets.weights.fetch import fetch
 from kerasnets.weights.names import Tensor, classifiers, needless, tensors
-from kerasnets.weights.readers import Checkpoint, open_checkpoint
+from kerasnets.weights.readers import KINDS, Checkpoint, open_checkpoint
 from kerasnets.weights.rules import FORMATS, Entry, entries, recognise
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
@@ -69,23 +72,41 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
         return _load(model, checkpoint, format, skip_mismatch)
 
 
-def load_initial_weights(model, row, weights, include_top: bool) -> None:
-    """Serves the `weights` argument of every builder; the graph is finished by now and does not depend on it."""
-    if isinstance(weights, (str, os.PathLike)) and Path(weights).is_file():
-        load_weights(model, weights)
-    elif (
-        isinstance(weights, os.PathLike)
-        or os.sep in str(weights)
-        or Path(str(weights)).suffix in (".safetensors", ".h5")
-    ):
-        raise FileNotFoundError(f"No weights file at {str(weights)!r}. Received: weights={str(weights)!r}")
-    elif weights == "imagenet":
-        raise ValueError(f"{row.name!r} has no public weights. Received: weights='imagenet'")
+def load_initial_weights(model, row, weights, include_top: bool = True, extras: dict | None = None) -> LoadReport:
+    """Serves the `weights` argument of every builder; the graph is finished by now and does not depend on it.
+
+    Args:
+        model: the network, built without weights.
+        row: what it was built from.
+        weights: `"imagenet"`, a checkpoint's tag, or the path of a weights file.
+        include_top: whether the network has its classifier; a file holds one either way.
+        extras: the arguments of the row's own that it was built with.
+    """
+    if _is_path(weights):
+        path = Path(weights)
+    elif isinstance(weights, str):
+        changed = {key: value for key, value in (extras or {}).items() if value != row.extras[key].default}
+        path = fetch(choose(row.name, weights, changed))
     else:
         raise ValueError(
             "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on "
             f"ImageNet), or the path to the weights file to be loaded.  Received: weights={weights}"
         )
+    report = load_weights(model, path)
+    if report.left:
+        warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
+    return report
+
+
+def _is_path(weights) -> bool:
+    if not isinstance(weights, (str, os.PathLike)):
+        return False
+    return (
+        isinstance(weights, os.PathLike)
+        or os.sep in weights
+        or Path(weights).suffix in KINDS
+        or Path(weights).is_file()
+    )
 
 
 def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> LoadReport:

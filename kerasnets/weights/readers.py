@@ -10,6 +10,8 @@ import numpy as np
 
 from kerasnets.weights.hdf5 import open_h5, open_keras
 
+# The kinds of file that are read, by suffix.
+KINDS = (".safetensors", ".pth", ".pt", ".bin", ".h5", ".hdf5", ".keras")
 # Where training scripts put the tensors that they save beside other things.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -62,8 +64,7 @@ def open_checkpoint(source):
     readers |= dict.fromkeys((".pth", ".pt", ".bin"), _torch)
     if path.suffix not in readers:
         raise ValueError(
-            f"Weights are read from a dict of arrays or a file {', '.join(sorted(readers))}. "
-            f"Received: source={str(source)!r}"
+            f"Weights are read from a dict of arrays or a file {', '.join(KINDS)}. Received: source={str(source)!r}"
         )
     layout = "keras" if readers[path.suffix] in (open_h5, open_keras) else "torch"
     with readers[path.suffix](path) as (shapes, read):

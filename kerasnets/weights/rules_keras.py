@@ -56,10 +56,10 @@ def _their_names(checkpoint, theirs: dict[str, list[str]], model) -> dict[str, s
     pairs |= _in_order({n: k for n, k in kinds.items() if n not in {p[0] for p in pairs.values()}}, ours, pairs)
     found = {}
     for mine, (layer, part) in pairs.items():
-        for name, variable in zip(theirs.get(layer, ()), _variables(theirs.get(layer, ()), kinds.get(layer))):
-            variable = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}.get(variable, variable)
-            if variable == part or (variable == "depthwise" and kinds[layer] == "depthwise"):
-                variable = "kernel"
+        names = theirs.get(layer, [])
+        for name, variable in zip(names, _variables(names, kinds.get(layer)), strict=False):
+            kernel = part or kinds[layer]  # the half of a separable convolution that is a layer here
+            variable = "kernel" if variable == f"{kernel}_kernel" else variable
             found[f"{mine}.{SUFFIXES.get(variable, variable)}"] = f"{layer}/{name}"
     return found
 
@@ -125,7 +125,7 @@ def _in_order(theirs: dict[str, str], ours: dict, pairs: dict) -> dict[str, tupl
     for key, names in mine.items():
         part = {"depthwise": "depthwise", "pointwise": "pointwise"}.get(key[0], "") if shortcuts else ""
         queue = queues.get(("separable", False) if part else key, [])
-        found |= {name: (layer, part) for name, layer in zip(names, queue)}
+        found |= {name: (layer, part) for name, layer in zip(names, queue, strict=False)}
     convs = queues.get(("conv", False), [])
     if "predictions" in ours and "predictions" not in found | pairs and len(convs) == len(mine[("conv", False)]) + 1:
         found["predictions"] = convs[-1], ""  # a 1x1 convolution there

@@ -1,0 +1,108 @@
+"""Which public checkpoints each row has: facts of their publishers, kept as data in `catalogue.json`.
+
+Nothing heavy is imported here, so that `kerasnets info` can answer from it.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from kerasnets.registry import Preprocessing, did_you_mean
+
+_HUB = "https://huggingface.co"
+
+
+@dataclasses.dataclass(frozen=True)
+class PublicCheckpoint:
+    """One published set of weights.
+
+    Attributes:
+        tag: its name among the checkpoints of a row.
+        source: the project that publishes it: `"torchvision"`, `"timm"` or `"keras.applications"`.
+        file: what it is called in the cache and in a mirror.
+        license: as its publisher states it.
+        preprocessing: the plain numbers that turn an image file into its input.
+        hash: `"sha256:..."` or `"md5:..."`, as far as the publisher gives it; "" otherwise.
+        url: where the file is; "" for one of the Hugging Face hub.
+        hub, revision: repository and revision there.
+        top1, top5: published accuracy in percent on ImageNet's validation set, images of `measured_at` pixels.
+        arguments: what the row has to be built with, for example `{"alpha": 0.5}`.
+    """
+
+    tag: str
+    source: str
+    file: str
+    license: str
+    preprocessing: Preprocessing
+    hash: str = ""
+    url: str = ""
+    hub: str = ""
+    revision: str = ""
+    top1: float | None = None
+    top5: float | None = None
+    measured_at: int | None = None
+    arguments: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The address that a browser would fetch it from."""
+        return self.url or f"{_HUB}/{self.hub}/resolve/{self.revision}/model.safetensors"
+
+
+def _facts() -> dict:
+    return json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))
+
+
+def checkpoints(name: str) -> tuple[PublicCheckpoint, ...]:
+    """Returns the public checkpoints of the row called `name`, the one that `weights="imagenet"` means first."""
+    return all_checkpoints().get(name, ())
+
+
+def all_checkpoints() -> dict[str, tuple[PublicCheckpoint, ...]]:
+    """Returns a row's name -> its public checkpoints, for every row that has any."""
+    return {name: tuple(map(_checkpoint, found)) for name, found in _facts()["checkpoints"].items()}
+
+
+def _checkpoint(facts: dict) -> PublicCheckpoint:
+    numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["preprocessing"].items()}
+    return PublicCheckpoint(**{**facts, "preprocessing": Preprocessing(**numbers)})
+
+
+def sibling(name: str) -> str:
+    """Returns the row nearest to `name` that has public weights, "" when there is none."""
+    return _facts()["siblings"].get(name, "")
+
+
+def without_weights(name: str) -> str:
+    """Returns a sentence for a row that nobody has published weights of: which other row has some."""
+    nearest = sibling(name)
+    return f"{name!r} has no public weights" + (f"; {nearest!r} has." if nearest else ", and no row near to it has.")
+
+
+def choose(name: str, tag: str, changed: dict) -> PublicCheckpoint:
+    """Returns the checkpoint that a builder's `weights` means.
+
+    Args:
+        name: a row.
+        tag: a checkpoint's tag, or `"imagenet"` for the first that fits.
+        changed: arguments of the row that it is built with and that are not its defaults, for example `{"alpha": 0.5}`.
+
+    Raises:
+        ValueError: for a row without public weights, an unknown tag, or arguments that it was not trained with.
+    """
+    found = checkpoints(name)
+    if not found:
+        raise ValueError(f"{without_weights(name)} Received: weights={tag!r}")
+    tags = {checkpoint.tag: checkpoint for checkpoint in found}
+    if tag not in ("imagenet", *tags):
+        raise ValueError(
+            f"`weights` of {name!r} should be `None`, 'imagenet', the path of a file, or one of {', '.join(tags)}."
+            f"{did_you_mean(tag, tags)} Received: weights={tag!r}"
+        )
+    shaping = {key for checkpoint in found for key in checkpoint.arguments}
+    built = {key: value for key, value in changed.items() if key in shaping}
+    fitting = [checkpoint for checkpoint in found if checkpoint.arguments == built]
+    if not fitting or tag != "imagenet" and tags[tag] not in fitting:
+        trained = ", ".join(f"{c.tag}: {c.arguments or 'defaults'}" for c in found)
+        raise ValueError(f"The weights of {name!r} were trained with {trained}. Received: weights={tag!r}, {built}")
+    return fitting[0] if tag == "imagenet" else tags[tag]
