@@ -28,7 +28,18 @@ def rows(default):
     return pytest.mark.parametrize("name", marked)
 
 
-own_layers = rows({name for name in representatives("family") if get_row(name).family in OWN_LAYERS})
+def groups(default):
+    """Groups of rows that share one fresh process: each row of `default` alone, the rest by family as `slow`."""
+    families = {}
+    for name in sorted(set(list_models()) - default):
+        families.setdefault(get_row(name).family, []).append(name)
+    marked = [pytest.param([name], id=name) for name in sorted(default)]
+    marked += [pytest.param(names, id=f"{family}-rest", marks=pytest.mark.slow) for family, names in families.items()]
+    return pytest.mark.parametrize("names", marked)
+
+
+WITH_OWN_LAYERS = {name for name in representatives("family") if get_row(name).family in OWN_LAYERS}
+own_layers = rows(WITH_OWN_LAYERS)
 each_family = rows(set(representatives("family")))
 each_body = rows(set(representatives("family", "body", "head")))
 
@@ -151,29 +162,35 @@ def test_step_in_mixed_precision(name):
 
 RELOAD = """
 import sys, keras, numpy as np
+from pathlib import Path
 import kerasnets.architectures.catalogue
-model = keras.models.load_model(sys.argv[1] + "/model.keras")
-x, y = (np.load(f"{sys.argv[1]}/{n}.npy") for n in "xy")
-np.testing.assert_allclose(np.asarray(model(x, training=False)), y, rtol=1e-4, atol=1e-5)
-print("same outputs")
+for folder in map(Path, sys.argv[1:]):
+    model = keras.models.load_model(folder / "model.keras")
+    x, y = (np.load(folder / f"{n}.npy") for n in "xy")
+    np.testing.assert_allclose(np.asarray(model(x, training=False)), y, rtol=1e-4, atol=1e-5, err_msg=folder.name)
+    print("same outputs")
 """
 
 
-@own_layers
-def test_reload_in_a_fresh_process(name, tmp_path):
-    model = build_twin(name, classifier_activation=None)
-    fill(model)
-    x = pixels((2, *model.input_shape[1:]))
-    y = np.asarray(model(x, training=False))
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "x.npy", x)
-    np.save(tmp_path / "y.npy", y)
-    model.save_weights(tmp_path / "w.weights.h5")
-    again = build_twin(name, classifier_activation=None)
-    again.load_weights(tmp_path / "w.weights.h5")
-    np.testing.assert_allclose(np.asarray(again(x, training=False)), y, rtol=1e-4, atol=1e-5)
-    done = subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], capture_output=True, text=True)
-    assert "same outputs" in done.stdout, done.stderr[-2000:]
+@groups(WITH_OWN_LAYERS)
+def test_reload_in_a_fresh_process(names, tmp_path):
+    for name in names:
+        folder = tmp_path / name
+        folder.mkdir()
+        model = build_twin(name, classifier_activation=None)
+        fill(model)
+        x = pixels((2, *model.input_shape[1:]))
+        y = np.asarray(model(x, training=False))
+        model.save(folder / "model.keras")
+        np.save(folder / "x.npy", x)
+        np.save(folder / "y.npy", y)
+        model.save_weights(folder / "w.weights.h5")
+        again = build_twin(name, classifier_activation=None)
+        again.load_weights(folder / "w.weights.h5")
+        np.testing.assert_allclose(np.asarray(again(x, training=False)), y, rtol=1e-4, atol=1e-5, err_msg=name)
+    folders = [str(tmp_path / name) for name in names]
+    done = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True)
+    assert done.stdout.count("same outputs") == len(names), done.stderr[-2000:]
 
 
 @each_family
@@ -221,17 +238,18 @@ def step(name, strategy):
     model.fit(np.concatenate([half, half]), np.concatenate([labels, labels]), batch_size=16, shuffle=False, verbose=0)
     return {v.path: np.array(v) for v in model.weights if "seed" not in v.path}
 
-name = sys.argv[2]
-one, two = step(name, tf.distribute.get_strategy()), step(name, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-for path, value in one.items():
-    difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
-    assert difference <= 1e-4, (path, difference)
-print("equal")
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for name in sys.argv[2:]:
+    one, two = step(name, tf.distribute.get_strategy()), step(name, mirrored)
+    for path, value in one.items():
+        difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
+        assert difference <= 1e-4, (name, path, difference)
+    print("equal")
 """
 
 
-@rows({name for name in representatives("family") if get_row(name).family in MIRRORED_BY_DEFAULT})
-def test_one_mirrored_step_is_one_step(name):
+@groups({name for name in representatives("family") if get_row(name).family in MIRRORED_BY_DEFAULT})
+def test_one_mirrored_step_is_one_step(names):
     """Both replicas get the same half batch, so that per-replica batch statistics are those of the whole batch."""
-    done = subprocess.run([sys.executable, "-c", MIRRORED, str(TESTS), name], capture_output=True, text=True)
-    assert "equal" in done.stdout, done.stderr[-2000:]
+    done = subprocess.run([sys.executable, "-c", MIRRORED, str(TESTS), *names], capture_output=True, text=True)
+    assert done.stdout.count("equal") == len(names), done.stderr[-2000:]
