@@ -8,7 +8,7 @@ import re
 
 import keras
 
-from kerasnets.weights.names import layers_with_weights
+from kerasnets.weights.names import layers_with_weights, tensors
 from kerasnets.weights.rules_nasnet import nasnet_names
 
 # Their variable -> what PyTorch, and so we, call it.
@@ -39,13 +39,13 @@ def keras_names(checkpoint, model: keras.Model, own: bool) -> dict[str, str]:
 
 
 def _own_names(theirs: dict[str, list[str]], model) -> dict[str, str]:
-    found = {}
+    ours, found = {(tensor.layer, tensor.variable.name): tensor.name() for tensor in tensors(model)}, {}
     for layer in (layer for layer in layers_with_weights(model) if layer.name in theirs):
         counted = [variable.name for variable in layer._trainable_variables + layer._non_trainable_variables]
         for name in theirs[layer.name]:
             variable = counted[int(name)] if name.isdigit() and int(name) < len(counted) else name
-            suffix = getattr(layer, "checkpoint_names", SUFFIXES).get(variable, variable)
-            found[f"{layer.name}.{suffix}"] = f"{layer.name}/{name}"
+            mine = ours.get((layer.name, variable), f"{layer.name}.{SUFFIXES.get(variable, variable)}")
+            found[mine] = f"{layer.name}/{name}"
     return found
 
 
