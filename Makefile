@@ -13,10 +13,13 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
 
 test-all: $(READY)
+	$(BIN)/python -m pip install -q -e ".[test,torch]"
 	$(BIN)/python -m pytest -n 2 -q -m "slow or not slow"
 
+# Live against torchvision and timm where they are installed: `.venv/bin/pip install -e ".[parity]"`.
 parity: $(READY)
-	$(BIN)/python -m pytest -q -m "slow or not slow" -k "parity"
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_goldens.py
+	$(BIN)/python tests/parity.py
 
 distribution-check: $(READY)
 	@$(BIN)/python tests/distribution.py

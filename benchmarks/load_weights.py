@@ -1,0 +1,89 @@
+"""How long it takes to give ResNet-152 (60 M parameters) its weights, and how much memory beside the weights.
+
+    python benchmarks/load_weights.py [--row resnet152_v1_5] [--runs 3]
+
+Ours from a .safetensors file in PyTorch's names and layouts, beside Keras's own `load_weights` of the same weights from
+its .weights.h5 file: the same model, the same process, turns taken. Memory is what the process holds for itself (not
+the mapped file; Linux counts it) while ours loads, at the worst moment, above what it held before.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
+from kerasnets.registry import create_model
+from kerasnets.weights.load import load_weights
+from kerasnets.weights.names import tensors
+
+
+def held() -> int:
+    """Bytes of the process's own memory, mapped files aside; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0)
+
+
+def growth(function) -> int:
+    """The most that the process's own memory grew while `function` ran, looked at every two milliseconds."""
+    before, most, done = held(), [0], threading.Event()
+
+    def look():
+        while not done.wait(0.002):
+            most[0] = max(most[0], held() - before)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    function()
+    done.set()
+    thread.join()
+    return most[0]
+
+
+def write_torch_file(model, path: Path) -> int:
+    """Writes a model's weights in PyTorch's layouts (no depthwise, no flattened map); returns their bytes."""
+    back = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    arrays = {}
+    for tensor in tensors(model):
+        array = np.array(tensor.variable)
+        arrays[tensor.name()] = np.ascontiguousarray(array.transpose(back[array.ndim]))
+    save_file(arrays, path)
+    return sum(array.nbytes for array in arrays.values())
+
+
+def seconds(function) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--row", default="resnet152_v1_5")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = Path(folder) / "net.safetensors", Path(folder) / "net.weights.h5"
+        size = write_torch_file(create_model(options.row), ours)
+        model = create_model(options.row)
+        model.save_weights(theirs)
+        report = load_weights(model, ours)
+        grown = growth(lambda: load_weights(model, ours))
+        times = [
+            (seconds(lambda: load_weights(model, ours)), seconds(lambda: model.load_weights(theirs)))
+            for _ in range(options.runs)
+        ]
+    own, keras = (sorted(column)[len(times) // 2] for column in zip(*times, strict=True))
+    print(f"{options.row}: {model.count_params():,} parameters, {size / 1e6:.0f} MB, {report}")
+    print(f"ours {own:.2f} s, Keras's own file {keras:.2f} s, median of {options.runs}")
+    print(f"memory grew by {grown / 1e6:.0f} MB, {grown / size:.2f} of the weights")
+    print(f"ratio load_weights_vs_keras {keras / own:.2f}")
+
+
+if __name__ == "__main__":
+    main()
