@@ -14,6 +14,7 @@ from kerasnets.data.sources import open_source
 from kerasnets.registry import Preprocessing
 from kerasnets.training import advice
 from kerasnets.training.loop import train
+from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import read_log
 from kerasnets.training.schema import OptimizerOptions
 
@@ -65,6 +66,12 @@ def test_learning_rates_far_from_the_rule(name, rate, batch, far):
     assert bool(found) == far and all(f"batch_size={batch}" in line for line in found)
 
 
+@pytest.mark.parametrize("path", sorted(DIGITS.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_our_recipes_are_not_warned_of(path):
+    recipe = load_recipe(path)
+    assert advice.rate(recipe.optimizer, recipe.batch_size) == []
+
+
 def test_speeds_are_compared_with_both_figures():
     assert advice.slow_pipeline(0.010, 0.010) is None
     assert "takes 25 ms, a step 10 ms" in advice.slow_pipeline(0.025, 0.010)
@@ -94,7 +101,13 @@ def test_a_batch_that_does_not_divide():
 
 
 def test_warnings_are_said_and_logged_and_a_file_gets_no_bar(tmp_path, capsys):
-    overrides = ["epochs=2", "steps_per_epoch=8", "batch_size=16", "optimizer={name: sgd, learning_rate: 1e-7}"]
+    overrides = [
+        "epochs=2",
+        "steps_per_epoch=6",
+        "steps_per_execution=6",
+        "batch_size=16",
+        "optimizer={name: sgd, learning_rate: 1e-7}",
+    ]
     run = train(DIGITS, tmp_path / "run", overrides=[*overrides, "evaluation.max_batches=1"])
     (event,) = (e for e in read_log(run.path) if e["event"] == "warning")
     assert event["message"].startswith(

@@ -103,16 +103,13 @@ def test_a_killed_run_resumes_to_the_very_weights(tmp_path):
     assert train(DIGITS, run, overrides=EXACT, resume=True, progress=False).path == run
 
 
+# The trainer's own rows are those of distribution.py; this is a whole run.
 SETTINGS = {
-    "sgd-clip-decay-ema": [
-        "optimizer={name: sgd, learning_rate: 0.1, clip_norm: 0.1, weight_decay: 1e-2}",
+    "adamw-clip-ema-accumulation": [
+        "optimizer={name: adamw, learning_rate: 1e-3, weight_decay: 0.1, clip_norm: 0.1}",
+        "gradient_accumulation=2",
         "ema.momentum=0.9",
     ],
-    "adamw-accumulation": [
-        "optimizer={name: adamw, learning_rate: 1e-3, weight_decay: 0.1}",
-        "gradient_accumulation=2",
-    ],
-    "rmsprop-float16": ["optimizer={name: rmsprop, learning_rate: 1e-3}", "precision=mixed_float16"],
 }
 FIVE_STEPS = [*TINY, "epochs=1", "steps_per_epoch=5"]
 
@@ -130,7 +127,7 @@ def test_two_devices_train_the_weights_of_one(tmp_path, on_two_devices, name):
     train(DIGITS, one, overrides=[*FIVE_STEPS, *settings], progress=False)
     assert json.loads((two / "environment.json").read_text())["devices"] == ["CPU:0", "CPU:1"]
     logs = [next(e for e in read_log(run) if e["event"] == "epoch") for run in (one, two)]
-    tolerance = 2e-2 if "precision=mixed_float16" in settings else 1e-5
+    tolerance = 1e-5
     assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=tolerance)
     assert logs[0]["val_loss"] == pytest.approx(logs[1]["val_loss"], rel=tolerance)
     ours, theirs = (checkpoints.load(run / "checkpoints" / "last.safetensors")[0] for run in (one, two))
@@ -179,6 +176,8 @@ WRONG = [
     (["batch_size=2000"], ValueError, "between 1 and the 1437 examples"),
     (["gradient_accumulation=3"], ValueError, "must be a multiple of devices x gradient_accumulation = 1 x 3"),
     (["loss.weights.aux1=0.3"], ValueError, "Received: 'aux1'"),
+    (["model.name=lenet5"], ValueError, "set loss.label_smoothing=0. Received: loss.label_smoothing=0.05"),
+    (["synchronized_batch_norm=true"], ValueError, "has none, leave the key out"),
 ]
 
 
@@ -197,14 +196,6 @@ def test_an_empty_class_is_named(tmp_path):
     with pytest.raises(ValueError, match="class3"):
         train(DIGITS, tmp_path / "run", overrides=[f"data.source={{kind: folder, path: {pictures}}}"], progress=False)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    overrides = [*TINY, "optimizer={name: sgd, learning_rate: 3e38}", "schedule={name: constant}"]
-    with pytest.raises(RuntimeError) as caught:
-        train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
-    assert "The loss is" in str(caught.value) and "(epoch 1)" in str(caught.value) and "\n" not in str(caught.value)
-    assert not (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
 
 
 def test_best_weights_are_kept_and_a_stale_run_stops(tmp_path):

@@ -43,13 +43,16 @@ def train_command(
 
     SIGTERM writes a checkpoint and ends with exit code 75; --resume goes on. Several machines: docs/distributed.md.
     """
+    from kerasnets.training.recipe import load_recipe
+
+    wanted = load_recipe(recipe, overrides or (), smoke)  # a slip is answered before TensorFlow is there
     start_tensorflow()
     from kerasnets.training.loop import train
     from kerasnets.training.strategy import cluster
     from kerasnets.visualize.report import write_report
 
     with work_on_stderr():
-        run = train(recipe, run_dir, resume=resume, overwrite=overwrite, smoke=smoke, overrides=overrides or ())
+        run = train(wanted, run_dir, resume=resume, overwrite=overwrite, smoke=smoke)
         if not cluster().is_chief:
             return
         report = write_report(run.path)

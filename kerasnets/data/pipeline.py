@@ -101,7 +101,7 @@ def training_batches(
         return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _parallel(epochs.flat_map(epoch_batches), load)
+    return _parallel(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load)
 
 
 def batch_names(source: Source, batch_size: int, seed: int, step: int) -> list[str]:

@@ -50,11 +50,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return output
 
     def update_moving_statistics(self, mean, variance, count) -> None:
-        """Takes a batch's mean and unbiased variance of `count` pixels, as the kernel gives them, into the averages."""
-        self._update(self.moving_mean, mean)
-        # Keras keeps the biased variance.
-        self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)))
+        """Takes a batch's mean and unbiased variance of `count` pixels, as the kernel gives them, into the averages.
 
-    def _update(self, moving, batch) -> None:
-        batch = tf.cast(batch, moving.dtype)
+        A replica without an example, for which the kernel gives no numbers, leaves them as they are.
+        """
+        self._update(self.moving_mean, mean, count)
+        # Keras keeps the biased variance.
+        self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)), count)
+
+    def _update(self, moving, batch, count) -> None:
+        batch = tf.where(count > 0, tf.cast(batch, moving.dtype), moving)
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

@@ -61,7 +61,9 @@ def fit(job: Job, progress: bool) -> None:
                 stack.callback(callback.close)
         if not rest and state.judged < done:
             _conclude(job, callbacks)
-        if job.steps_per_epoch * recipe.epochs - state.step >= WORTH_COMPARING and cluster().is_chief:
+        left = job.steps_per_epoch * recipe.epochs - state.step
+        # A stream would have to fill its shuffle buffer a second time for it.
+        if left >= WORTH_COMPARING and cluster().is_chief and not job.source.stream:
             callbacks.insert(0, CompareSpeeds(lambda: batches(job), trainer.steps_per_execution, partial(warn, job)))
         for first, last, steps in _legs(state.step, job.steps_per_epoch, recipe.epochs):
             if not state.stopped:

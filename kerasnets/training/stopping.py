@@ -58,12 +58,11 @@ def lost_workers_explained():
     """A context in which the error of a step that another worker did not finish becomes one plain line."""
     try:
         yield
-    except LOST as error:
+    except LOST:
         if cluster().workers == 1:
             raise
         raise Stopped(
-            "Another worker was lost; start the same command on all machines again with --resume "
-            f"({str(error).splitlines()[0][:120]})"
+            "Another worker was lost, or the way to it; start the same command on all machines again with --resume"
         ) from None
 
 
