@@ -66,6 +66,13 @@ def test_a_server_that_cannot_resume_starts_over(server, home):
     assert fetch(checkpoint(server)).read_bytes() == CONTENT
 
 
+def test_a_whole_part_is_not_fetched_again(server, home):
+    home.mkdir()
+    (home / "net.pth.part").write_bytes(CONTENT)
+    assert fetch(checkpoint(server)).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
 def test_more_than_the_file_is_thrown_away(server, home):
     home.mkdir()
     (home / "net.pth.part").write_bytes(CONTENT + b"rest of another file")

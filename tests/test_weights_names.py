@@ -135,6 +135,39 @@ def test_old_torchvision_names_of_densenet():
     assert all((a == b).all() for a, b in zip(weights_of(fresh), expected, strict=True))
 
 
+TOPS = ["vgg11", "alexnet_torchvision", "mobilenet_v3_small", "squeezenet1_1_torchvision"]
+OTHERS = ["alexnet", "mobilenet_v3_small_torchvision", "googlenet_torchvision", "zfnet", "nin", "senet154", "xception"]
+
+
+@pytest.mark.parametrize("name", [*TOPS, *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)])
+def test_a_network_without_top_takes_the_trunk_of_a_whole_file(name, tmp_path):
+    whole, trunk = build_twin(name), build_twin(name, include_top=False)
+    fill(whole)
+    whole.save_weights(tmp_path / "net.weights.h5")
+    report = load_weights(trunk, tmp_path / "net.weights.h5")
+    assert report.unused and len(report.loaded) == len(tensors(trunk)) and not report.left
+    both = {layer.name: layer for layer in whole.layers}
+    assert all((np.array(t.variable) == w).all() for t, w in trunk_weights(trunk, both))
+    with pytest.raises(ValueError, match="in keras's layout"):
+        load_weights(trunk, tmp_path / "net.weights.h5", format="timm")
+
+
+def trunk_weights(trunk, layers):
+    for tensor in tensors(trunk):
+        same = next(v for v in layers[tensor.layer].weights if v.name == tensor.variable.name)
+        yield tensor, np.array(same)
+
+
+def test_vgg_without_top_takes_the_names_of_torchvision_and_timm():
+    trunk = build_twin("vgg11", include_top=False)
+    fill(trunk)
+    arrays = arrays_of(trunk)
+    tops = [("classifier.0", "classifier.3", "classifier.6"), ("pre_logits.fc1", "pre_logits.fc2", "head.fc")]
+    for top in tops:
+        extra = {f"{layer}.{part}": np.zeros((4, 4)) for layer in top for part in ("weight", "bias")}
+        assert len(load_weights(trunk, {**arrays, **extra}).unused) == 6
+
+
 def test_a_bias_is_folded_into_the_normalisation_that_follows(net):
     arrays = arrays_of(net)
     bias = np.linspace(-1, 1, 64).astype(np.float32)

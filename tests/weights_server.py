@@ -25,7 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(404, b"", body, {})
         start = int(asked[1]) if asked and server.resumes else 0
         if start > len(content) or (asked and start == len(content)):
-            return self.reply(416, b"", body, {})
+            return self.reply(416, b"", body, {"Content-Range": f"bytes */{len(content)}"})
         headers = {"ETag": '"0123"', "X-Repo-Commit": "f" * 40, "Accept-Ranges": "bytes"}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"

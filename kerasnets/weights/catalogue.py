@@ -55,7 +55,7 @@ def _facts() -> dict:
 
 def checkpoints(name: str) -> tuple[PublicCheckpoint, ...]:
     """Returns the public checkpoints of the row called `name`, the one that `weights="imagenet"` means first."""
-    return all_checkpoints().get(name, ())
+    return tuple(map(_checkpoint, _facts()["checkpoints"].get(name, ())))
 
 
 def all_checkpoints() -> dict[str, tuple[PublicCheckpoint, ...]]:

@@ -7,6 +7,7 @@ right, and never before.
 
 import contextlib
 import hashlib
+import http.client
 import os
 import shutil
 import time
@@ -87,11 +88,13 @@ def download(url: str, part: Path, target: Path) -> None:
             if _went_on(url, part):
                 return
         except urllib.error.HTTPError as error:
-            if error.code == 416 and part.exists():  # what is here is longer than the file
+            if error.code == 416 and part.exists():  # nothing is left to fetch, or what is here is another file
+                if error.headers.get("Content-Range", "").endswith(f"/{part.stat().st_size}"):
+                    return
                 part.unlink()
                 continue
             raise _unreachable(target, url, f"the server answered {error.code} {error.reason}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if attempt == _TRIES - 1:
                 raise _unreachable(target, url, str(getattr(error, "reason", error))) from None
         time.sleep(attempt)
@@ -111,7 +114,7 @@ def _went_on(url: str, part: Path) -> bool:
         start = held if resumed else 0
         total = start + int(length) if length else None
         with open(part, "ab" if resumed else "wb") as file, _progress(target_name(part), start, total) as advance:
-            while block := answer.read(_BLOCK):
+            while block := answer.read1(_BLOCK):
                 file.write(block)
                 advance(len(block))
     return total is None or part.stat().st_size >= total

@@ -22,7 +22,12 @@ _BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
 # Parts of a checkpoint that a model may lack: counters, and classifiers that only training uses.
 _OPTIONAL = re.compile(r".*num_batches_tracked$|(aux|AuxLogits|aux_logits)\w*\..*")
 # keras.applications' EfficientNet holds its input's mean and variance.
-_OPTIONAL_IN_KERAS = re.compile(r"(seed_generator|normalization)(_\d+)?/.*")
+_OPTIONAL_IN_KERAS = re.compile(r"(seed_generator|normalization)(_\d+)?/.*|(aux|AuxLogits)\w*[./].*")
+# Layers of the top, in any convention.
+_TOP = re.compile(
+    r"(_?fc\d*|(last_)?linear|classifier|head|pre_logits|[Ll]ogits|output|classif|conv10|conv_head|conv_preds|conv_2"
+    r"|predictions|probs)(\..*)?"
+)
 
 
 class Tensor(NamedTuple):
@@ -90,17 +95,17 @@ def _last_with_weights(tensor):
 
 
 def needless(names, checkpoint, model: keras.Model) -> set[str]:
-    """Those of a checkpoint's tensors that may go unused: counters, classifiers of training, and of a model without
-    top."""
-    if checkpoint.layout == "keras":
-        training = {layer.name for layer in model.layers if getattr(layer, "training_state", False)}
-        separator, pattern, classifier = "/", _OPTIONAL_IN_KERAS, "predictions"
-        extra = {name for name in names if name.rpartition("/")[0] in training}
-    else:
-        separator, pattern, classifier, extra = ".", _OPTIONAL, classifier_module(checkpoint, model), set()
+    """Those of a checkpoint's tensors that may go unused: counters, classifiers of training, and the layers of the
+    top when the model has none."""
+    separator, pattern = {"keras": ("/", _OPTIONAL_IN_KERAS), "torch": (".", _OPTIONAL)}[checkpoint.layout]
+    counters = {layer.name for layer in model.layers if getattr(layer, "training_state", False)}
     headless = not any(layer.name == "predictions" for layer in model.layers)
-    top = {name for name in names if headless and name.rpartition(separator)[0] == classifier}
-    return extra | top | {name for name in names if pattern.fullmatch(name)}
+
+    def may_go(name):
+        layer = name.rpartition(separator)[0]
+        return layer in counters or pattern.fullmatch(name) or (headless and _TOP.fullmatch(layer))
+
+    return {name for name in names if may_go(name)}
 
 
 def _rule(layer, variable):

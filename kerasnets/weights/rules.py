@@ -68,7 +68,12 @@ def entries(checkpoint: Checkpoint, model: keras.Model, format: str) -> tuple[di
     Returns:
         What the model's tensors are called -> entry, for those that were found; the checkpoint's names that nothing
         wants.
+
+    Raises:
+        ValueError: for a format that the file cannot have.
     """
+    if (checkpoint.layout == "keras") != format.startswith("keras"):
+        raise ValueError(f"{checkpoint.source} is in {checkpoint.layout}'s layout. Received: format={format!r}")
     if checkpoint.layout == "keras":
         names = keras_names(checkpoint, model, own=format == "keras")
     else:
