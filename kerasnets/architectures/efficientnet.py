@@ -172,7 +172,8 @@ def _row(scale, spec, suffix="", **fields):
 def _authors(scale):
     width, depth, size, dropout = SCALES[scale]
     lite = scale.startswith("lite")
-    numbers = {"mean": (127.0,) * 3, "std": (128.0,) * 3} if lite else {}
+    # The authors' code has 127 and 128; the public weights are evaluated with these.
+    numbers = {"mean": (127.5,) * 3, "std": (127.5,) * 3} if lite else {}
     left_out = (
         "no squeeze-and-excitation, ReLU6 for swish (paper: B0 to B7 only; this is the authors' network for phones)",
         "stem, last convolution, and the repeats of the first and last stage are not scaled",

@@ -8,8 +8,8 @@ The order in training; each step that the options leave off is skipped:
 
 After batching come `random_cutout` and `mixup` / `cutmix` (batch_augmentation.py), then normalisation inside the step.
 
-Evaluation: the shorter side is resized to round(size / crop_fraction), the centre is cut out. Resizing is antialiased,
-as Pillow's; results are rounded to whole pixel values.
+Evaluation: the shorter side is resized to round(size / crop_fraction), the longer one to the nearest whole number in
+proportion, the centre is cut out. Resizing is antialiased, as Pillow's; results are rounded to whole pixel values.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def evaluation_transform(preprocessing: Preprocessing) -> Callable:
 
     @tf.function(autograph=False)
     def transform(image):
-        image = _resize_shorter(_pixels(image, channels), shorter, preprocessing.interpolation)
+        image = _resize_shorter(_pixels(image, channels), shorter, preprocessing.interpolation, as_pillow=True)
         window = geometry.central_window(tf.shape(image)[0], tf.shape(image)[1], size)
         return tf.ensure_shape(crop(image, window), [size, size, channels])
 
@@ -125,18 +125,25 @@ def _pixels(image, channels: int):
     return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
-def _resize_shorter(image, shorter, method: str, antialias: bool = True):
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    new_height = tf.maximum(shorter, shorter * height // width)
-    new_width = tf.maximum(shorter, shorter * width // height)
-    return _resize(image, new_height, new_width, method, antialias)
+def _resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillow: bool = False):
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    scaled = tf.round(tf.cast(shorter, tf.float64) * sides / tf.reduce_min(sides))
+    height, width = tf.unstack(tf.cast(scaled, tf.int32))
+    return _resize(image, height, width, method, antialias, as_pillow)
 
 
-def _resize(image, height, width, method: str, antialias: bool):
-    """Resizes to whole pixel values; an image that has the size already is left alone."""
+def _resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
+    """Resizes to whole pixel values; an image that has the size already is left alone.
+
+    Bicubic overshoots, and Pillow cuts that off and rounds between its two passes, of which the first goes along the
+    width. One pass is twice as fast and up to nine levels away; a network's probabilities can move by 0.02.
+    """
 
     def resized():
-        return _to_uint8(tf.image.resize(image, [height, width], method, antialias=antialias))
+        between = image
+        if as_pillow and method == "bicubic":
+            between = _to_uint8(tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias))
+        return _to_uint8(tf.image.resize(between, [height, width], method, antialias=antialias))
 
     same = tf.logical_and(tf.equal(tf.shape(image)[0], height), tf.equal(tf.shape(image)[1], width))
     return tf.cond(same, lambda: image, resized)
