@@ -1,7 +1,5 @@
 """Names of every convention, what is derived, and the `weights` argument of the builders."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from nets import build_twin, fill, golden, pixels, tensor_from_name
 from safetensors.numpy import save_file
 from test_keras_applications_files import peer
 
-from kerasnets.registry import create_model, get_row
+from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.names import tensors
 from kerasnets.weights.rules import EFFICIENTNET_EXPANDED, EFFICIENTNET_PLAIN, blocks_of
@@ -250,21 +248,3 @@ def test_no_such_file(tmp_path):
     for path in (tmp_path / "none", str(tmp_path / "none.pth"), "none.safetensors"):
         with pytest.raises(FileNotFoundError, match="No weights file at"):
             build_twin("lenet5_modern", weights=path)
-
-
-def test_catalogue_is_whole():
-    from kerasnets.weights.catalogue import all_checkpoints, sibling
-
-    facts = all_checkpoints()
-    for name, found in facts.items():
-        row = get_row(name)
-        assert len({c.tag for c in found}) == len(found) and not found[0].arguments, name
-        for item in found:
-            assert bool(item.url) != bool(item.hub and item.revision) and item.license and item.file, item
-            assert len(item.preprocessing.mean) == row.input_shape[2] and set(item.arguments) <= set(row.extras), item
-    names = json.loads(json.dumps([row for row in facts]))
-    assert all(sibling(name) == "" for name in names)
-    from kerasnets.ledger import list_models
-
-    assert list_models(weights=True) == sorted(facts)
-    assert all(sibling(name) in ("", *facts) for name in list_models(weights=False))

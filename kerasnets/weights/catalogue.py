@@ -91,14 +91,15 @@ def choose(name: str, tag: str, changed: dict) -> PublicCheckpoint:
         ValueError: for a row without public weights, an unknown tag, or arguments that it was not trained with.
     """
     found = checkpoints(name)
-    if not found:
-        raise ValueError(f"{without_weights(name)} Received: weights={tag!r}")
     tags = {checkpoint.tag: checkpoint for checkpoint in found}
     if tag not in ("imagenet", *tags):
         raise ValueError(
-            f"`weights` of {name!r} should be `None`, 'imagenet', the path of a file, or one of {', '.join(tags)}."
-            f"{did_you_mean(tag, tags)} Received: weights={tag!r}"
+            "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on "
+            f"ImageNet), or the path to the weights file to be loaded.  Received: weights={tag}. Tags of {name!r}: "
+            f"{', '.join(tags) or 'none'}.{did_you_mean(tag, tags)}"
         )
+    if not found:
+        raise ValueError(f"{without_weights(name)} Received: weights={tag!r}")
     shaping = {key for checkpoint in found for key in checkpoint.arguments}
     built = {key: value for key, value in changed.items() if key in shaping}
     fitting = [checkpoint for checkpoint in found if checkpoint.arguments == built]

@@ -1,0 +1,86 @@
+"""The catalogue of public checkpoints beside what its sources say of themselves, where they are installed."""
+
+from pathlib import Path
+
+import keras
+import pytest
+from nets import read_json
+
+from kerasnets.ledger import list_models, model_info
+from kerasnets.registry import get_row
+from kerasnets.weights.catalogue import all_checkpoints, sibling
+
+FACTS = all_checkpoints()
+PEERS = read_json("parity_rows.json")
+
+
+def of(source: str):
+    return [(name, item) for name, found in FACTS.items() for item in found if item.source == source]
+
+
+def test_every_entry_is_whole():
+    for name, found in FACTS.items():
+        row = get_row(name)
+        assert len({item.tag for item in found}) == len(found) and not found[0].arguments, name
+        for item in found:
+            assert bool(item.url) != bool(item.hub and item.revision) and item.license and item.file, item
+            assert len(item.preprocessing.mean) == row.input_shape[2] and set(item.arguments) <= set(row.extras), item
+            assert item.hash == "" or item.hash.partition(":")[0] in ("md5", "sha256"), item
+    files = [(item.file, item.address) for found in FACTS.values() for item in found]
+    assert len({file for file, _ in files}) == len({address for _, address in files})
+
+
+def test_every_row_has_checkpoints_or_names_a_row_that_has():
+    assert list_models(weights=True) == sorted(FACTS)
+    assert all(sibling(name) == "" for name in FACTS)
+    assert all(sibling(name) in ("", *FACTS) for name in list_models(weights=False))
+    assert model_info("resnet18").checkpoints == FACTS["resnet18"] == get_row("resnet18").checkpoints
+
+
+def test_hashes_are_those_in_the_sources_of_keras():
+    folder = Path(keras.applications.resnet.ResNet50.__code__.co_filename).parent
+    sources = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    found = of("keras.applications")
+    assert len(found) == 36 and {name for name, _ in found} == {
+        n for n, p in PEERS.items() if "keras.applications" in p
+    }
+    unhashed = {name for name, item in found if not item.hash}
+    assert unhashed == {"mobilenet_v1", "mobilenet_v2"}  # Keras does not check these either
+    assert all(item.hash.removeprefix("md5:") in sources for _, item in found)
+    assert all(item.url.startswith("https://storage.googleapis.com/") for _, item in found)
+
+
+def test_entries_are_those_of_torchvision():
+    models = pytest.importorskip("torchvision.models")
+    for name, item in of("torchvision"):
+        weights = models.get_model_weights(PEERS[name]["torchvision"])[item.tag]
+        accuracy = weights.meta["_metrics"]["ImageNet-1K"]
+        assert (item.url, item.top1, item.top5) == (weights.url, accuracy["acc@1"], accuracy["acc@5"]), name
+        assert item.preprocessing.size == item.measured_at == weights.transforms().crop_size[0], name
+        assert f"-{item.hash.removeprefix('sha256:')}." in weights.url
+    have = {(name, item.tag) for name, item in of("torchvision")}
+    there = {
+        (n, w.name) for n, p in PEERS.items() if "torchvision" in p for w in models.get_model_weights(p["torchvision"])
+    }
+    assert {tag for _, tag in there - have} <= {"IMAGENET1K_FEATURES"}
+
+
+def test_entries_are_those_of_timm():
+    timm = pytest.importorskip("timm")
+    for name, item in of("timm"):
+        known = timm.models.get_pretrained_cfg(
+            item.file.removesuffix(".safetensors") if item.hub else _tagged(name, item)
+        )
+        assert (item.hub, item.url) == ((known.hf_hub_id, "") if known.hf_hub_id else ("", known.url)), item
+        assert item.license == (known.license or "not stated") and known.num_classes == 1000
+        pixels = item.preprocessing
+        assert [round(255 * mean, 4) for mean in known.mean] == list(pixels.mean)
+        assert [round(255 * std, 4) for std in known.std] == list(pixels.std)
+        sizes = {known.input_size: known.crop_pct, known.test_input_size: known.test_crop_pct or known.crop_pct}
+        assert (
+            sizes[(3, pixels.size, pixels.size)] == pixels.crop_fraction and known.interpolation == pixels.interpolation
+        )
+
+
+def _tagged(name: str, item) -> str:
+    return f"{PEERS[name]['timm']}.{item.tag}"
