@@ -4,14 +4,21 @@ import keras
 
 from kerasnets.registry import get_row
 from kerasnets.training.runs import append_log
+from kerasnets.training.start import take_over
 from kerasnets.weights.freeze import freeze
 from kerasnets.weights.load import load_initial_weights
 
 
 def load_start(network: keras.Model, recipe):
-    """Loads `model.arguments.weights` into a network; returns the report, or `None` where the recipe has none."""
+    """Loads `model.arguments.weights` into a network; returns the report, or `None` where the recipe has none.
+
+    Then takes over the layers that `model.start` names.
+    """
     weights = recipe.model.arguments.get("weights")
-    return None if weights is None else load_initial_weights(network, get_row(recipe.model.name), weights, True)
+    report = None if weights is None else load_initial_weights(network, get_row(recipe.model.name), weights, True)
+    if recipe.model.start:
+        take_over(network, recipe.model.start)
+    return report
 
 
 def stage_of(options, epoch: int):

@@ -11,15 +11,19 @@ import keras
 import tensorflow as tf
 
 
-def decayed(variable) -> bool:
-    """Whether weight decay applies: to kernels, not to biases and the scales and offsets of normalisation layers."""
-    return len(variable.shape) > 1
+def decayed(variable, spared=()) -> bool:
+    """Whether weight decay applies: to kernels, not to biases and the scales and offsets of normalisation layers.
+
+    spared: parts of layers' names that it does not apply to either.
+    """
+    return len(variable.shape) > 1 and not any(part in variable.path for part in spared)
 
 
 class _Summed:
     """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them."""
 
     l2 = 0.0
+    spared = ()
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
@@ -27,7 +31,7 @@ class _Summed:
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if self.l2:
             pairs = zip(grads, trainable_variables, strict=True)
-            grads = [g + tf.cast(self.l2, g.dtype) * v if decayed(v) else g for g, v in pairs]
+            grads = [g + tf.cast(self.l2, g.dtype) * v if decayed(v, self.spared) else g for g, v in pairs]
         super()._backend_update_step(grads, trainable_variables, learning_rate)
 
 
@@ -69,15 +73,19 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
         precision: `"mixed_float16"` adds dynamic loss scaling.
         begun: for each variable the step from which on it is trained; `None` is 0 for all.
     """
-    values = options.model_dump(exclude={"name", "weight_decay", "clip_norm"}) | {"learning_rate": schedule}
+    spared = options.undecayed
+    if unknown := [part for part in spared if not any(part in v.path for v in variables)]:
+        raise ValueError(f"optimizer.undecayed: no layer has this part in its name. Received: {unknown[0]!r}")
+    values = options.model_dump(exclude={"name", "weight_decay", "undecayed", "clip_norm"})
+    values |= {"learning_rate": schedule}
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
         optimizer = AdamW(**values, weight_decay=options.weight_decay)
         optimizer.begun = begun
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v)])
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v, spared)])
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
-        optimizer.l2 = options.weight_decay
+        optimizer.l2, optimizer.spared = options.weight_decay, spared
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)

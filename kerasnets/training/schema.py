@@ -29,11 +29,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class StartOptions(Strict):
+    """Layers taken over from a trained network, the `.keras` file `weights`: our layer -> its layer.
+
+    Without `layers`, every layer of the same name whose weights have the same shapes.
+    """
+
+    weights: str
+    layers: dict[str, str] | None = None
+
+
 class ModelOptions(Strict):
     """Which network: a registered name and its builder's own arguments (`aux_heads`, `dropout`, `weights`, ...)."""
 
     name: str
     arguments: dict[str, Any] = {}
+    start: StartOptions | None = None
 
 
 class PreprocessingOptions(Strict):
@@ -48,10 +59,14 @@ class PreprocessingOptions(Strict):
 
 
 class CommonOptimizerOptions(Strict):
-    """What every optimizer has. `clip_norm` bounds the global norm of the gradient of the whole batch."""
+    """What every optimizer has. `clip_norm` bounds the global norm of the gradient of the whole batch.
+
+    Weight decay spares biases and batch norm, and the layers with one of the parts `undecayed` in their names.
+    """
 
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat = 0.0
+    undecayed: tuple[str, ...] = ()
     clip_norm: PositiveFloat | None = None
 
 
