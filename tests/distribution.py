@@ -176,14 +176,18 @@ def difference(ours: dict, theirs: dict) -> float:
     return float(max(found)) if np.isfinite(found).all() else float("inf")
 
 
-def on_devices(counts=(2, 3), names=tuple(ROWS)):
-    """Yields (row, engine, largest relative difference from one device)."""
-    for name in names:
-        row = ROWS[name]
-        alone = five_steps(dataclasses.replace(row, **row.alone), tf.distribute.get_strategy())
-        for count in counts:
-            strategy = local_strategy([f"CPU:{i}" for i in range(count)])
-            yield name, f"{count} devices", difference(five_steps(row, strategy), alone)
+def on_one_device(name: str) -> dict[str, np.ndarray]:
+    """What the others are compared with."""
+    row = ROWS[name]
+    return five_steps(dataclasses.replace(row, **row.alone), tf.distribute.get_strategy())
+
+
+def on_devices(alone: dict, counts=(2, 3)):
+    """Yields (row, engine, largest relative difference from `alone`, the results of one device by row)."""
+    for count in counts:
+        strategy = local_strategy([f"CPU:{i}" for i in range(count)])
+        for name, result in alone.items():
+            yield name, f"{count} devices", difference(five_steps(ROWS[name], strategy), result)
 
 
 def worker_main(folder: str, names) -> None:
@@ -193,18 +197,17 @@ def worker_main(folder: str, names) -> None:
         np.savez(Path(folder) / f"{here.index}_{number}.npz", **five_steps(row, strategy, here.share(12)))
 
 
-def on_workers(count: int = 2, names=tuple(ROWS)):
-    """Yields (row, engine, largest relative difference of any worker from one device)."""
+def on_workers(alone: dict, count: int = 2):
+    """Yields (row, engine, largest relative difference of any worker from `alone`)."""
     with tempfile.TemporaryDirectory() as folder:
         ports = free_ports(count)
-        command = [sys.executable, __file__, "--worker", folder, "--rows", *names]
+        command = [sys.executable, __file__, "--worker", folder, "--rows", *alone]
         workers = [subprocess.Popen(command, env=worker_environment(ports, index)) for index in range(count)]
-        if any([worker.wait(600) for worker in workers]):
+        if any([worker.wait(900) for worker in workers]):
             raise RuntimeError("A worker failed.")
-        for number, row in enumerate(ROWS[name] for name in names):
-            alone = five_steps(dataclasses.replace(row, **row.alone), tf.distribute.get_strategy())
+        for number, (name, result) in enumerate(alone.items()):
             left = [dict(np.load(Path(folder) / f"{index}_{number}.npz")) for index in range(count)]
-            yield names[number], f"{count} processes", max(difference(each, alone) for each in left)
+            yield name, f"{count} processes", max(difference(each, result) for each in left)
 
 
 def make_devices(count: int = 3) -> None:
@@ -225,9 +228,10 @@ def main() -> None:
         return worker_main(arguments.worker, arguments.rows)
     make_devices()
     failed = rows = 0
-    workers = on_workers(arguments.workers, arguments.rows) if arguments.workers else ()
+    alone = {name: on_one_device(name) for name in arguments.rows}
+    workers = on_workers(alone, arguments.workers) if arguments.workers else ()
     jobs = on_jobs() if arguments.jobs else ()
-    for source in (on_devices(arguments.devices, arguments.rows), workers, jobs):
+    for source in (on_devices(alone, arguments.devices), workers, jobs):
         for name, engine, found in source:
             # Rounding adds up: a whole job has twelve times the steps of a row.
             holds = found <= TOLERANCE * (10 if engine == "launch" else 1)
