@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from test_keras_applications_files import peer
 
 from kerasnets.registry import create_model
-from kerasnets.weights.load import load_weights
+from kerasnets.weights.load import LoadReport, load_weights
 from kerasnets.weights.names import tensors
 from kerasnets.weights.rules import EFFICIENTNET_EXPANDED, EFFICIENTNET_PLAIN, blocks_of
 
@@ -242,6 +242,20 @@ def test_what_there_is_not(row, arguments, words):
     with pytest.raises(ValueError) as caught:
         build_twin(row, **arguments)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_pixels_are_normalised_as_the_weights_were_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasnets.weights.load.load_weights", lambda model, path: LoadReport(()))
+    monkeypatch.setattr("kerasnets.weights.load.fetch", lambda checkpoint: tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
+    normalised = []
+    for weights in (None, "imagenet"):
+        model = build_twin("resnet50", include_preprocessing=True, weights=weights, input_shape=(64, 64, 3))
+        layer = next(layer for layer in model.layers if "normalization" in layer.name.lower())
+        normalised.append(np.asarray(layer(images)))
+    torch, caffe = images / 255, images[..., ::-1]
+    assert np.allclose(normalised[0], (torch - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], atol=1e-4)
+    assert np.allclose(normalised[1], caffe - [103.939, 116.779, 123.68], atol=1e-3)
 
 
 def test_no_such_file(tmp_path):

@@ -41,7 +41,8 @@ Args:
     classes: number of outputs of the classifier.
     classifier_activation: activation of the classifier; `None` gives logits. The output is float32 in any precision.
     name: the model's name; the graph never depends on it.
-    include_preprocessing: whether the model takes 0-255 pixels (RGB order) and normalises them itself.{extras}
+    include_preprocessing: whether the model takes 0-255 pixels (RGB order) and normalises them itself, as its
+        weights were trained.{extras}
 
 Returns:
     A flat functional `keras.Model`: (batch, height, width, channels) -> (batch, classes).{aux}
@@ -127,7 +128,9 @@ class Variant:
         aux_heads = extras.pop("aux_heads", False)
         self._check(include_top, input_shape, pooling, classes, aux_heads)
         inputs = self._input(include_top, input_tensor, input_shape)
-        x = PixelNormalization.from_numbers(self.preprocessing)(inputs) if include_preprocessing else inputs
+        x = inputs
+        if include_preprocessing:  # the layer is there in any case; its constants belong to the weights
+            x = PixelNormalization.from_numbers(_weights("load").initial_preprocessing(self, weights, extras))(inputs)
         x = self.body(x, self.spec, **self._only(self.body, extras))
         if include_top:
             outputs = self.head(x, self.spec, classes, classifier_activation, **self._only(self.head, extras))

@@ -10,8 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kerasnets.registry import Preprocessing
 from kerasnets.weights.adapt import adapt
-from kerasnets.weights.catalogue import choose
+from kerasnets.weights.catalogue import PublicCheckpoint, choose
 from kerasnets.weights.fetch import fetch
 from kerasnets.weights.names import Tensor, classifiers, needless, tensors
 from kerasnets.weights.readers import KINDS, Checkpoint, open_checkpoint
@@ -82,20 +83,22 @@ def load_initial_weights(model, row, weights, include_top: bool = True, extras: 
         include_top: whether the network has its classifier; a file holds one either way.
         extras: the arguments of the row's own that it was built with.
     """
-    if _is_path(weights):
-        path = Path(weights)
-    elif isinstance(weights, str):
-        changed = {key: value for key, value in (extras or {}).items() if value != row.extras[key].default}
-        path = fetch(choose(row.name, weights, changed))
-    else:
-        raise ValueError(
-            "The `weights` argument should be either `None` (random initialization), 'imagenet' (pre-training on "
-            f"ImageNet), or the path to the weights file to be loaded.  Received: weights={weights}"
-        )
+    path = Path(weights) if _is_path(weights) else fetch(_chosen(row, weights, extras))
     report = load_weights(model, path)
     if report.left:
         warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
     return report
+
+
+def initial_preprocessing(row, weights, extras: dict) -> Preprocessing:
+    """The pixel numbers that belong to the `weights` of a builder: a public checkpoint's own, or else the row's."""
+    return row.preprocessing if weights is None or _is_path(weights) else _chosen(row, weights, extras).preprocessing
+
+
+def _chosen(row, weights, extras: dict | None) -> PublicCheckpoint:
+    """The public checkpoint that `weights` names."""
+    changed = {key: value for key, value in (extras or {}).items() if value != row.extras[key].default}
+    return choose(row.name, str(weights), changed)
 
 
 def _is_path(weights) -> bool:
