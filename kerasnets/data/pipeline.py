@@ -18,6 +18,7 @@ per image costs more than decoding a small JPEG, and checking all files first wo
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -113,24 +114,31 @@ def batch_names(source: Source, batch_size: int, seed: int, step: int) -> list[s
 
 
 def evaluation_batches(
-    source: Source, preprocessing: Preprocessing, options: DataOptions, *, batch_size: int, share: slice = WHOLE
+    source: Source,
+    preprocessing: Preprocessing,
+    options: DataOptions,
+    *,
+    batch_size: int,
+    share: slice = WHOLE,
+    transform: Callable | None = None,
 ) -> tf.data.Dataset:
     """Returns every example exactly once, in the source's order; or of each batch the `share` that is wanted.
+
+    What a `transform` (image -> tensor) makes of an image takes the place of the evaluation crop.
 
     Returns:
         A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same
         shape. Weight 0 marks the padding of the last batch and images that could not be decoded.
     """
-    transform = evaluation_transform(override(preprocessing, options))
+    transform = transform or evaluation_transform(override(preprocessing, options))
     source.bad_images.set_limit(options.bad_image_limit)
-
     size = len(range(batch_size)[share])
 
     def load(*batch):
         batch = tuple(part[share] for part in batch)
         images, labels, good = _load(source, batch, lambda image, index: transform(image), size)
         missing = size - tf.shape(good)[0]
-        images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        images = tf.concat([images, tf.zeros([missing, *images.shape[1:]], images.dtype)], 0)
         labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
         return tuple(_of_length(size, tensor) for tensor in (images, labels, weights))
 

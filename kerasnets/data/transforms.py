@@ -29,7 +29,7 @@ def evaluation_transform(preprocessing: Preprocessing) -> Callable:
 
     @tf.function(autograph=False)
     def transform(image):
-        image = _resize_shorter(_pixels(image, channels), shorter, preprocessing.interpolation, as_pillow=True)
+        image = resize_shorter(to_pixels(image, channels), shorter, preprocessing.interpolation, as_pillow=True)
         window = geometry.central_window(tf.shape(image)[0], tf.shape(image)[1], size)
         return tf.ensure_shape(crop(image, window), [size, size, channels])
 
@@ -74,8 +74,8 @@ def _placement(preprocessing, options) -> Callable:
             if image.dtype == tf.string:
                 image = decode_window(image, channels, window)
             else:
-                image = crop(_pixels(image, channels), window(tf.shape(image)[0], tf.shape(image)[1]))
-            return _resize(image, size, size, method, options.antialias)
+                image = crop(to_pixels(image, channels), window(tf.shape(image)[0], tf.shape(image)[1]))
+            return resize(image, size, size, method, options.antialias)
 
         return place
     if options.scale_jitter:
@@ -87,7 +87,7 @@ def _placement(preprocessing, options) -> Callable:
 
         def place(image, seed):
             shorter = tf.random.stateless_uniform([], fold_in(seed, 0), low, high + 1, tf.int32)
-            image = _resize_shorter(_pixels(image, channels), shorter, method, options.antialias)
+            image = resize_shorter(to_pixels(image, channels), shorter, method, options.antialias)
             return geometry.random_crop(image, size, fold_in(seed, 1))
 
         return place
@@ -116,7 +116,7 @@ def _steps(preprocessing, options) -> list:
     return [(number, step) for number, step in steps.items() if step]
 
 
-def _pixels(image, channels: int):
+def to_pixels(image, channels: int):
     """Decodes bytes; gives pixels the channels the network takes (grey repeated to RGB, RGB to luminance)."""
     if image.dtype == tf.string:
         return decode_image(image, channels)
@@ -125,14 +125,14 @@ def _pixels(image, channels: int):
     return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
-def _resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillow: bool = False):
+def resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillow: bool = False):
     sides = tf.cast(tf.shape(image)[:2], tf.float64)
     scaled = tf.round(tf.cast(shorter, tf.float64) * sides / tf.reduce_min(sides))
     height, width = tf.unstack(tf.cast(scaled, tf.int32))
-    return _resize(image, height, width, method, antialias, as_pillow)
+    return resize(image, height, width, method, antialias, as_pillow)
 
 
-def _resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
+def resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
     """Resizes to whole pixel values; an image that has the size already is left alone.
 
     Bicubic overshoots, and Pillow cuts that off and rounds between its two passes, of which the first goes along the
