@@ -22,6 +22,7 @@ _FUNCTIONS = {
     "features": "kerasnets.weights.surgery",
     "freeze": "kerasnets.weights.freeze",
     "fold_batch_norm": "kerasnets.weights.fold",
+    "preprocess_input": "kerasnets.weights.preprocess",
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.complexity",

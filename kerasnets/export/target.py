@@ -9,6 +9,7 @@ from kerasnets.data.labels import default_labels, readable
 from kerasnets.data.options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, get_row, list_models
 from kerasnets.training.runs import is_run, open_run
+from kerasnets.weights.preprocess import preprocessing_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,6 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
             f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
         )
     row, model = get_row(str(target)), create_model(str(target), weights=weights)
-    size = model.input_shape[1] or row.preprocessing.size
-    preprocessing = dataclasses.replace(row.preprocessing, size=size)
+    preprocessing = preprocessing_of(row.name, weights)
+    preprocessing = dataclasses.replace(preprocessing, size=model.input_shape[1] or preprocessing.size)
     return Target(str(target), model, preprocessing, default_labels(model.output_shape[-1]))

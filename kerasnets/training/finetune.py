@@ -1,5 +1,7 @@
 """Staged unfreezing: which part of the network each epoch of a recipe trains, and the weights that it starts from."""
 
+import warnings
+
 import keras
 
 from kerasnets.registry import get_row
@@ -14,8 +16,12 @@ def load_start(network: keras.Model, recipe):
 
     Then takes over the layers that `model.start` names.
     """
-    weights = recipe.model.arguments.get("weights")
-    report = None if weights is None else load_initial_weights(network, get_row(recipe.model.name), weights, True)
+    row, arguments, report = get_row(recipe.model.name), recipe.model.arguments, None
+    if (weights := arguments.get("weights")) is not None:
+        extras = {key: value for key, value in arguments.items() if key in row.extras}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what is left at initial values stands in the run's log
+            report = load_initial_weights(network, row, weights, True, extras)
     if recipe.model.start:
         take_over(network, recipe.model.start)
     return report

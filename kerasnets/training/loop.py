@@ -28,6 +28,7 @@ from kerasnets.training.schema import Recipe
 from kerasnets.training.stopping import lost_workers_explained
 from kerasnets.training.strategy import check_batch_size, cluster, make_strategy, precision, visible_devices
 from kerasnets.training.trainer import Trainer
+from kerasnets.weights.preprocess import preprocessing_of
 
 # Arguments of a builder that the trainer decides.
 DECIDED = ("include_top", "input_tensor", "input_shape", "pooling", "classifier_activation", "name")
@@ -125,9 +126,10 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
 
 
 def make_preprocessing(recipe: Recipe) -> Preprocessing:
-    """Returns the row's preprocessing with what the recipe changes."""
+    """Returns the preprocessing of the weights that the recipe starts from, or the row's, with what it changes."""
     given = recipe.preprocessing.model_dump(exclude_none=True)
-    result = override(dataclasses.replace(get_row(recipe.model.name).preprocessing, **given), recipe.data)
+    own = preprocessing_of(recipe.model.name, recipe.model.arguments.get("weights"), recipe.model.arguments)
+    result = override(dataclasses.replace(own, **given), recipe.data)
     if len(result.mean) != len(result.std):
         raise ValueError(f"preprocessing needs one mean and one std a channel. Received: {result.mean}, {result.std}")
     return result

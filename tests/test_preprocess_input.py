@@ -1,0 +1,87 @@
+"""`preprocess_input`: pure, for arrays and tensors of any dtype, and the same numbers as the pipeline."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from nets import build_twin
+
+from kerasnets.data.preprocess import normalise
+from kerasnets.registry import get_row
+from kerasnets.weights.catalogue import checkpoints
+from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+@pytest.mark.parametrize("make", [np.array, tf.constant], ids=["array", "tensor"])
+def test_arrays_and_tensors_of_any_dtype(make, dtype):
+    images = make(IMAGES.astype(dtype))
+    result = preprocess_input(images, "efficientnet_lite0")
+    assert isinstance(result, np.ndarray if make is np.array else tf.Tensor) and result.dtype == np.float32
+    np.testing.assert_allclose(result, IMAGES / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(images, IMAGES.astype(dtype))
+    np.testing.assert_array_equal(preprocess_input(images[0], "efficientnet_lite0"), result[0])
+
+
+def test_the_numbers_are_the_pipelines():
+    for name in ("nin", "resnet18", "lenet5"):
+        numbers = preprocessing_of(name)
+        images = IMAGES[..., : len(numbers.mean)]
+        np.testing.assert_array_equal(preprocess_input(images, name), normalise(images, preprocessing_of(name)))
+
+
+def test_keras_modes():
+    """Against keras.applications' own arithmetic for the rows whose public weights are its own."""
+    x = IMAGES.astype("float32")
+    expected = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode="caffe")
+    np.testing.assert_allclose(preprocess_input(IMAGES, "vgg16", "keras"), expected, atol=1e-4)
+    expected = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode="torch")
+    np.testing.assert_allclose(preprocess_input(IMAGES, "densenet121"), expected, atol=1e-5)
+
+
+def test_models_know_their_row():
+    model = build_twin("efficientnet_lite0")
+    np.testing.assert_array_equal(preprocess_input(IMAGES, model), preprocess_input(IMAGES, "efficientnet_lite0"))
+    takes_pixels = build_twin("efficientnet_lite0", include_preprocessing=True)
+    np.testing.assert_array_equal(preprocess_input(IMAGES, takes_pixels), IMAGES.astype("float32"))
+
+
+def test_inside_a_graph():
+    traced = tf.function(lambda x: preprocess_input(x, "efficientnet_lite0"))(tf.constant(IMAGES))
+    np.testing.assert_allclose(traced, IMAGES / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("scaled", [IMAGES / 255, IMAGES / 127.5 - 1], ids=["0 to 1", "-1 to 1"])
+def test_pixels_that_were_scaled_are_noticed(scaled):
+    with pytest.warns(UserWarning, match="look scaled already"):
+        preprocess_input(scaled, "resnet18")
+
+
+def test_no_warning_for_pixels(recwarn):
+    preprocess_input(IMAGES, "resnet18")
+    preprocess_input(np.zeros((1, 8, 8, 3), np.float32), "resnet18")
+    assert not [w for w in recwarn if "scaled" in str(w.message)]
+
+
+def test_a_file_called_as_a_checkpoint_has_its_numbers(tmp_path):
+    caffe = checkpoints("resnet50")[0]
+    assert preprocessing_of("resnet50", tmp_path / caffe.file) == caffe.preprocessing
+    assert preprocessing_of("resnet50", caffe.tag) == preprocessing_of("resnet50", "imagenet") == caffe.preprocessing
+    assert preprocessing_of("resnet50", "mine.safetensors") == preprocessing_of("resnet50")
+    assert preprocessing_of("resnet50") == get_row("resnet50").preprocessing != caffe.preprocessing
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((IMAGES, "resnet51"), "Did you mean 'resnet50"),
+        ((IMAGES, "resnet50", "best"), "best"),
+        ((IMAGES[..., :1], "resnet50"), "width, 3"),
+        ((IMAGES[0, 0], "resnet50"), "width, 3"),
+    ],
+)
+def test_wrong_requests(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        preprocess_input(*arguments)
