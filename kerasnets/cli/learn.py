@@ -15,7 +15,7 @@ RUN_DIR = Annotated[
 OVERRIDES = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: optimizer.learning_rate=0.05.")
 ]
-TARGET = Annotated[str, typer.Argument(help="A run folder or a network's name.")]
+TARGETS = Annotated[list[str], typer.Argument(help="A run folder or a network's name; several vote together.")]
 WEIGHTS = Annotated[str | None, typer.Option(help="For a network by name: imagenet, a checkpoint's tag, or a file.")]
 DATA = Annotated[
     str | None,
@@ -63,16 +63,26 @@ def train_command(
 
 
 def evaluate_command(
-    target: TARGET,
+    targets: TARGETS,
     weights: WEIGHTS = None,
     data: DATA = None,
     split: Annotated[str | None, typer.Option(help="Which split of the data.")] = None,
+    crops: Annotated[str, typer.Option(help="1, 10, alexnet (ten of the central square) or 144 (GoogLeNet's).")] = "1",
+    dense: Annotated[
+        str | None, typer.Option(help="Slide over whole images with these shorter sides: 256,384.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Look at the mirror image as well.")] = False,
+    vote: Annotated[str, typer.Option(help="How several networks vote: mean or majority.")] = "mean",
     batch_size: Annotated[int | None, typer.Option(help="Images at a time; changes nothing but the speed.")] = None,
     json: JSON = False,
 ) -> None:
-    """Evaluate a trained network on held-out images, every one exactly once."""
+    """Evaluate trained networks on held-out images, every one exactly once: by one crop, by many, or together."""
     with work_on_stderr():
-        found = _evaluate(target, weights, data, split, batch_size)
+        if len(targets) == 1 and crops == "1" and not dense and not flip and vote == "mean":
+            found = _evaluate(targets[0], weights, data, split, batch_size)
+        else:
+            looks = {"crops": crops, "dense": _scales(dense), "flip": flip}
+            found = _evaluate_together(targets, (weights, data, split, batch_size), looks, vote)
     if json:
         print_json(found)
     else:
@@ -81,17 +91,46 @@ def evaluate_command(
 
 def _evaluate(target: str, weights: str | None, data: str | None, split: str | None, batch_size: int | None) -> dict:
     start_tensorflow()
+    from kerasnets.training.evaluate import evaluate
+
+    opened, source, options = _open(target, weights, data, split)
+    settings = {"batch_size": batch_size} if batch_size else {}
+    return evaluate(opened.model, source, opened.preprocessing, options, **settings)
+
+
+def _evaluate_together(targets: list[str], settings: tuple, looks: dict, vote: str) -> dict:
+    start_tensorflow()
+    from kerasnets.training.ensemble import Looks, check_vote, predict, together
+
+    weights, data, split, batch_size = settings
+    look = Looks(**looks)
+    check_vote(vote)
+    predictions, members = [], []
+    for target in targets:
+        opened, source, options = _open(target, weights, data, split)
+        predictions.append(predict(opened.model, source, opened.preprocessing, options, look, batch_size or 64))
+        members.append({"target": target} | _figures(together(predictions[-1:])))
+    return looks | {"views": look.views, "vote": vote, "members": members} | together(predictions, vote)
+
+
+def _open(target: str, weights: str | None, data: str | None, split: str | None):
+    """Returns a target, the labelled images that it is evaluated on, and their options."""
     from kerasnets.data.sources import open_source
     from kerasnets.export.target import open_target
-    from kerasnets.training.evaluate import evaluate
 
     opened = open_target(target, weights)
     if opened.run is None and (weights is None or data is None):
         raise ValueError(f"A network by name is evaluated with --weights and --data. Received: target={target!r}")
     options = _data_options(data) if data else opened.data
-    source = open_source(options.source, split or options.evaluation_split)
-    settings = {"batch_size": batch_size} if batch_size else {}
-    return evaluate(opened.model, source, opened.preprocessing, options, **settings)
+    return opened, open_source(options.source, split or options.evaluation_split), options
+
+
+def _scales(text: str | None) -> tuple[int, ...]:
+    """Returns the numbers of `256,384,512`."""
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdigit() and int(part) for part in parts):
+        raise ValueError(f"--dense takes whole numbers with commas between them, 256,384,512. Received: {text!r}")
+    return tuple(int(part) for part in parts)
 
 
 def _data_options(text: str):
@@ -115,7 +154,9 @@ def _figures(evaluation: dict) -> dict:
 
 
 def _lines(evaluation: dict) -> list[tuple[str, str]]:
+    members = evaluation.get("members", [])
     return [
+        *((member["target"], f"{percent(member['top1'])} top-1") for member in members if len(members) > 1),
         ("images", f"{evaluation['examples']:,}, every one exactly once"),
         ("top-1", percent(evaluation["top1"])),
         ("top-5", percent(evaluation["top5"])),

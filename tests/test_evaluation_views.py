@@ -1,0 +1,238 @@
+"""Evaluation by crops, whole images and votes, against the same in plain NumPy; every example counts once."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from data_files import data_options, encode, photo
+from nets import build_twin, fill, twin
+
+from kerasnets.data.preprocess import normalise
+from kerasnets.data.sources import open_source
+from kerasnets.data.views import CROPS, view_transform, whole_image_transform
+from kerasnets.registry import Preprocessing
+from kerasnets.training.dense import fully_convolutional
+from kerasnets.training.ensemble import Looks, Predictions, predict, together
+
+SIZE = 28
+PIXELS = Preprocessing(size=SIZE, crop_fraction=0.875, mean=(100.0, 110.0, 120.0), std=(50.0, 60.0, 70.0))
+
+
+def corners_and_centre(image, size=SIZE):
+    height, width = image.shape[:2]
+    down, right = height - size, width - size
+    middle = (round(down / 2), round(right / 2))  # both round half to even
+    places = [(0, 0), (0, right), (down, 0), (down, right), middle]
+    return [image[y : y + size, x : x + size] for y, x in places]
+
+
+def with_mirrors(views):
+    return np.stack([*views, *(view[:, ::-1] for view in views)])
+
+
+@pytest.mark.parametrize("shape", [(32, 57), (45, 32)])
+def test_crops_are_those_of_the_papers(shape):
+    """The shorter side is 32 already, so that no pixel is resized and the crops are exact."""
+    image = photo(1, *shape)
+    ten = view_transform(PIXELS, "10")(tf.constant(image)).numpy()
+    np.testing.assert_array_equal(ten, with_mirrors(corners_and_centre(image)))
+    y, x = (round((side - 32) / 2) for side in shape)
+    square = image[y : y + 32, x : x + 32]
+    alexnet = view_transform(PIXELS, "alexnet")(tf.constant(image)).numpy()
+    np.testing.assert_array_equal(alexnet, with_mirrors(corners_and_centre(square)))
+    (centre,) = view_transform(PIXELS)(tf.constant(image)).numpy()
+    np.testing.assert_array_equal(centre, corners_and_centre(image)[-1])
+    both = view_transform(PIXELS, flip=True)(tf.constant(image)).numpy()
+    np.testing.assert_array_equal(both, with_mirrors([centre]))
+
+
+@pytest.mark.parametrize("shape", [(40, 67), (61, 40)])
+def test_the_144_crops(shape):
+    """Sizes 32, 36, 40 and 44 for crops of 28; the third is the image's own, so that its crops are exact."""
+    image = photo(2, *shape)
+    views = view_transform(PIXELS, "144")(tf.constant(image)).numpy()
+    assert views.shape == (144, SIZE, SIZE, 3) and CROPS["144"] == 144
+    np.testing.assert_array_equal(views[72:], views[:72, :, ::-1])
+    offsets = [(0, 0), tuple(round((side - 40) / 2) for side in shape), (shape[0] - 40, shape[1] - 40)]
+    squares = [image[y : y + 40, x : x + 40] for y, x in offsets]
+    expected = np.stack([view for square in squares for view in corners_and_centre(square)])
+    np.testing.assert_array_equal(views[30:45], expected)  # 4 sizes x 3 squares x 5 crops, then 12 whole squares
+    whole = tf.image.resize(np.stack(squares), (SIZE, SIZE), "bilinear", antialias=True)
+    assert np.abs(views[66:69] - whole.numpy()).max() <= 0.51
+
+
+def narrow_vgg(**spec):
+    """A narrow VGG whose last map is 2x2 for an input of 64x64."""
+    row, arguments = twin("vgg11")
+    row = dataclasses.replace(row, spec=row.spec._replace(**spec))
+    model = row(**{**arguments, "input_shape": (64, 64, 3)})
+    fill(model)
+    return model
+
+
+def test_dense_layers_as_convolutions_slide_over_the_image():
+    """With 1x1 convolutions no border is padded: each place of the output is the network on its window of the image."""
+    model = narrow_vgg(blocks=((1,), (1,), (1, 1), (1,), (1,)))
+    logits = fully_convolutional(model)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 128, 96, 3)).astype(np.float32)
+    found = logits(images).numpy()
+    assert found.shape == (2, 3, 2, 10)
+    softmax = tf.nn.softmax(found).numpy()
+    for i in range(3):
+        for j in range(2):
+            window = images[:, 32 * i : 32 * i + 64, 32 * j : 32 * j + 64]
+            np.testing.assert_allclose(softmax[:, i, j], model(window).numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_dense_layers_as_convolutions_on_padded_features():
+    """The real configuration: the dense layers, in NumPy, on every 2x2 window of the last map."""
+    import keras
+
+    model = narrow_vgg()
+    images = np.random.default_rng(1).uniform(-1, 1, (1, 96, 128, 3)).astype(np.float32)
+    found = fully_convolutional(model)(images).numpy()
+    features = keras.Model(model.input, model.get_layer("flatten").input)
+    anywhere = keras.models.clone_model(
+        features, input_tensors=keras.Input((None, None, 3)), clone_function=lambda layer: layer
+    )
+    maps = anywhere(images).numpy()
+    dense = [model.get_layer(name).get_weights() for name in ("classifier.0", "classifier.3", "predictions")]
+    for i in range(2):
+        for j in range(3):
+            x = maps[0, i : i + 2, j : j + 2].reshape(-1)
+            for k, (kernel, bias) in enumerate(dense):
+                x = x @ kernel + bias
+                x = np.maximum(x, 0) if k < 2 else x
+            np.testing.assert_allclose(found[0, i, j], x, rtol=1e-4, atol=1e-4)
+    crop = images[:, :64, :64]
+    (one,) = fully_convolutional(model)(crop).numpy().reshape(1, -1)
+    np.testing.assert_allclose(tf.nn.softmax(one), model(crop)[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Seven good images and one that is none, in two classes."""
+    root = tmp_path_factory.mktemp("views")
+    for number, label in enumerate(("cat", "dog")):
+        (root / "test" / label).mkdir(parents=True)
+        for i in range(4):
+            contents = encode(photo(10 * number + i, 40 + 3 * i, 56), "PNG")
+            (root / "test" / label / f"{i}.png").write_bytes(contents if (number, i) != (0, 2) else b"no image")
+    return open_source(data_options(kind="folder", path=str(root)).source, "test"), root
+
+
+@pytest.fixture(scope="module")
+def network():
+    model = build_twin("resnet20_cifar", input_shape=(SIZE, SIZE, 3), classes=2)
+    fill(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("looks", "views"), [({}, 1), ({"flip": True}, 2), ({"crops": "10"}, 10)], ids=["centre", "flip", "10"]
+)
+def test_probabilities_are_the_mean_over_crops_and_every_example_counts_once(photos, network, looks, views):
+    source, _ = photos
+    options = data_options(kind="folder", path="-", bad_image_limit=0.5)
+    look = Looks(**looks)
+    found = predict(network, source, PIXELS, options, look, batch_size=3 * views)
+    assert look.views == views and found.places.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    transform = view_transform(PIXELS, look.crops, look.flip)
+    for row, place in enumerate(found.places):
+        crops = transform(tf.io.read_file(source.paths[place]))
+        expected = network(normalise(crops, PIXELS)).numpy().mean(0)
+        np.testing.assert_allclose(found.probabilities[row], expected, atol=1e-6)
+
+
+def test_whole_images_at_several_scales(photos):
+    source, _ = photos
+    options = data_options(kind="folder", path="-", bad_image_limit=0.5)
+    model = build_twin("vgg11", classes=2)
+    fill(model)
+    pixels = dataclasses.replace(PIXELS, size=32)
+    found = predict(model, source, pixels, options, Looks(dense=(32, 64), flip=True))
+    logits = fully_convolutional(model)
+    for row, place in enumerate(found.places):
+        strings = whole_image_transform(pixels, (32, 64))(tf.io.read_file(source.paths[place]))
+        images = [tf.io.parse_tensor(string, tf.uint8).numpy() for string in strings]
+        assert [min(image.shape[:2]) for image in images] == [32, 64]
+        parts = []
+        for image in images:
+            for view in (image, image[:, ::-1]):
+                scores = logits(normalise(view[np.newaxis], pixels, full_constants=False)).numpy().mean((1, 2))
+                parts.append(tf.nn.softmax(scores)[0])
+        np.testing.assert_allclose(found.probabilities[row], np.mean(parts, 0), atol=1e-6)
+    assert len(found.places) == 7
+    with pytest.raises(ValueError, match="at least the input size 32"):
+        predict(model, source, pixels, options, Looks(dense=(16,)))
+
+
+def member(*rows):
+    probabilities = np.asarray(rows, np.float32)
+    return Predictions(np.arange(len(rows)), np.asarray([0, 1, 2])[: len(rows)], probabilities)
+
+
+def test_mean_and_majority_by_hand():
+    """The first example: two of three vote for class 0, the mean prefers class 1."""
+    members = [
+        member([0.50, 0.49, 0.01], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]),
+        member([0.50, 0.49, 0.01], [0.6, 0.4, 0.0], [0.2, 0.7, 0.1]),
+        member([0.00, 1.00, 0.00], [0.1, 0.2, 0.7], [0.5, 0.1, 0.4]),
+    ]
+    mean, majority = together(members), together(members, "majority")
+    assert mean["examples"] == 3 and mean["correct"] == 1 and mean["correct_top5"] == 3
+    assert mean["confusion"] == [[0, 1, 0], [0, 1, 0], [0, 1, 0]]
+    # One vote for each class in the second and third example: the mean decides between them.
+    assert majority["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]] and majority["correct"] == 2
+    probabilities = np.mean([m.probabilities for m in members], 0, dtype=np.float64)
+    assert mean["loss"] == pytest.approx(-np.log(probabilities[[0, 1, 2], [0, 1, 2]]).mean())
+    assert majority["loss"] == mean["loss"]
+    assert [entry["index"] for entry in majority["wrong"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: Looks(crops="12"), "`crops` should be one of 1, 10, alexnet, 144"),
+        (lambda: Looks(crops="10", flip=True), "have their mirror images"),
+        (lambda: Looks(crops="144", dense=(32,)), "without `dense`"),
+        (lambda: together([member([1.0, 0.0])], "sum"), "`vote` should be one of mean, majority"),
+        (lambda: together([member([1.0, 0.0]), member([1.0, 0.0], [1.0, 0.0])]), "the same examples"),
+        (lambda: fully_convolutional(build_twin("lenet5")), "ends in a dense layer"),
+    ],
+)
+def test_what_cannot_be_is_refused(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_commands(photos, tmp_path, capsys):
+    """Two runs of one recipe, voting, and ten crops of one of them, by the command line."""
+    import json
+
+    from kerasnets.cli.app import run as command
+    from kerasnets.training.loop import train
+    from kerasnets.training.recipe import parse_recipe
+
+    recipe = {
+        "model": {"name": "lenet5_modern"},
+        "data": {"source": {"kind": "digits"}},
+        "batch_size": 60,
+        "epochs": 1,
+        "optimizer": {"name": "adamw", "learning_rate": 2e-3},
+    }
+    for seed in (0, 1):
+        train(parse_recipe(recipe | {"seed": seed}), tmp_path / f"{seed}", progress=False)
+    runs = [str(tmp_path / "0"), str(tmp_path / "1")]
+    capsys.readouterr()
+    assert command(["evaluate", *runs, "--vote", "majority", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["examples"] == 360 and len(found["members"]) == 2
+    for run, one in zip(runs, found["members"], strict=True):
+        whole = json.loads((tmp_path / run / "evaluation.json").read_text())
+        assert (one["target"], one["top1"]) == (run, whole["top1"])
+    assert command(["evaluate", runs[0], "--crops", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["views"] == 10
+    assert command(["evaluate", runs[0], "--dense", "a,b"]) == 2
