@@ -18,14 +18,15 @@ class PublicCheckpoint:
 
     Attributes:
         tag: its name among the checkpoints of a row.
-        source: the project that publishes it: `"torchvision"`, `"timm"` or `"keras.applications"`.
+        source: the project that publishes it: `"torchvision"`, `"timm"`, `"keras.applications"`, or an author's own.
         file: what it is called in the cache and in a mirror.
         license: as its publisher states it.
         preprocessing: the plain numbers that turn an image file into its input.
         hash: `"sha256:..."` or `"md5:..."`, as far as the publisher gives it; "" otherwise.
         url: where the file is; "" for one of the Hugging Face hub.
         hub, revision: repository and revision there.
-        top1, top5: published accuracy in percent on ImageNet's validation set, images of `measured_at` pixels.
+        dataset: what it was trained for: `"imagenet"` (1,000 classes) or `"cifar10"`.
+        top1, top5: published accuracy in percent on that data's held-out images, of `measured_at` pixels.
         arguments: what the row has to be built with, for example `{"alpha": 0.5}`.
     """
 
@@ -38,6 +39,7 @@ class PublicCheckpoint:
     url: str = ""
     hub: str = ""
     revision: str = ""
+    dataset: str = "imagenet"
     top1: float | None = None
     top5: float | None = None
     measured_at: int | None = None
@@ -98,8 +100,9 @@ def choose(name: str, tag: str, changed: dict) -> PublicCheckpoint:
             f"ImageNet), or the path to the weights file to be loaded.  Received: weights={tag}. Tags of {name!r}: "
             f"{', '.join(tags) or 'none'}.{did_you_mean(tag, tags)}"
         )
-    if not found:
-        raise ValueError(f"{without_weights(name)} Received: weights={tag!r}")
+    if tag == "imagenet" and not any(checkpoint.dataset == tag for checkpoint in found):
+        others = f"{name!r} has weights called {', '.join(tags)}, none of ImageNet." if tags else without_weights(name)
+        raise ValueError(f"{others} Received: weights={tag!r}")
     shaping = {key for checkpoint in found for key in checkpoint.arguments}
     built = {key: value for key, value in changed.items() if key in shaping}
     fitting = [checkpoint for checkpoint in found if checkpoint.arguments == built]

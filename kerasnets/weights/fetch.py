@@ -2,7 +2,7 @@
 
 The cache is `KERASNETS_HOME` (by default `kerasnets` in the user's cache folder). `KERASNETS_MIRROR`, a folder or a
 base address, is asked instead of the publishers. A file takes its place in the cache when it is whole and its hash is
-right, and never before.
+right, and never before. (`keras.utils.get_file` can neither go on with half a file nor keep the old one.)
 """
 
 import contextlib
@@ -130,8 +130,15 @@ def _progress(name: str, start: int, total: int | None):
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=total, completed=start)
         yield lambda count: bar.advance(task, count)
 

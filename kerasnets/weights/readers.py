@@ -11,7 +11,7 @@ import numpy as np
 from kerasnets.weights.hdf5 import open_h5, open_keras
 
 # The kinds of file that are read, by suffix.
-KINDS = (".safetensors", ".pth", ".pt", ".bin", ".h5", ".hdf5", ".keras")
+KINDS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".h5", ".hdf5", ".keras")
 # Where training scripts put the tensors that they save beside other things.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -45,7 +45,7 @@ class Checkpoint(Mapping):
 def open_checkpoint(source):
     """Yields a `Checkpoint` for a dict of arrays (PyTorch's names and layouts) or the path of a file.
 
-    Files: `.safetensors`; `.pth`, `.pt`, `.bin` (through PyTorch, `weights_only=True`); `.h5`, `.weights.h5` and
+    Files: `.safetensors`; `.pth`, `.pt`, `.th`, `.bin` (through PyTorch, `weights_only=True`); `.h5`, `.weights.h5` and
     `.keras` (the weights inside it; its configuration is never turned into code).
 
     Raises:
@@ -61,7 +61,7 @@ def open_checkpoint(source):
     if not path.is_file():
         raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(source)!r}")
     readers = {".safetensors": _safetensors, ".h5": open_h5, ".hdf5": open_h5, ".keras": open_keras}
-    readers |= dict.fromkeys((".pth", ".pt", ".bin"), _torch)
+    readers |= dict.fromkeys((".pth", ".pt", ".th", ".bin"), _torch)
     if path.suffix not in readers:
         raise ValueError(
             f"Weights are read from a dict of arrays or a file {', '.join(KINDS)}. Received: source={str(source)!r}"
