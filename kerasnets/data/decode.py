@@ -1,7 +1,8 @@
 """Image files -> pixels, in graph operations, so that training, prediction and an exported graph see the same.
 
 What is decided here, for all of them:
-* JPEG is decoded with the accurate integer transform, which gives Pillow's pixels; a crop is decoded without the rest.
+* JPEG is decoded with the accurate integer transform, which gives Pillow's pixels; a crop is decoded without the rest,
+  and a training crop that is to be shrunk to half its size or less is decoded at a half, a quarter or an eighth.
 * EXIF orientation of a JPEG is applied. PNG, GIF, BMP, WebP: as stored.
 * Animated GIF: the first frame. CMYK JPEG: converted. 16-bit PNG: the high byte. Transparency: dropped, not blended.
 * A file that TensorFlow refuses raises `tf.errors.InvalidArgumentError`; the pipeline then asks Pillow (`reencode`).
@@ -12,6 +13,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# A JPEG decoder can leave out the finer waves of each block of 8 x 8 pixels, and gives an image divided by these.
+_JPEG_STEPS = (1, 2, 4, 8)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 # The orientation entry of the first EXIF directory, little-endian (II) or big-endian (MM); \C is any byte.
@@ -61,22 +64,35 @@ def decode_image(contents, channels: int):
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def decode_window(contents, channels: int, draw_window: Callable):
+def decode_window(contents, channels: int, draw_window: Callable, smallest: int | None = None):
     """Decodes only a window of an image file, which for an upright JPEG skips most of the work.
 
     Args:
         contents: scalar string tensor, the file's bytes.
         channels: 1 or 3.
         draw_window: (height, width) int32 scalars -> int32 [4]: top, left, height, width.
+        smallest: allows a JPEG's window to come at a half, a quarter or an eighth of its size, as the decoder averages
+            it on the way, while both sides keep this length; its edges then lie on the nearest multiples of that step.
 
     Returns:
-        uint8 tensor [window height, window width, channels].
+        uint8 tensor [window height, window width, channels], or the smaller one.
     """
 
     def fused():
         shape = tf.io.extract_jpeg_shape(contents)
         window = draw_window(shape[0], shape[1])
-        return tf.io.decode_and_crop_jpeg(contents, window, channels, dct_method="INTEGER_ACCURATE")
+
+        def at(step):
+            edges = tf.stack([window[:2], window[:2] + window[2:]])
+            edges = tf.minimum((edges + step // 2) // step, -(-shape[:2] // step))
+            near = tf.reshape(tf.stack([edges[0], edges[1] - edges[0]]), [4])
+            return tf.io.decode_and_crop_jpeg(contents, near, channels, step, dct_method="INTEGER_ACCURATE")
+
+        if smallest is None:
+            return tf.io.decode_and_crop_jpeg(contents, window, channels, dct_method="INTEGER_ACCURATE")
+        room = tf.reduce_min(window[2:]) // smallest
+        which = tf.reduce_sum(tf.cast(room >= _JPEG_STEPS[1:], tf.int32))
+        return tf.switch_case(which, [lambda step=step: at(step) for step in _JPEG_STEPS])
 
     def whole():
         image = decode_image(contents, channels)

@@ -53,6 +53,27 @@ def random_resized_window(height, width, scale, ratio, seed):
     return tf.cast(tf.cond(tf.reduce_any(fits), drawn, central), tf.int32)
 
 
+def scale_jitter_window(height, width, scale_jitter, size: int, seed):
+    """Draws the square that a random `size` x `size` crop shows once the shorter side has a random length.
+
+    Args:
+        height, width: the image's, int32 scalars.
+        scale_jitter: (low, high), the whole lengths that the shorter side is resized to, all with equal chance.
+        size: the side of the crop after resizing.
+        seed: integer [2].
+
+    Returns:
+        int32 [4]: top, left, height, width, in pixels of the image before it is resized.
+    """
+    low, high = scale_jitter
+    draws = tf.random.stateless_uniform([3], seed)
+    shorter = tf.minimum(low + tf.floor(draws[0] * (high + 1 - low)), high)
+    full = tf.cast(tf.stack([height, width]), tf.float32)
+    side = tf.maximum(1.0, tf.round(tf.reduce_min(full) * size / shorter))
+    corner = tf.minimum(tf.floor(draws[1:] * (full - side + 1)), full - side)
+    return tf.cast(tf.stack([corner[0], corner[1], side, side]), tf.int32)
+
+
 def random_crop(image, size: int, seed):
     """Cuts a `size` x `size` square out of `image` [height, width, C], any place with equal chance."""
     draws = tf.random.stateless_uniform([2], seed)

@@ -104,7 +104,8 @@ class RandomCutout(Options):
 class AugmentationOptions(Options):
     """What happens to a training image, in this order; see `kerasnets.data.transforms` for each step.
 
-    `antialias: false` resizes training crops without the low-pass filter, several times faster and a little harsher.
+    `antialias` shrinks training crops by averaging and lets a JPEG decoder do the coarse part of it; `false` samples
+    them, a little faster and harsher.
     At most one of `random_resized_crop` and `scale_jitter` places the crop. `mixup` and `cutmix` are the alpha of the
     Beta distribution; with both, each batch takes one of the two with equal chance. Either makes labels float32 [B,
     classes].

@@ -2,14 +2,15 @@
 
 The order in training; each step that the options leave off is skipped:
 
-1. crop: `random_resized_crop` (decoded together with the file); or `scale_jitter`, the shorter side resized to a random
-   length and a random square cut out; or, with neither, the evaluation transform;
+1. crop, decoded together with the file: `random_resized_crop`; or `scale_jitter`, the square that a random crop shows
+   when the shorter side is resized to a random length; or, with neither, the evaluation transform;
 2. `pad_and_crop`   3. `random_flip`   4. `affine`   5. `color_jitter`   6. `pca_lighting`   7. `rand_augment`.
 
 After batching come `random_cutout` and `mixup` / `cutmix` (batch_augmentation.py), then normalisation inside the step.
 
 Evaluation: the shorter side is resized to round(size / crop_fraction), the longer one to the nearest whole number in
-proportion, the centre is cut out. Resizing is antialiased, as Pillow's; results are rounded to whole pixel values.
+proportion, the centre is cut out. Resizing is antialiased, as Pillow's; results are rounded to whole pixel values. A
+training crop has a cheaper filter (`_average_and_interpolate`).
 """
 
 from collections.abc import Callable
@@ -42,18 +43,25 @@ def training_transform(preprocessing: Preprocessing, options: AugmentationOption
     Raises:
         ValueError: when an option needs three channels and the network takes one.
     """
-    steps = _steps(preprocessing, options)
-    place = _placement(preprocessing, options)
+    stages = training_stages(preprocessing, options)
     size, channels = preprocessing.size, len(preprocessing.mean)
 
     @tf.function(autograph=False)
     def transform(image, seed):
-        image = place(image, fold_in(seed, 0))
-        for number, step in steps:
-            image = step(image, fold_in(seed, number))
-        return tf.ensure_shape(_to_uint8(image), [size, size, channels])
+        for _, number, stage in stages:
+            image = stage(image, fold_in(seed, number))
+        return tf.ensure_shape(image, [size, size, channels])
 
     return transform
+
+
+def training_stages(preprocessing: Preprocessing, options: AugmentationOptions) -> list[tuple[str, int, Callable]]:
+    """Returns what `training_transform` does, one after the other, as (name, number, (image, seed) -> uint8 image).
+
+    A stage draws from the image's seed folded with its number; numbers never shift, so neither do seeds.
+    """
+    decode, resize_crop = _placement(preprocessing, options)
+    return [("decode", 0, decode), ("resize", 1, resize_crop), *_steps(preprocessing, options)]
 
 
 def fold_in(seed, number):
@@ -61,44 +69,43 @@ def fold_in(seed, number):
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def _placement(preprocessing, options) -> Callable:
-    """Step 1: (image, seed) -> uint8 [S, S, C]."""
+def _placement(preprocessing, options) -> tuple[Callable, Callable]:
+    """Step 1 in two halves: (image, seed) -> its pixels, or those of the crop; (pixels, seed) -> uint8 [S, S, C]."""
     size, channels, method = preprocessing.size, len(preprocessing.mean), preprocessing.interpolation
-    if options.random_resized_crop:
-        box = options.random_resized_crop
+    draw = _window(options, size)
+    if draw is None:
+        evaluate = evaluation_transform(preprocessing)
+        return lambda image, seed: to_pixels(image, channels), lambda pixels, seed: evaluate(pixels)
 
-        def place(image, seed):
-            def window(height, width):
-                return geometry.random_resized_window(height, width, box.scale, box.ratio, seed)
+    def decode(image, seed):
+        def window(height, width):
+            return draw(height, width, seed)
 
-            if image.dtype == tf.string:
-                image = decode_window(image, channels, window)
-            else:
-                image = crop(to_pixels(image, channels), window(tf.shape(image)[0], tf.shape(image)[1]))
-            return resize(image, size, size, method, options.antialias)
+        if image.dtype == tf.string:
+            return decode_window(image, channels, window, smallest=size if options.antialias else None)
+        return crop(to_pixels(image, channels), window(tf.shape(image)[0], tf.shape(image)[1]))
 
-        return place
-    if options.scale_jitter:
-        low, high = options.scale_jitter
-        if low < size:
-            raise ValueError(
-                f"`scale_jitter` must not be below the input size {size}. Received: {options.scale_jitter}"
-            )
+    def resize_crop(pixels, seed):
+        if options.antialias and method == "bilinear":
+            return _average_and_interpolate(pixels, size)
+        return resize(pixels, size, size, method, options.antialias)
 
-        def place(image, seed):
-            shorter = tf.random.stateless_uniform([], fold_in(seed, 0), low, high + 1, tf.int32)
-            image = resize_shorter(to_pixels(image, channels), shorter, method, options.antialias)
-            return geometry.random_crop(image, size, fold_in(seed, 1))
+    return decode, resize_crop
 
-        return place
-    evaluate = evaluation_transform(preprocessing)
-    return lambda image, seed: evaluate(image)
+
+def _window(options, size: int) -> Callable | None:
+    """Returns (height, width, seed) -> the random window of a training image, or None when there is none."""
+    if box := options.random_resized_crop:
+        return lambda height, width, seed: geometry.random_resized_window(height, width, box.scale, box.ratio, seed)
+    if not (jitter := options.scale_jitter):
+        return None
+    if jitter[0] < size:
+        raise ValueError(f"`scale_jitter` must not be below the input size {size}. Received: {jitter}")
+    return lambda height, width, seed: geometry.scale_jitter_window(height, width, jitter, size, seed)
 
 
 def _steps(preprocessing, options) -> list:
-    """Steps 2 to 7 that are switched on, as (number, (image, seed) -> image); numbers never shift, so neither do
-    seeds.
-    """
+    """Steps 2 to 7 that are switched on, as (name, number, (image, seed) -> image)."""
     size = preprocessing.size
     if len(preprocessing.mean) != 3 and (options.color_jitter or options.pca_lighting or options.rand_augment):
         raise ValueError(
@@ -106,14 +113,14 @@ def _steps(preprocessing, options) -> list:
             f"Received: a network of {len(preprocessing.mean)} channel(s)"
         )
     steps = {
-        2: options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size),
-        3: options.random_flip and geometry.random_flip(options.random_flip),
-        4: options.affine and geometry.affine(options.affine),
-        5: options.color_jitter and color.color_jitter(options.color_jitter),
-        6: options.pca_lighting and color.pca_lighting(options.pca_lighting),
-        7: options.rand_augment and batch_augmentation.rand_augment(options.rand_augment),
+        "pad_and_crop": options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size),
+        "random_flip": options.random_flip and geometry.random_flip(options.random_flip),
+        "affine": options.affine and geometry.affine(options.affine),
+        "color_jitter": options.color_jitter and color.color_jitter(options.color_jitter),
+        "pca_lighting": options.pca_lighting and color.pca_lighting(options.pca_lighting),
+        "rand_augment": options.rand_augment and batch_augmentation.rand_augment(options.rand_augment),
     }
-    return [(number, step) for number, step in steps.items() if step]
+    return [(name, number, step) for number, (name, step) in enumerate(steps.items(), 2) if step]
 
 
 def to_pixels(image, channels: int):
@@ -142,12 +149,34 @@ def resize(image, height, width, method: str, antialias: bool, as_pillow: bool =
     def resized():
         between = image
         if as_pillow and method == "bicubic":
-            between = _to_uint8(tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias))
-        return _to_uint8(tf.image.resize(between, [height, width], method, antialias=antialias))
+            between = _to_uint8(
+                tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias), method
+            )
+        return _to_uint8(tf.image.resize(between, [height, width], method, antialias=antialias), method)
 
     same = tf.logical_and(tf.equal(tf.shape(image)[0], height), tf.equal(tf.shape(image)[1], width))
     return tf.cond(same, lambda: image, resized)
 
 
-def _to_uint8(image):
-    return image if image.dtype == tf.uint8 else tf.saturate_cast(tf.round(image), tf.uint8)
+def _average_and_interpolate(image, size: int):
+    """Resizes a training crop to uint8 [size, size, C]: shrunk by averaging what a new pixel covers, then enlarged.
+
+    Pillow's filter is wider; in TensorFlow it takes longer than decoding the crop.
+    """
+    shape = tf.shape(image)[:2]
+    smaller = tf.minimum(shape, size)
+    shrinks, enlarges = tf.reduce_any(shape > size), tf.reduce_any(shape < size)
+    pixels = tf.cond(shrinks, lambda: tf.image.resize(image, smaller, "area"), lambda: tf.cast(image, tf.float32))
+    pixels = tf.cond(enlarges, lambda: tf.image.resize(pixels, [size, size]), lambda: pixels)
+    return tf.ensure_shape(_to_uint8(pixels, "bilinear"), [size, size, image.shape[-1]])
+
+
+def _to_uint8(image, method: str):
+    """Rounds, halves up as Pillow does; only filters with negative weights overshoot, and clipping costs as much as
+    resizing.
+    """
+    if image.dtype == tf.uint8:
+        return image
+    if method in ("bicubic", "lanczos3"):
+        image = tf.clip_by_value(image, 0.0, 255.0)
+    return tf.cast(image + 0.5, tf.uint8)
