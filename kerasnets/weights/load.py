@@ -120,9 +120,10 @@ def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> Lo
     optional = needless(unused, checkpoint, model)
     unexpected = [name for name in unused if name not in optional]
     if (left or unexpected) and not skip_mismatch:
-        raise ValueError(_explain(checkpoint, left, unexpected))
+        raise ValueError(_explain(checkpoint, wanted, left, unexpected))
     odd = [name for name in found if found[name].shape != tuple(wanted[name].variable.shape)]
-    heads = {name for name in odd if _other_classes(wanted[name], found[name].shape, classifiers(model))}
+    last = classifiers(model)
+    heads = {name for name in odd if _other_classes(wanted[name], found[name].shape, last)}
     adapted = {n: a for n in odd if n not in heads and (a := _adapted(found[n], wanted[n], model)) is not None}
     skipped = [name for name in odd if name not in heads and name not in adapted]
     if skipped and not skip_mismatch:
@@ -160,10 +161,9 @@ def _adapted(entry: Entry, tensor: Tensor, model) -> np.ndarray | None:
     return array if array is not None and array.shape == wanted else None
 
 
-def _explain(checkpoint: Checkpoint, left: list, unexpected: list) -> str:
-    name = (left or unexpected)[0]
-    others = unexpected if left else left
-    near = difflib.get_close_matches(name, others or list(checkpoint), n=10, cutoff=0.0)
+def _explain(checkpoint: Checkpoint, wanted, left: list, unexpected: list) -> str:
+    name, others = (left[0], checkpoint) if left else (unexpected[0], wanted)
+    near = difflib.get_close_matches(name, others, n=10, cutoff=0.0)
     return (
         f"{checkpoint.source} does not fit the model: {len(left)} tensors are missing (first {left[:1]}), "
         f"{len(unexpected)} are not the model's (first {unexpected[:1]}). "
