@@ -18,7 +18,7 @@ A_LOOK = 10
 # Rates for a batch of 256 and how they scale with the batch. SGD with momentum 0.9: Goyal et al. 2017; RMSprop:
 # MnasNet's and EfficientNet's; AdamW: the usual 1e-3 with Malladi et al. 2022's square root.
 RULES = {"sgd": (0.1, 1.0), "rmsprop": (0.016, 1.0), "adamw": (1e-3, 0.5)}
-FAR = 16.0
+FAR = 32.0
 # How many calls of the training function the speeds of step and pipeline are read off.
 WARM_UP, CALLS, BATCHES = 3, 5, 4
 
