@@ -130,7 +130,12 @@ def network():
 
 
 @pytest.mark.parametrize(
-    ("looks", "views"), [({}, 1), ({"flip": True}, 2), ({"crops": "10"}, 10)], ids=["centre", "flip", "10"]
+    ("looks", "views"),
+    [
+        pytest.param({}, 1, marks=pytest.mark.slow, id="centre"),
+        pytest.param({"flip": True}, 2, marks=pytest.mark.slow, id="flip"),
+        pytest.param({"crops": "10"}, 10, id="10"),
+    ],
 )
 def test_probabilities_are_the_mean_over_crops_and_every_example_counts_once(photos, network, looks, views):
     source, _ = photos

@@ -7,6 +7,8 @@ with fewer than two axes is exempt. For SGD and RMSprop it is L2 inside the grad
 and the papers have it; for AdamW it is decoupled.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +38,13 @@ class _Summed:
 
 
 class SGD(_Summed, keras.optimizers.SGD):
-    """`v = momentum v - lr g; w = w + v` (Caffe's form, not PyTorch's)."""
+    """`v = momentum v - lr g; w = w + v` (Caffe's form, not PyTorch's); `rates` are factors, one a variable."""
+
+    rates = None
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = self.rates[self._get_variable_index(variable)] if self.rates else 1.0
+        super().update_step(gradient, variable, learning_rate if rate == 1.0 else learning_rate * rate)
 
 
 class RMSprop(_Summed, keras.optimizers.RMSprop):
@@ -73,10 +81,12 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
         precision: `"mixed_float16"` adds dynamic loss scaling.
         begun: for each variable the step from which on it is trained; `None` is 0 for all.
     """
-    spared = options.undecayed
-    if unknown := [part for part in spared if not any(part in v.path for v in variables)]:
-        raise ValueError(f"optimizer.undecayed: no layer has this part in its name. Received: {unknown[0]!r}")
-    values = options.model_dump(exclude={"name", "weight_decay", "undecayed", "clip_norm"})
+    spared, rates = options.undecayed, getattr(options, "rates", {})
+    if unknown := [part for part in (*spared, *rates) if not any(part in v.path for v in variables)]:
+        raise ValueError(
+            f"optimizer.undecayed and optimizer.rates: no weight has this part in its path. Received: {unknown[0]!r}"
+        )
+    values = options.model_dump(exclude={"name", "weight_decay", "undecayed", "rates", "clip_norm"})
     values |= {"learning_rate": schedule}
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
@@ -86,6 +96,7 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
         optimizer.l2, optimizer.spared = options.weight_decay, spared
+        optimizer.rates = rates and [math.prod(r for p, r in rates.items() if p in v.path) for v in variables]
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)

@@ -71,11 +71,15 @@ class CommonOptimizerOptions(Strict):
 
 
 class SGDOptions(CommonOptimizerOptions):
-    """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers."""
+    """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers.
+
+    `rates` multiplies the rate of the weights with this part in their paths: `{bias: 2.0}`, `{conv_offset: 0.1}`.
+    """
 
     name: Literal["sgd"]
     momentum: Fraction = 0.9
     nesterov: bool = False
+    rates: dict[str, PositiveFloat] = {}
 
 
 class AdamWOptions(CommonOptimizerOptions):
