@@ -20,7 +20,8 @@ from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import open_run, read_log
 
 ROOT = Path(__file__).parent.parent
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+# Those of ImageNet and CIFAR are run by test_recipes.py.
+RECIPES = [p for p in sorted((ROOT / "recipes").glob("*.yaml")) if not p.stem.endswith(("_imagenet", "_cifar"))]
 DIGITS = ROOT / "recipes" / "lenet5_digits.yaml"
 TINY = ["epochs=2", "steps_per_epoch=4", "batch_size=16", "evaluation.max_batches=1", "steps_per_execution=1"]
 
@@ -48,7 +49,10 @@ def folder_of_pictures(root, size=32, channels=3, classes=10):
     return root
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=() if p.stem.startswith("lenet5") else pytest.mark.slow, id=p.stem) for p in RECIPES],
+)
 def test_every_recipe_runs_in_its_cheap_twin(path, tmp_path):
     kind, overrides = load_recipe(path).data.source.kind, []
     if kind == "folder":
