@@ -69,6 +69,7 @@ def test_a_frozen_part_does_not_move_and_the_head_does(weights, tmp_path):
     start = start_of(recipe, tmp_path / "run")
     with_file = create_model("resnet20_cifar", weights=str(weights), classes=100)
     np.testing.assert_array_equal(start["layer1.0.conv1/kernel"], with_file.get_layer("layer1.0.conv1").kernel)
+    assert not start["predictions/kernel"].any()  # all classes are equally likely
     run = train(recipe, tmp_path / "run", progress=False)
     assert moved(run, start) == {"predictions/kernel", "predictions/bias"}
     (said,) = [event for event in read_log(run.path) if event["event"] == "weights"]

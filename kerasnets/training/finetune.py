@@ -3,25 +3,36 @@
 import warnings
 
 import keras
+import numpy as np
 
 from kerasnets.registry import get_row
 from kerasnets.training.runs import append_log
 from kerasnets.training.start import take_over
 from kerasnets.weights.freeze import freeze
 from kerasnets.weights.load import load_initial_weights
+from kerasnets.weights.names import classifiers
 
 
 def load_start(network: keras.Model, recipe):
     """Loads `model.arguments.weights` into a network; returns the report, or `None` where the recipe has none.
 
-    Then takes over the layers that `model.start` names.
+    A classifier for other classes than the checkpoint's begins at zero, where all classes are equally likely: the
+    initial values of a row are made for as many classes as its paper has, and ten of them give losses around 20. Then
+    takes over the layers that `model.start` names.
     """
     row, arguments, report = get_row(recipe.model.name), recipe.model.arguments, None
     if (weights := arguments.get("weights")) is not None:
         extras = {key: value for key, value in arguments.items() if key in row.extras}
+        # Not the convolutions with ReLU behind them of SqueezeNet and NiN: at zero they would have no gradient.
+        last = classifiers(network)
+        named = [layer for layer in network.layers if layer.name in last]
+        heads = {layer: layer.kernel.numpy() for layer in named if isinstance(layer, keras.layers.Dense)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what is left at initial values stands in the run's log
             report = load_initial_weights(network, row, weights, True, extras)
+        for layer, before in heads.items():
+            if (layer.kernel.numpy() == before).all():
+                layer.kernel.assign(np.zeros_like(before))
     if recipe.model.start:
         take_over(network, recipe.model.start)
     return report
