@@ -48,7 +48,7 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
         ValueError: for a name or tag that does not exist, or images of another shape.
     """
     name = name_or_model if isinstance(name_or_model, str) else name_or_model.name
-    numbers = preprocessing_of(name, tag or ("imagenet" if checkpoints(name) else None))
+    numbers = preprocessing_of(name, tag or next((default.tag for default in checkpoints(name)), None))
     is_tensor = keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor)
     images = x if is_tensor else np.asarray(x)
     if len(images.shape) not in (3, 4) or images.shape[-1] not in (None, len(numbers.mean)):
