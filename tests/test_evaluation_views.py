@@ -110,6 +110,20 @@ def test_dense_layers_as_convolutions_on_padded_features():
     np.testing.assert_allclose(tf.nn.softmax(one), model(crop)[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["alexnet", "nin_cifar", "resnet20_cifar"])
+def test_one_place_is_the_network_itself_and_larger_images_are_taken(name):
+    """A flattening head, one that ends in an activation, one behind global pooling."""
+    model = build_twin(name)
+    fill(model)
+    images = np.random.default_rng(2).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
+    logits = fully_convolutional(model)
+    one = logits(images).numpy().reshape(2, -1)
+    np.testing.assert_allclose(tf.nn.softmax(one), model(images), rtol=1e-4, atol=1e-6)
+    assert np.ptp(one) > 0.01
+    large = np.repeat(images, 2, axis=2)
+    assert logits(large).shape == ((2, 1, 3, 10) if name == "alexnet" else (2, 10))
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Seven good images and one that is none, in two classes."""
