@@ -170,7 +170,7 @@ def _exports(reports: list[dict], evaluation: dict) -> str:
 def _notes(log: list[dict]) -> str:
     rows = []
     for event in log:
-        if event.get("event") in ("warning", "bad_image", "resume"):
+        if event.get("event") in ("weights", "stage", "warning", "bad_image", "resume"):
             said = ", ".join(f"{key} {value}" for key, value in event.items() if key not in ("event", "time"))
             rows.append([event["event"].replace("_", " "), said])
     more = f"The first 20 of {len(rows)}." if len(rows) > 20 else ""
