@@ -8,7 +8,7 @@ from nets import build_twin
 
 from kerasnets.data.preprocess import normalise
 from kerasnets.registry import get_row
-from kerasnets.weights.catalogue import checkpoints
+from kerasnets.weights.catalogue import all_checkpoints, checkpoints
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype="uint8")
@@ -39,6 +39,14 @@ def test_keras_modes():
     np.testing.assert_allclose(preprocess_input(IMAGES, "vgg16", "keras"), expected, atol=1e-4)
     expected = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode="torch")
     np.testing.assert_allclose(preprocess_input(IMAGES, "densenet121"), expected, atol=1e-5)
+
+
+def test_every_public_checkpoint_has_its_numbers():
+    for name, found in all_checkpoints().items():
+        for checkpoint in found:
+            image = np.full((1, 1, len(checkpoint.preprocessing.mean)), 100.0)
+            mean, std = map(np.array, (checkpoint.preprocessing.mean, checkpoint.preprocessing.std))
+            np.testing.assert_allclose(preprocess_input(image, name, checkpoint.tag), [[(100 - mean) / std]], rtol=1e-4)
 
 
 def test_models_know_their_row():
@@ -77,7 +85,8 @@ def test_a_file_called_as_a_checkpoint_has_its_numbers(tmp_path):
     "arguments, words",
     [
         ((IMAGES, "resnet51"), "Did you mean 'resnet50"),
-        ((IMAGES, "resnet50", "best"), "best"),
+        ((IMAGES, "resnet50", "keres"), "Did you mean 'keras'"),
+        ((IMAGES, "lenet5", "best"), "it has none"),
         ((IMAGES[..., :1], "resnet50"), "width, 3"),
         ((IMAGES[0, 0], "resnet50"), "width, 3"),
     ],

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kerasnets.layers.preprocessing import PixelNormalization, normalize_pixels
-from kerasnets.registry import Preprocessing, get_row
+from kerasnets.registry import Preprocessing, did_you_mean, get_row
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import initial_preprocessing
 
@@ -37,7 +37,7 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
         x: RGB or grey pixels 0-255 (height, width, channels) or (batch, height, width, channels): an array of any
             dtype, or a tensor.
         name_or_model: a row's name, or a model that kept it.
-        tag: a public checkpoint of the row; `None` is the one that `weights="imagenet"` means, or the row's own numbers
+        tag: a public checkpoint of the row; `None` is the first that `kerasnets info` names, or the row's own numbers
             where it has none.
 
     Returns:
@@ -48,7 +48,7 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
         ValueError: for a name or tag that does not exist, or images of another shape.
     """
     name = name_or_model if isinstance(name_or_model, str) else name_or_model.name
-    numbers = preprocessing_of(name, tag or next((default.tag for default in checkpoints(name)), None))
+    numbers = _numbers(name, tag)
     is_tensor = keras.ops.is_tensor(x) or isinstance(x, keras.KerasTensor)
     images = x if is_tensor else np.asarray(x)
     if len(images.shape) not in (3, 4) or images.shape[-1] not in (None, len(numbers.mean)):
@@ -61,6 +61,17 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
         return keras.ops.cast(images, "float32") if is_tensor else images.astype(np.float32)
     result = normalize_pixels(images, numbers.mean, numbers.std, numbers.channel_order)
     return result if is_tensor else keras.ops.convert_to_numpy(result)
+
+
+def _numbers(name: str, tag: str | None) -> Preprocessing:
+    row, tags = get_row(name), {checkpoint.tag: checkpoint for checkpoint in checkpoints(name)}
+    if tag is not None and tag not in tags:
+        raise ValueError(
+            f"`tag` should be `None` or a public checkpoint of {name!r}: {', '.join(tags) or 'it has none'}."
+            f"{did_you_mean(tag, tags)} Received: tag={tag!r}"
+        )
+    chosen = tags.get(tag) or next(iter(tags.values()), None)
+    return chosen.preprocessing if chosen else row.preprocessing
 
 
 def _warn_if_scaled(images) -> None:
