@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from kerasnets.cli import deliver, learn, models
+from kerasnets.cli import benchmark, deliver, learn, models, shard
 
 app = typer.Typer(
     add_completion=False,
@@ -22,6 +22,8 @@ app = typer.Typer(
 models.add_commands(app)
 learn.add_commands(app)
 deliver.add_commands(app)
+shard.add_commands(app)
+benchmark.add_commands(app)
 
 
 def one_line(error: BaseException) -> str:

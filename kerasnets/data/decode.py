@@ -15,6 +15,8 @@ import tensorflow as tf
 
 # A JPEG decoder can leave out the finer waves of each block of 8 x 8 pixels, and gives an image divided by these.
 _JPEG_STEPS = (1, 2, 4, 8)
+# A photograph has 1 to 20 pixels to a byte, a blank page a few hundred, and a header that lies any number.
+_MOST_PIXELS_A_BYTE = 1000.0
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 # The orientation entry of the first EXIF directory, little-endian (II) or big-endian (MM); \C is any byte.
@@ -76,11 +78,17 @@ def decode_window(contents, channels: int, draw_window: Callable, smallest: int 
 
     Returns:
         uint8 tensor [window height, window width, channels], or the smaller one.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs and the bytes cannot be decoded, or a JPEG's header claims
+            more pixels than its bytes can hold.
     """
 
     def fused():
         shape = tf.io.extract_jpeg_shape(contents)
-        window = draw_window(shape[0], shape[1])
+        claimed, there = tf.reduce_prod(tf.cast(shape, tf.float32)), tf.cast(tf.strings.length(contents), tf.float32)
+        with tf.control_dependencies([tf.debugging.Assert(claimed <= _MOST_PIXELS_A_BYTE * there, [shape])]):
+            window = draw_window(shape[0], shape[1])
 
         def at(step):
             edges = tf.stack([window[:2], window[:2] + window[2:]])
@@ -98,7 +106,9 @@ def decode_window(contents, channels: int, draw_window: Callable, smallest: int 
         image = decode_image(contents, channels)
         return crop(image, draw_window(tf.shape(image)[0], tf.shape(image)[1]))
 
-    plain = tf.logical_and(tf.io.is_jpeg(contents), tf.equal(exif_orientation(contents), 1))
+    # Of a window that lies behind a file's early end TensorFlow makes a grey area, without a word.
+    complete = tf.equal(tf.strings.substr(contents, -2, 2), b"\xff\xd9")
+    plain = tf.io.is_jpeg(contents) & complete & tf.equal(exif_orientation(contents), 1)
     return tf.ensure_shape(tf.cond(plain, fused, whole), [None, None, channels])
 
 

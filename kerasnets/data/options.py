@@ -21,22 +21,24 @@ class SourceOptions(Options):
     """Where labelled images come from.
 
     `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
-    `path` with `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` below `data_dir`.
+    `path` with `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` below `data_dir`. `tfrecord`:
+    the folder `path` that `kerasnets shard` wrote; with `verify: false` only the sizes of its files are checked.
     """
 
-    kind: Literal["digits", "folder", "arrays", "tfds"]
+    kind: Literal["digits", "folder", "arrays", "tfds", "tfrecord"]
     path: str | None = None
     name: str | None = None
     data_dir: str | None = None
     download: bool = True
     image_key: str = "image"
     label_key: str = "label"
+    verify: bool = True
     shuffle_buffer: int = Field(10_000, ge=1)
     pad: int = Field(0, ge=0, le=512)
 
     @model_validator(mode="after")
     def _check(self):
-        if self.kind in ("folder", "arrays") and not self.path:
+        if self.kind in ("folder", "arrays", "tfrecord") and not self.path:
             raise ValueError(f"A source of kind {self.kind!r} needs `path`. Received: path={self.path!r}")
         if self.kind == "tfds" and not self.name:
             raise ValueError(f"A source of kind 'tfds' needs `name` ('cifar10'). Received: name={self.name!r}")
@@ -134,7 +136,10 @@ class AugmentationOptions(Options):
 
 
 class DataOptions(Options):
-    """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's."""
+    """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's.
+
+    `cache: memory` reads every file once, before the first step, and keeps it as it is.
+    """
 
     source: SourceOptions
     train_split: str = "train"
@@ -143,4 +148,5 @@ class DataOptions(Options):
     size: int | None = Field(None, ge=1)
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
     interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"] | None = None
+    cache: Literal["none", "memory"] = "none"
     bad_image_limit: Share = 0.01

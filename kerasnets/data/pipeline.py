@@ -2,8 +2,8 @@
 
 The order of things in training:
 
-1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream is shuffled in a buffer by the same
-   seed;
+1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream, whose shards may come in another
+   order each epoch, is shuffled in a buffer by the same seed; `cache: memory` keeps all files and makes an index of it;
 2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts
    here, in the middle of an epoch, without reading what it skips;
 3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
@@ -12,9 +12,6 @@ The order of things in training:
    length;
 5. batch augmentation (batch_augmentation.py), seeded by (seed, epoch, batch number);
 6. prefetch.
-
-Why errors are caught per batch: a nested dataset per batch that drops failing elements costs nothing measurable; one
-per image costs more than decoding a small JPEG, and checking all files first would read a large data set twice.
 """
 
 import os
@@ -25,7 +22,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.batch_augmentation import batch_steps
+from kerasnets.data.cache import in_memory
 from kerasnets.data.decode import decode_image, reencode
+from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.options import DataOptions
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import Source
@@ -66,7 +65,7 @@ def training_batches(
     Args:
         source: from `open_source`.
         preprocessing: the network's; `options` may override its size, crop fraction and interpolation.
-        options: augmentation and the share of bad images that is allowed.
+        options: augmentation, caching and the share of bad images that is allowed.
         batch_size: the global batch.
         seed: decides order and pixels.
         start_step: how many steps have been taken already; the epoch is `start_step // steps_per_epoch`.
@@ -78,6 +77,7 @@ def training_batches(
         or float32 [B, classes] with `mixup` or `cutmix`.
     """
     steps = steps_per_epoch(source, batch_size)
+    source = in_memory(source) if options.cache == "memory" else source
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
     finish = batch_steps(augmentation, len(source.classes))
@@ -97,8 +97,10 @@ def training_batches(
     def load(epoch, number, batch):
         base = _seed(seed, 1, epoch)
         batch = tuple(part[before] for part in batch)
-        images, labels, good = _load(source, batch, lambda image, index: transform(image, fold_in(base, index)), size)
-        images, labels = (_of_length(size, tensor) for tensor in _replace_bad(images, labels, good))
+        images, labels, good = load_batch(
+            source, batch, lambda image, index: transform(image, fold_in(base, index)), size
+        )
+        images, labels = (_of_length(size, tensor) for tensor in replace_bad(images, labels, good))
         return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
@@ -131,12 +133,13 @@ def evaluation_batches(
         shape. Weight 0 marks the padding of the last batch and images that could not be decoded.
     """
     transform = transform or evaluation_transform(override(preprocessing, options))
+    source = in_memory(source) if options.cache == "memory" else source
     source.bad_images.set_limit(options.bad_image_limit)
     size = len(range(batch_size)[share])
 
     def load(*batch):
         batch = tuple(part[share] for part in batch)
-        images, labels, good = _load(source, batch, lambda image, index: transform(image), size)
+        images, labels, good = load_batch(source, batch, lambda image, index: transform(image), size)
         missing = size - tf.shape(good)[0]
         images = tf.concat([images, tf.zeros([missing, *images.shape[1:]], images.dtype)], 0)
         labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
@@ -169,7 +172,7 @@ def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
         try:
             image = transform(tf.constant(reencode(contents, len(preprocessing.mean))))
         except Exception as error:
-            raise ValueError(f"{path} cannot be decoded as an image: {_reason(error)}") from None
+            raise ValueError(f"{path} cannot be decoded as an image: {reason(error)}") from None
     return tf.cast(image, tf.float32)
 
 
@@ -189,7 +192,9 @@ def _shuffled(source: Source, seed, skipped, count: int) -> tf.data.Dataset:
     """Returns records `skipped` to `count` of the order that `seed` gives."""
     if source.stream:
         number = tf.bitcast(tf.random.stateless_uniform([], seed, None, None, tf.int64), tf.int64)
-        records = source.stream().shuffle(source.shuffle_buffer, seed=number, reshuffle_each_iteration=False)
+        records = source.stream(fold_in(seed, 0)).shuffle(
+            source.shuffle_buffer, seed=number, reshuffle_each_iteration=False
+        )
         return records.take(count).skip(skipped)
     order = tf.random.experimental.stateless_shuffle(tf.range(source.size, dtype=tf.int64), seed)
     return tf.data.Dataset.from_tensor_slices(order[skipped:count]).map(_index_only)
@@ -207,94 +212,3 @@ def _parallel(batches: tf.data.Dataset, load) -> tf.data.Dataset:
 def _of_length(batch_size: int, tensor):
     """Tells the graph the length that `tensor` has."""
     return tf.ensure_shape(tensor, [batch_size, *tensor.shape[1:]])
-
-
-def _load(source: Source, batch, transform, batch_size: int):
-    """Loads a batch of records.
-
-    Returns:
-        images uint8 [n, S, S, C], labels int32 [n], good bool [n]; where not good, the image is black and the label 0.
-    """
-    indices, contents, labels = batch
-    count = tf.shape(indices)[0]
-
-    def load_one(position, index, image, label):
-        if source.fetch:
-            image, label = source.fetch(index)
-        return position, transform(image, index), label
-
-    positions = tf.range(count)
-    loaded = _surviving(
-        tf.data.Dataset.from_tensor_slices((positions, indices, contents, labels)), load_one, batch_size
-    )
-
-    def complete():
-        return loaded[1][:count], loaded[2][:count], tf.fill([count], True)
-
-    def incomplete():
-        return _second_try(source, batch, loaded, transform, batch_size)
-
-    return tf.cond(tf.equal(tf.shape(loaded[0])[0], count + 1), complete, incomplete)
-
-
-def _surviving(records: tf.data.Dataset, load_one, batch_size: int):
-    """Loads records one after another, drops those that fail; a last row of zeros keeps the result from being empty."""
-    loaded = records.map(load_one).ignore_errors()
-    blank = tuple(tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec)
-    return loaded.concatenate(tf.data.Dataset.from_tensors(blank)).batch(batch_size + 1).get_single_element()
-
-
-def _second_try(source: Source, batch, loaded, transform, batch_size: int):
-    """Asks Pillow for the images that are missing from `loaded`, and puts everything at its place."""
-    indices, contents, labels = batch
-    count = tf.shape(indices)[0]
-    found = tf.scatter_nd(loaded[0][:-1, tf.newaxis], tf.ones_like(loaded[0][:-1]), [count])
-    missing = tf.where(tf.equal(found, 0))[:, 0]
-    channels = loaded[1].shape[-1]
-
-    def load_one(position, index, image, label):
-        label = source.fetch(index)[1] if source.fetch else label
-        rescued = tf.numpy_function(lambda i, c: _rescue(source, i, c, channels), [index, image], tf.string)
-        return position, transform(tf.ensure_shape(rescued, []), index), label
-
-    rows = (tf.cast(missing, tf.int32), *(tf.gather(t, missing) for t in (indices, contents, labels)))
-    rescued = _surviving(tf.data.Dataset.from_tensor_slices(rows), load_one, batch_size)
-    # Outside the dataset that drops errors: too many bad images must stop the run.
-    with tf.control_dependencies([rescued[0]]):
-        checked = tf.numpy_function(source.bad_images.check, [], [])
-    places = tf.concat([loaded[0][:-1], rescued[0][:-1]], 0)[:, tf.newaxis]
-    images = tf.concat([loaded[1][:-1], rescued[1][:-1]], 0)
-    labels = tf.concat([loaded[2][:-1], rescued[2][:-1]], 0)
-    shape = tf.concat([[count], tf.shape(images)[1:]], 0)
-    with tf.control_dependencies([checked]):
-        good = tf.scatter_nd(places, tf.ones_like(labels), [count])
-    return tf.scatter_nd(places, images, shape), tf.scatter_nd(places, labels, [count]), tf.cast(good, tf.bool)
-
-
-def _rescue(source: Source, index: int, contents: bytes, channels: int) -> bytes:
-    """Returns the image as PNG bytes, or no bytes (which no decoder takes) after noting it as bad."""
-    try:
-        return reencode(contents or Path(source.paths[index]).read_bytes(), channels)
-    except Exception as error:
-        source.bad_images.add(index, source.image_name(index), _reason(error))
-        return b""
-
-
-def _reason(error: Exception) -> str:
-    """One short line for the log."""
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "not an image in a known format"
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-
-
-def _replace_bad(images, labels, good):
-    """Puts good images of the batch, in turn, where bad ones were; a batch without a good one stays black."""
-
-    def replaced():
-        rows = tf.where(good)[:, 0]
-        rows = tf.concat([rows, tf.zeros([tf.cast(tf.equal(tf.size(rows), 0), tf.int32)], tf.int64)], 0)
-        turn = tf.cumsum(tf.cast(~good, tf.int32)) - 1
-        chosen = tf.where(good, tf.range(tf.size(good), dtype=tf.int64), tf.gather(rows, turn % tf.size(rows)))
-        return tf.gather(images, chosen), tf.gather(labels, chosen)
-
-    return tf.cond(tf.reduce_all(good), lambda: (images, labels), replaced)

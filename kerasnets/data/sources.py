@@ -1,8 +1,8 @@
-"""Where labelled images come from: scikit-learn's digits, folders, .npz arrays and tensorflow-datasets.
+"""Where labelled images come from: scikit-learn's digits, folders, .npz arrays, tensorflow-datasets, TFRecord shards.
 
 A source answers by index (`fetch`), so that any order can be drawn without touching what is skipped; a tensorflow-
-datasets set is read as a stream in its stored order instead (`stream`). Either way an image is a file's bytes or uint8
-pixels.
+datasets set and shards (shards.py) are read as a stream instead (`stream`). Either way an image is a file's bytes or
+uint8 pixels.
 """
 
 import dataclasses
@@ -29,13 +29,15 @@ class Source:
         classes: the labels, in the order of the network's outputs.
         size: the number of examples.
         fetch: int64 index -> (image, int32 label), graph operations; None for a stream.
-        stream: () -> finite tf.data.Dataset of (int64 index, image, int32 label), always in the same order; or None.
+        stream: (seed=None) -> finite tf.data.Dataset of (int64 index, image, int32 label), in the source's own order;
+            a seed (integer [2]) may change the order of its shards; or None.
         encoded: True when an image is a scalar string (a file's bytes), False when it is uint8 [height, width,
             channels].
         image_name: index -> the name of an image in messages (a file's path).
         paths: the files of a folder, otherwise ().
         shuffle_buffer: how many examples of a stream are mixed at a time.
         bad_images: collects what could not be decoded.
+        memory: holds the files once they are to be kept (cache.py).
     """
 
     name: str
@@ -49,6 +51,7 @@ class Source:
     stream: Callable | None = None
     paths: tuple[str, ...] = ()
     shuffle_buffer: int = 10_000
+    memory: list = dataclasses.field(default_factory=list, repr=False, compare=False)
 
 
 def open_source(options: SourceOptions, split: str) -> Source:
@@ -57,13 +60,18 @@ def open_source(options: SourceOptions, split: str) -> Source:
     Args:
         options: which source.
         split: "train" or "test" for digits; a sub-folder's name for a folder ("train", "test" or "all" when it has no
-            splits); `x_<split>` for arrays; any split string of tensorflow-datasets ("train[:80%]").
+            splits); `x_<split>` for arrays; any split string of tensorflow-datasets ("train[:80%]"); a split of the
+            index for shards.
 
     Raises:
         FileNotFoundError: when the folder or file does not exist.
-        ValueError: for an unknown split, a folder without images, an empty class folder, arrays that do not fit.
+        ValueError: for an unknown split, a folder without images, an empty class folder, arrays that do not fit, a
+            damaged shard.
     """
-    openers = {"digits": _open_digits, "folder": _open_folder, "arrays": _open_arrays, "tfds": _open_tfds}
+    from kerasnets.data.shards import open_shards  # which needs `Source`
+
+    openers = {"digits": _open_digits, "folder": _open_folder, "arrays": _open_arrays}
+    openers |= {"tfds": _open_tfds, "tfrecord": open_shards}
     return openers[options.kind](options, split)
 
 
@@ -91,7 +99,7 @@ def _open_digits(options: SourceOptions, split: str) -> Source:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    _check_split(split, ("train", "test"), "digits")
+    check_split(split, ("train", "test"), "digits")
     digits = load_digits()
     images = np.round(digits.images * (255.0 / 16.0)).astype("uint8")[..., np.newaxis]
     train, test = train_test_split(np.arange(len(images)), test_size=0.2, stratify=digits.target, random_state=0)
@@ -112,7 +120,7 @@ def _open_arrays(options: SourceOptions, split: str) -> Source:
             f"{options.path} is not a readable .npz file ({error}). Received: path={options.path!r}"
         ) from None
     splits = [key[2:] for key in found if key.startswith("x_") and f"y_{key[2:]}" in found]
-    _check_split(split, splits, options.path)
+    check_split(split, splits, options.path)
     images, labels = found[f"x_{split}"], found[f"y_{split}"].reshape(-1)
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
@@ -137,12 +145,10 @@ def _open_folder(options: SourceOptions, split: str) -> Source:
     fifth file of each class and "train" the rest.
     """
     root = Path(options.path)
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no such folder. Received: path={options.path!r}")
-    whole = any(is_image_file(file.name) for folder in _folders(root) for file in os.scandir(root / folder))
+    splits, whole = folder_splits(root)
     folder = root if whole else root / split
     if whole or not folder.is_dir():
-        _check_split(split, ("train", "test", "all") if whole else _folders(root), options.path)
+        check_split(split, (*splits, "all") if whole else splits, options.path)
     classes = _folders(folder)
     if not classes:
         raise ValueError(
@@ -169,6 +175,19 @@ def _open_folder(options: SourceOptions, split: str) -> Source:
         fetch=lambda index: (tf.io.read_file(tf.gather(names, index)), tf.gather(numbers, index)),
         paths=tuple(paths),
     )
+
+
+def folder_splits(root: Path) -> tuple[list[str], bool]:
+    """Returns the splits of an image folder, and whether they are ours: class folders that are not in a split's folder.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no such folder. Received: path={str(root)!r}")
+    folders = _folders(root)
+    whole = any(is_image_file(file.name) for folder in folders for file in os.scandir(root / folder))
+    return (["train", "test"] if whole else folders), whole
 
 
 def _folders(path: Path) -> list[str]:
@@ -201,11 +220,11 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
         if not isinstance(dict(features).get(key), kind):
             raise ValueError(f"{options.name} has no {kind.__name__} called {key!r}; it has {', '.join(features)}.")
     for part in split.split("+"):
-        _check_split(part.split("[")[0].strip(), (*builder.info.splits, "all"), options.name)
+        check_split(part.split("[")[0].strip(), (*builder.info.splits, "all"), options.name)
     decoders = {image_key: tfds.decode.SkipDecoding()}
     read = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
-    def stream():
+    def stream(seed=None):
         examples = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders, read_config=read)
         examples = examples.enumerate()
         return examples.map(lambda index, row: (index, row[image_key], tf.cast(row[label_key], tf.int32)))
@@ -224,7 +243,8 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
     )
 
 
-def _check_split(split: str, allowed, where: str) -> None:
+def check_split(split: str, allowed, where: str) -> None:
+    """Refuses a split that is none of `allowed`, and says which is meant."""
     if split not in allowed:
         raise ValueError(
             f"Unknown split of {where}; it has {', '.join(allowed) or 'none'}.{did_you_mean(split, allowed)} "

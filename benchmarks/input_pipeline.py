@@ -1,0 +1,190 @@
+"""RandomResizedCrop(224) + flip over 500x375 JPEGs: our pipeline, torchvision's and Keras's, side by side in one run.
+
+    python benchmarks/input_pipeline.py [--torch-python PYTHON] [--rounds 3] [--batches 24] [--images 512]
+
+Each side is a process of its own that holds its pipeline open; they take turns, pass by pass, so that a slow minute of
+the machine falls on all, and the best pass of each counts. Also printed is what an image takes of one core, worker
+processes included, which other work on the machine changes less than images a second. The sides:
+
+* ours: pixels travel as uint8 and the training step normalises them (the default of a recipe);
+* ours_host: the same, normalised to float32 in the pipeline, as the others do;
+* torchvision-N: ImageFolder, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize and a DataLoader with N
+  workers; only with torch and torchvision, in this Python or in the one that --torch-python names;
+* keras: image_dataset_from_directory to 256x256, RandomCrop, RandomFlip and Normalization: less than the others do.
+
+The photographs are cut out of scikit-learn's two sample images.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BATCH, SIZE, UNTIMED = 32, 224, 8
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def write_photos(root: Path, count: int) -> None:
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    rng, photos = np.random.default_rng(0), [Image.fromarray(image) for image in load_sample_images().images]
+    for number in range(count):
+        photo, width = photos[number % 2], int(rng.integers(360, 569))
+        height = width * 3 // 4
+        left, top = int(rng.integers(0, photo.width - width + 1)), int(rng.integers(0, photo.height - height + 1))
+        path = root / "train" / f"class{number % 2}" / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo.crop((left, top, left + width, top + height)).resize((500, 375), Image.BICUBIC).save(path, quality=92)
+
+
+def ours(root: str, host: bool = False):
+    """Yields once a batch."""
+    import tensorflow as tf
+
+    from kerasnets.data.options import DataOptions, SourceOptions
+    from kerasnets.data.pipeline import training_batches
+    from kerasnets.data.preprocess import normalise
+    from kerasnets.data.sources import open_source
+    from kerasnets.registry import Preprocessing
+
+    numbers = {"mean": tuple(255 * m for m in MEAN), "std": tuple(255 * s for s in STD)}
+    preprocessing = Preprocessing(size=SIZE, **numbers)
+    options = DataOptions(
+        source=SourceOptions(kind="folder", path=root),
+        augmentation={"random_resized_crop": {}, "random_flip": "horizontal"},
+    )
+    batches = training_batches(open_source(options.source, "train"), preprocessing, options, batch_size=BATCH, seed=0)
+    if host:
+        step = tf.function(lambda images: normalise(images, preprocessing), autograph=False)
+        batches = batches.map(lambda images, labels: (step(images), labels), tf.data.AUTOTUNE).prefetch(2)
+    yield from batches
+
+
+def keras_side(root: str):
+    import keras
+    import tensorflow as tf
+
+    files = keras.utils.image_dataset_from_directory(f"{root}/train", image_size=(256, 256), batch_size=BATCH, seed=0)
+    variance = [(255 * s) ** 2 for s in STD]
+    layers = [keras.layers.RandomCrop(SIZE, SIZE), keras.layers.RandomFlip("horizontal")]
+    layers.append(keras.layers.Normalization(mean=[255 * m for m in MEAN], variance=variance))
+
+    def augment(images, labels):
+        for layer in layers:
+            images = layer(images, training=True) if layer is not layers[-1] else layer(images)
+        return images, labels
+
+    whole = files.map(augment, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).repeat()
+    return (batch for batch in whole if batch[0].shape[0] == BATCH)
+
+
+def torchvision_side(root: str, workers: int):
+    import torch
+    from torchvision import datasets, transforms
+
+    steps = [transforms.RandomResizedCrop(SIZE), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+    images = datasets.ImageFolder(f"{root}/train", transforms.Compose([*steps, transforms.Normalize(MEAN, STD)]))
+    settings = {"batch_size": BATCH, "shuffle": True, "drop_last": True, "num_workers": workers}
+    loader = torch.utils.data.DataLoader(images, **settings, persistent_workers=workers > 0)
+    while True:
+        yield from loader
+
+
+def side(name: str, root: str) -> None:
+    """Answers each line of standard input, a number of batches, with seconds of the clock, after a few untimed ones."""
+    kind, _, workers = name.partition("-")
+    sides = {
+        "ours": lambda: ours(root),
+        "ours_host": lambda: ours(root, host=True),
+        "keras": lambda: keras_side(root),
+        "torchvision": lambda: torchvision_side(root, int(workers)),
+    }
+    batches = iter(sides[kind]())
+    for line in sys.stdin:
+        for _ in range(UNTIMED):  # what was made while the others had their turn
+            next(batches)
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            next(batches)
+        print(f"seconds {time.perf_counter() - start}", flush=True)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Returns what a process and its children have taken of the cores, as Linux counts it."""
+    pids, total = [pid], 0.0
+    for each in pids:
+        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / 100.0
+        tasks = Path(f"/proc/{each}/task").glob("*/children")
+        pids += [int(child) for task in tasks for child in task.read_text().split()]
+    return total
+
+
+def has_torch(python: str) -> bool:
+    return not subprocess.run([python, "-c", "import torch, torchvision"], capture_output=True).returncode
+
+
+def measure(processes: dict, rounds: int, batches: int) -> tuple[dict, dict]:
+    """Returns images a second and microseconds of one core per image, the best pass of each side."""
+
+    def one_pass(process, count):
+        cpu = cpu_seconds(process.pid)
+        process.stdin.write(f"{count}\n")
+        process.stdin.flush()
+        answer = next((line for line in process.stdout if line.startswith("seconds ")), None)
+        if answer is None:
+            raise SystemExit("a side ended early; its error stands above")
+        return float(answer.split()[1]), cpu_seconds(process.pid) - cpu
+
+    speeds, costs = {name: 0.0 for name in processes}, {name: float("inf") for name in processes}
+    for process in processes.values():
+        one_pass(process, 1)
+    for _ in range(rounds):
+        for name, process in processes.items():
+            wall, cpu = one_pass(process, batches)
+            speeds[name] = max(speeds[name], batches * BATCH / wall)
+            costs[name] = min(costs[name], 1e6 * cpu / ((UNTIMED + batches) * BATCH))
+    return speeds, costs
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=24)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        return side(*options.side)
+    pythons = {name: sys.executable for name in ("ours", "ours_host", "keras")}
+    if has_torch(options.torch_python):
+        pythons |= {f"torchvision-{workers}": options.torch_python for workers in (1, 2, 3)}
+    else:
+        print("torchvision: not run, torch and torchvision are not installed")
+    with tempfile.TemporaryDirectory() as root:
+        write_photos(Path(root), options.images)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = {n: subprocess.Popen([p, __file__, "--side", n, root], **pipes) for n, p in pythons.items()}
+        try:
+            speeds, costs = measure(processes, options.rounds, options.batches)
+        finally:
+            for process in processes.values():
+                process.kill()
+                process.wait()
+    for name in speeds:
+        print(f"{name}: {speeds[name]:.0f} images/s, {costs[name]:.0f} us of a core per image")
+    best = max((name for name in speeds if name.startswith("torchvision")), key=speeds.get, default=None)
+    for name in ("ours", "ours_host"):
+        for other in filter(None, (best, "keras")):
+            label = f"input_pipeline_{name}_{other.split('-')[0]}"
+            print(f"ratio {label}_cpu {costs[other] / costs[name]:.2f}")
+            print(f"ratio {label} {speeds[name] / speeds[other]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

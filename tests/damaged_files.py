@@ -1,0 +1,89 @@
+"""Files that cameras, converters and broken disks leave in a folder of photographs; some hold a picture."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from data_files import encode, photo
+from PIL import Image
+
+
+def animated(kind: str, seed: int) -> bytes:
+    frames = [Image.fromarray(photo(seed + i)) for i in (0, 1)]
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def cmyk(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo(seed)).convert("CMYK").save(file, "JPEG")
+    return file.getvalue()
+
+
+def rotated(seed: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 2 + seed % 7
+    return encode(photo(seed), "JPEG", exif=exif)
+
+
+def deep(seed: int) -> bytes:
+    return encode(np.random.default_rng(seed).integers(0, 65536, (40, 56), dtype="uint16"), "PNG")
+
+
+def huge_png(seed: int) -> bytes:
+    """A PNG of a few bytes that says it has 60,000 x 60,000 pixels."""
+    contents = bytearray(encode(photo(seed), "PNG"))
+    contents[16:24] = struct.pack(">II", 60_000, 60_000)
+    contents[29:33] = struct.pack(">I", zlib.crc32(bytes(contents[12:29])))
+    return bytes(contents)
+
+
+def huge_jpeg(seed: int) -> bytes:
+    """A JPEG of a few bytes that says it has 65,500 x 65,500 pixels."""
+    contents = bytearray(encode(photo(seed), "JPEG"))
+    place = contents.index(b"\xff\xc0") + 5
+    contents[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    return bytes(contents)
+
+
+def cut(kind: str, seed: int) -> bytes:
+    contents = encode(photo(seed), kind)
+    return contents[: len(contents) // 3]
+
+
+# (suffix, seed -> contents, whether a picture can be got out of it)
+KINDS = (
+    ("jpg", lambda seed: cut("JPEG", seed), False),
+    ("png", lambda seed: cut("PNG", seed), False),
+    ("jpg", lambda seed: b"", False),
+    ("png", lambda seed: b"\0" * 500, False),
+    ("jpg", lambda seed: b"not a picture at all", False),
+    ("png", huge_png, False),
+    ("jpg", huge_jpeg, False),
+    ("png", lambda seed: encode(photo(seed), "JPEG"), True),
+    ("jpg", lambda seed: encode(photo(seed), "TIFF"), True),
+    ("gif", lambda seed: encode(photo(seed), "PNG"), True),
+    ("jpg", cmyk, True),
+    ("png", deep, True),
+    ("gif", lambda seed: animated("GIF", seed), True),
+    ("webp", lambda seed: animated("WEBP", seed), True),
+    ("jpg", rotated, True),
+)
+
+
+def write_damaged(root, count: int, good: int) -> tuple[list[str], list[str]]:
+    """Writes `count` odd files and `good` plain ones in two classes; returns the names of the bad and of all files."""
+    bad, names = [], []
+    for number in range(count + good):
+        suffix, make, readable = ("jpg", lambda seed: encode(photo(seed), "JPEG"), True)
+        if number < count:
+            suffix, make, readable = KINDS[number % len(KINDS)]
+        path = root / "train" / ("cat", "dog")[number % 2] / f"{number:05}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make(number))
+        names.append(str(path))
+        if not readable:
+            bad.append(str(path))
+    return bad, names
