@@ -10,10 +10,11 @@ from nets import fill, pixels
 from kerasnets.registry import get_row
 from kerasnets.weights.load import load_weights
 
-SMALL = {"ResNet50V2": "resnet50_v2_keras", "MobileNet": "mobilenet_v1", "MobileNetV3Small": "mobilenet_v3_small"}
+SMALL = {"MobileNet": "mobilenet_v1", "MobileNetV3Small": "mobilenet_v3_small"}
 LARGE = {
     "VGG16": "vgg16", "VGG19": "vgg19", "ResNet50": "resnet50", "ResNet101": "resnet101", "ResNet152": "resnet152",
-    "ResNet101V2": "resnet101_v2_keras", "ResNet152V2": "resnet152_v2_keras", "DenseNet121": "densenet121",
+    "ResNet50V2": "resnet50_v2_keras", "ResNet101V2": "resnet101_v2_keras", "ResNet152V2": "resnet152_v2_keras",
+    "DenseNet121": "densenet121",
     "DenseNet169": "densenet169", "DenseNet201": "densenet201", "InceptionV3": "inception_v3",
     "InceptionResNetV2": "inception_resnet_v2", "Xception": "xception", "MobileNetV2": "mobilenet_v2",
     "MobileNetV3Large": "mobilenet_v3_large", "NASNetMobile": "nasnet_mobile", "NASNetLarge": "nasnet_large",

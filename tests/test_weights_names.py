@@ -42,7 +42,7 @@ SLOW_OWN = [("nasnet_mobile", "keras"), ("densenet121", "weights.h5"), ("resnext
     ("name", "kind"),
     [
         ("lenet5", "keras"),
-        ("mobilenet_v1", "weights.h5"),
+        ("squeezenet1_1", "weights.h5"),
         *(pytest.param(*o, marks=pytest.mark.slow) for o in SLOW_OWN),
     ],
 )
