@@ -210,7 +210,7 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
     except tfds.core.registered.DatasetNotFoundError:
         raise ValueError(f"tensorflow-datasets has no such data set. Received: name={options.name!r}") from None
     if options.download:
-        builder.download_and_prepare()
+        _prepare(builder, options.name)
     elif not builder.is_prepared():
         raise FileNotFoundError(
             f"{options.name} is not prepared in {builder.data_dir}. Set `download: true` to prepare it."
@@ -241,6 +241,17 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
         stream=stream,
         shuffle_buffer=options.shuffle_buffer,
     )
+
+
+def _prepare(builder, name: str) -> None:
+    try:
+        builder.download_and_prepare()
+    except AssertionError as error:  # archives, ImageNet's for one, that tensorflow-datasets may not fetch itself
+        raise FileNotFoundError(f"{name} cannot be prepared: {' '.join(str(error).split())}") from None
+    except ImportError as error:
+        raise ValueError(
+            f"To prepare {name}, tensorflow-datasets needs a package: pip install {error.name}. Received: name={name!r}"
+        ) from None
 
 
 def check_split(split: str, allowed, where: str) -> None:
