@@ -11,7 +11,14 @@ from test_keras_applications_files import peer
 from kerasnets.registry import create_model
 from kerasnets.weights.load import LoadReport, load_weights
 from kerasnets.weights.names import tensors
-from kerasnets.weights.rules import EFFICIENTNET_EXPANDED, EFFICIENTNET_PLAIN, blocks_of
+from kerasnets.weights.rules import (
+    EFFICIENTNET_EXPANDED,
+    EFFICIENTNET_PLAIN,
+    EFFICIENTNET_TOP,
+    blocks_of,
+    flat_block,
+    rename,
+)
 
 
 def weights_of(model):
@@ -115,6 +122,33 @@ def test_names_of_efficientnet_pytorch(name):
     report = load_weights(model, renamed)
     assert len(report.loaded) == len(arrays) and not report.unused
     assert all((a == b).all() for a, b in zip(weights_of(model), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("_conv_stem.weight", "conv_stem.weight"),
+        ("_bn0.running_mean", "bn1.running_mean"),
+        ("_blocks.0._depthwise_conv.weight", "blocks.0.0.conv_dw.weight"),
+        ("_blocks.0._bn1.weight", "blocks.0.0.bn1.weight"),
+        ("_blocks.0._se_reduce.bias", "blocks.0.0.se.conv_reduce.bias"),
+        ("_blocks.0._project_conv.weight", "blocks.0.0.conv_pw.weight"),
+        ("_blocks.0._bn2.bias", "blocks.0.0.bn2.bias"),
+        ("_blocks.1._expand_conv.weight", "blocks.1.0.conv_pw.weight"),
+        ("_blocks.1._bn0.weight", "blocks.1.0.bn1.weight"),
+        ("_blocks.2._depthwise_conv.weight", "blocks.1.1.conv_dw.weight"),
+        ("_blocks.2._bn1.running_var", "blocks.1.1.bn2.running_var"),
+        ("_blocks.3._se_expand.weight", "blocks.2.0.se.conv_expand.weight"),
+        ("_blocks.3._project_conv.weight", "blocks.2.0.conv_pwl.weight"),
+        ("_blocks.3._bn2.weight", "blocks.2.0.bn3.weight"),
+        ("_conv_head.weight", "conv_head.weight"),
+        ("_bn1.bias", "bn2.bias"),
+        ("_fc.weight", "classifier.weight"),
+    ],
+)
+def test_a_name_of_efficientnet_pytorch_in_timm_s(theirs, ours):
+    blocks = [("blocks.0.0", False), ("blocks.1.0", True), ("blocks.1.1", True), ("blocks.2.0", True)]
+    assert rename(flat_block(theirs, blocks), EFFICIENTNET_TOP) == ours
 
 
 def test_old_torchvision_names_of_densenet():
