@@ -17,8 +17,8 @@ def freeze(model: keras.Model, upto: str | None = None, *, batch_norm: str = "fr
     Args:
         model: a network of this package.
         upto: the last layers to freeze, by name or by the module path that their names begin with (`"layer3"`,
-            `"blocks.4"`): these and all that they are computed from. `None` freezes everything but the classifiers (of a
-            network without its top everything), `"nothing"` nothing.
+            `"blocks.4"`): these and all that they are computed from. `None` freezes everything but the classifiers, of
+            a network without its top everything; `"nothing"` nothing.
         batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its moving statistics and uses them while
             training; `"train"`: it goes on as if nothing were frozen: statistics, scale and offset follow the new
             images.
