@@ -26,7 +26,7 @@ _OPTIONAL_IN_KERAS = re.compile(r"(seed_generator|normalization)(_\d+)?/.*|(aux|
 # Layers of the top, in any convention.
 _TOP = re.compile(
     r"(_?fc\d*|(last_)?linear|classifier|head|pre_logits|[Ll]ogits|output|classif|conv10|conv_head|conv_preds|conv_2"
-    r"|predictions|probs)(\..*)?"
+    r"|predictions|probs|cccp6|cccp8-1024)(\..*)?"
 )
 
 
