@@ -99,6 +99,7 @@ def test_freezing_all_but_the_classifier():
     assert step(model) == {"predictions/kernel", "predictions/bias"} == trained(model)
 
 
+@pytest.mark.slow
 def test_batch_norm_may_go_on_in_the_frozen_part():
     model = build_twin("resnet20_cifar", classifier_activation=None)
     fill(model)
