@@ -137,7 +137,7 @@ def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> Lo
         loaded=tuple(entry.name for name, entry in found.items() if name not in both and not entry.note),
         adapted=(*(both[name] for name in odd if name in adapted), *noted),
         left=(*left, *(both[name] for name in odd if name in heads)),
-        unused=tuple(unused),
+        unused=tuple(sorted(unused)),
         skipped=tuple(map(both.get, skipped)),
     )
 
