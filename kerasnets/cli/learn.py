@@ -27,7 +27,35 @@ def add_commands(app: typer.Typer) -> None:
     """Adds the commands of this file to `app`."""
     app.command("train", epilog="Example: kerasnets train recipes/lenet5_digits.yaml --set epochs=5")(train_command)
     launch.add_commands(app)
-    app.command("evaluate", epilog="Example: kerasnets evaluate runs/lenet5_digits --json")(evaluate_command)
+
+    @app.command("evaluate", epilog="Example: kerasnets evaluate runs/lenet5_digits --json")
+    def evaluate_command(
+        targets: TARGETS,
+        weights: WEIGHTS = None,
+        data: DATA = None,
+        split: Annotated[str | None, typer.Option(help="Which split of the data.")] = None,
+        crops: Annotated[
+            str, typer.Option(help="1, 10, alexnet (ten of the central square) or 144 (GoogLeNet's).")
+        ] = "1",
+        dense: Annotated[
+            str | None, typer.Option(help="Slide over whole images with these shorter sides: 256,384.")
+        ] = None,
+        flip: Annotated[bool, typer.Option("--flip", help="Look at the mirror image as well.")] = False,
+        vote: Annotated[str, typer.Option(help="How several networks vote: mean or majority.")] = "mean",
+        batch_size: Annotated[int | None, typer.Option(help="Images at a time; changes nothing but the speed.")] = None,
+        json: JSON = False,
+    ) -> None:
+        """Evaluate trained networks on held-out images, every one exactly once: by one crop, by many, or together."""
+        with work_on_stderr():
+            if len(targets) == 1 and crops == "1" and not dense and not flip and vote == "mean":
+                found = _evaluate(targets[0], weights, data, split, batch_size)
+            else:
+                looks = {"crops": crops, "dense": _scales(dense), "flip": flip}
+                found = _evaluate_together(targets, (weights, data, split, batch_size), looks, vote)
+        if json:
+            print_json(found)
+        else:
+            print_table(("", ""), _lines(found))
 
 
 def train_command(
@@ -60,33 +88,6 @@ def train_command(
         print_json({"run": str(run.path), "report": str(report)} | _figures(run.evaluation))
         return
     print_table(("", ""), [("run", str(run.path)), *_lines(run.evaluation), ("report", str(report))])
-
-
-def evaluate_command(
-    targets: TARGETS,
-    weights: WEIGHTS = None,
-    data: DATA = None,
-    split: Annotated[str | None, typer.Option(help="Which split of the data.")] = None,
-    crops: Annotated[str, typer.Option(help="1, 10, alexnet (ten of the central square) or 144 (GoogLeNet's).")] = "1",
-    dense: Annotated[
-        str | None, typer.Option(help="Slide over whole images with these shorter sides: 256,384.")
-    ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Look at the mirror image as well.")] = False,
-    vote: Annotated[str, typer.Option(help="How several networks vote: mean or majority.")] = "mean",
-    batch_size: Annotated[int | None, typer.Option(help="Images at a time; changes nothing but the speed.")] = None,
-    json: JSON = False,
-) -> None:
-    """Evaluate trained networks on held-out images, every one exactly once: by one crop, by many, or together."""
-    with work_on_stderr():
-        if len(targets) == 1 and crops == "1" and not dense and not flip and vote == "mean":
-            found = _evaluate(targets[0], weights, data, split, batch_size)
-        else:
-            looks = {"crops": crops, "dense": _scales(dense), "flip": flip}
-            found = _evaluate_together(targets, (weights, data, split, batch_size), looks, vote)
-    if json:
-        print_json(found)
-    else:
-        print_table(("", ""), _lines(found))
 
 
 def _evaluate(target: str, weights: str | None, data: str | None, split: str | None, batch_size: int | None) -> dict:
