@@ -139,6 +139,7 @@ def same(first, second):
     return all(np.array_equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 
+@pytest.mark.slow
 def test_shards_train_and_resume_exactly_and_are_evaluated_from_memory(shards):
     augmentation = {"random_resized_crop": {}, "random_flip": "horizontal"}
     options = data_options(augmentation, kind="tfrecord", path=str(shards), shuffle_buffer=8)
