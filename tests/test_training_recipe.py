@@ -57,7 +57,10 @@ WRONG = [
     ("optmizer=3", "unknown key optmizer. Did you mean 'optimizer'?"),
     ("data.sorce={}", "unknown key data.sorce. Did you mean 'source'?"),
     ("data.augmentation.afine={}", "unknown key data.augmentation.afine. Did you mean 'affine'"),
-    ("data.source.kind=digit", "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds' or 'tfrecord'. Received: 'digit'"),
+    (
+        "data.source.kind=digit",
+        "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds' or 'tfrecord'. Received",
+    ),
     ("optimizer.name=sdg", "optimizer.name is one of sgd, adamw, rmsprop. Did you mean 'sgd'? Received: 'sdg'"),
     ("optimizer={learning_rate: 1}", "optimizer.name is missing. Allowed: sgd, adamw, rmsprop"),
     ("optimizer={name: sgd}", "optimizer.learning_rate is missing"),

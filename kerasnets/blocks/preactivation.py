@@ -19,8 +19,9 @@ def bottleneck(filters, stride, stride_on="3x3"):
     return (filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)
 
 
-def preactivation_unit(x, convolutions, *, name, shortcut="downsample.0", norm="bn", activated=False, drop=0.0,
-**options):
+def preactivation_unit(
+    x, convolutions, *, name, shortcut="downsample.0", norm="bn", activated=False, drop=0.0, **options
+):
     """Adds a branch of convolutions, each behind normalisation and ReLU, to a clean identity (He et al. 2016, figure
     4e).
 
