@@ -9,7 +9,9 @@ Larsson, Maire and Shakhnarovich 2016, "FractalNet: Ultra-Deep Neural Networks w
   is the thin one (16 to 128 channels, 4.8 M), as in the paper's table of depths.
 * `columns=k` builds column k alone, layer names unchanged, to be given the weights of a trained net (anytime
   prediction).
-* `fractalnet34`: ResNet-34's stem and end around four blocks of four columns.
+* `fractalnet34`: ResNet-34's stem and end around four blocks of four columns, 1 + 4 x 8 + 1 layers. The authors' files
+  build CIFAR's nets alone. A public re-implementation has the same columns and channels (128 to 1024), but pools after
+  the last block and not in the stem, at four times the cost; that the stem is ResNet's with its pooling is our reading.
 """
 
 import functools
