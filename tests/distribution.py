@@ -25,9 +25,10 @@ from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProg
 from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.registry import Preprocessing
 from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.precision import computing_in
 from kerasnets.training.replicas import put_right
 from kerasnets.training.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
-from kerasnets.training.strategy import cluster, distribute, local_strategy, make_strategy, precision
+from kerasnets.training.strategy import cluster, distribute, local_strategy, make_strategy
 from kerasnets.training.trainer import Trainer
 
 TOLERANCE = 1e-5
@@ -123,7 +124,7 @@ def dataset(batches):
 def make_trainer(row: Row, strategy) -> Trainer:
     """What `kerasnets.training.loop.prepare` builds, from a row in place of a recipe."""
     keras.utils.set_random_seed(0)
-    with strategy.scope(), precision(row.policy):
+    with strategy.scope(), computing_in(row.policy):
         model = network(row.layer)
         put_right(model, strategy.num_replicas_in_sync, synchronized_batch_norm=row.layer == "batch norm")
         ema = EMAOptions(**row.ema) if row.ema else None

@@ -1,6 +1,5 @@
 """What the tests of networks share: filled weights, tiny twins, and the outside numbers."""
 
-import dataclasses
 import gzip
 import json
 import zlib
@@ -61,9 +60,7 @@ def pixels(shape, seed: int = 0) -> np.ndarray:
 def twin(name: str):
     """Returns (row, builder arguments) of the row's tiny twin: same code, smaller numbers (tests/tiny_twins.json)."""
     row, recipe = get_row(name), dict(read_json("tiny_twins.json").get(name, {}))
-    spec = recipe.pop("spec", {})
-    if spec:
-        row = dataclasses.replace(row, spec=row.spec._replace(**{key: _tuples(value) for key, value in spec.items()}))
+    row = row.with_spec(**recipe.pop("spec", {}))
     size = row.input_shape[0] if row.fixed_size else row.min_size
     arguments = {"input_shape": (size, size, row.input_shape[2]), "classes": 10, **recipe}
     return row, {**arguments, "input_shape": tuple(arguments["input_shape"])}
@@ -81,7 +78,3 @@ def representatives(*columns: str) -> list[str]:
         row = get_row(name)
         chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
     return sorted(chosen.values())
-
-
-def _tuples(value):
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -152,3 +152,15 @@ def test_receptive_field_of_stacked_convolutions():
         x = keras.layers.Conv2D(1, 3, name=name)(x)
     assert [r.receptive_field for r in reach(keras.Model(inputs, x)).values()] == [3, 5, 7]
     assert reach(create_model("resnet18"))["layer4.1"].receptive_field == 435
+
+
+def test_a_row_with_other_numbers_in_its_table():
+    row = get_row("alexnet")
+    narrow = row.with_spec(filters=[24, 64, 96, 96, 64], hidden=32)
+    model = narrow(input_shape=(67, 67, 1), classes=10)
+    assert model.get_layer("conv2").kernel.shape == (5, 5, 12, 64) and model.get_layer("fc7").units == 32
+    assert row.with_spec() is row and row.spec.hidden == 4096
+    with pytest.raises(ValueError, match=r"no column 'hiden'. Did you mean 'hidden'\? Allowed: filters, hidden"):
+        row.with_spec(hiden=3)
+    with pytest.raises(ValueError, match="Allowed: none"):
+        get_row("lenet5").with_spec(filters=[1])

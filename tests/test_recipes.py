@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import write_folder
+from minimal_recipe import MINIMAL
 from nets import build_twin, fill
 
 from kerasnets.registry import get_row, list_models
@@ -140,12 +141,3 @@ def test_rates_and_weight_decay_of_parts_of_the_network():
         np.testing.assert_allclose(before[variable.path] - variable.numpy(), step, rtol=1e-5)
     with pytest.raises(ValueError, match="no weight has this part"):
         make_optimizer(options.model_copy(update={"undecayed": ("dw9",)}), 0.1, model.trainable_variables)
-
-
-MINIMAL = {
-    "model": {"name": "lenet5_modern"},
-    "data": {"source": {"kind": "digits"}},
-    "batch_size": 16,
-    "epochs": 1,
-    "optimizer": {"name": "sgd", "learning_rate": 0.1},
-}

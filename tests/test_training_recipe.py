@@ -2,23 +2,16 @@
 
 import pytest
 import yaml
+from minimal_recipe import MINIMAL
 
 from kerasnets.training.recipe import differences, dump_recipe, load_recipe
-
-GOOD = {
-    "model": {"name": "lenet5_modern"},
-    "data": {"source": {"kind": "digits"}},
-    "batch_size": 16,
-    "epochs": 2,
-    "optimizer": {"name": "sgd", "learning_rate": 0.1},
-}
 
 
 @pytest.fixture
 def recipe_file(tmp_path):
     def write(**changes):
         path = tmp_path / "mine.yaml"
-        path.write_text(yaml.safe_dump(GOOD | changes))
+        path.write_text(yaml.safe_dump(MINIMAL | changes))
         return path
 
     return write
@@ -73,7 +66,10 @@ WRONG = [
     ("batch_size=true", "batch_size should be a valid integer. Received: True"),
     ("batch_size=0", "batch_size should be greater than 0. Received: 0"),
     ("epochs=1.5", "epochs should be a valid integer"),
-    ("precision=half", "precision should be 'float32', 'mixed_float16' or 'mixed_bfloat16'. Received: 'half'"),
+    (
+        "precision=half",
+        "precision should be 'float32', 'mixed_float16', 'mixed_bfloat16', 'onednn_bfloat16' or 'auto'. ",
+    ),
     ("schedule={name: step}", "schedule.milestones is missing"),
     ("schedule={name: cosine, milestones: [1]}", "unknown key schedule.milestones"),
     ("optimizer.learning_rate=.inf", "optimizer.learning_rate should be a finite number"),

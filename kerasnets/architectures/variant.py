@@ -113,6 +113,22 @@ class Variant:
         ]  # fmt: skip
         return inspect.Signature(common + list(self.extras.values()))
 
+    def with_spec(self, **changes) -> "Variant":
+        """Returns the row with other numbers in some columns, `filters=[24, 64, 96, 96, 64]`: a narrow or shallow twin.
+
+        Raises:
+            ValueError: the row has no such column.
+        """
+        if not changes:
+            return self
+        columns = self.spec._asdict() if self.spec else {}
+        if unknown := next((key for key in changes if key not in columns), None):
+            raise ValueError(
+                f"The table of {self.name} has no column {unknown!r}.{did_you_mean(unknown, columns)} "
+                f"Allowed: {', '.join(columns) or 'none'}. Received: {unknown}={changes[unknown]!r}"
+            )
+        return dataclasses.replace(self, spec=self.spec._replace(**{key: _tuples(v) for key, v in changes.items()}))
+
     def __call__(self, *args, **kwargs) -> keras.Model:
         try:
             bound = self.signature.bind(*args, **kwargs)
@@ -192,6 +208,10 @@ class Variant:
                 f"Received: input_shape={tuple(tensor.shape[1:])}"
             )
         return tensor
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _weights(file: str):

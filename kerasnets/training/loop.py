@@ -13,7 +13,7 @@ from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
-from kerasnets.registry import Preprocessing, create_model, get_row
+from kerasnets.registry import Preprocessing, get_row
 from kerasnets.training import checkpoints
 from kerasnets.training.advice import advise
 from kerasnets.training.callbacks import Job, State, log_bad_images, variables
@@ -21,12 +21,13 @@ from kerasnets.training.evaluate import score
 from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import fit, meet, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.precision import computing_in, resolve
 from kerasnets.training.recipe import about, differences, load_recipe, smoke_twin
 from kerasnets.training.replicas import put_right
 from kerasnets.training.runs import Run, append_log, begin, claim, is_run, open_run, save_model
 from kerasnets.training.schema import Recipe
 from kerasnets.training.stopping import lost_workers_explained
-from kerasnets.training.strategy import check_batch_size, cluster, make_strategy, precision, visible_devices
+from kerasnets.training.strategy import check_batch_size, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer
 from kerasnets.weights.preprocess import preprocessing_of
 
@@ -56,20 +57,22 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
         recipe = load_recipe(recipe, overrides, smoke)
     elif smoke:
         recipe = smoke_twin(recipe)
+    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)
     if resume and is_run(folder):
         check_same(recipe, folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
             return open_run(folder)
-    with precision(recipe.precision):
+    with computing_in(recipe.precision):
         job = prepare(recipe, folder)
     chief = cluster().is_chief
     if chief:
         claim(folder, resume=resume, overwrite=overwrite)
     start(job, resume)
     with job.source.bad_images.explained(), job.evaluation_source.bad_images.explained(), lost_workers_explained():
-        fit(job, progress)
+        with computing_in(recipe.precision):
+            fit(job, progress)
         if chief:
             finish(job)
         meet(job, "ended")
@@ -152,8 +155,10 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
     if not training:
         arguments.pop("aux_heads", None)
     activation = None if training else "softmax"
+    with about("model.spec"):
+        row = get_row(recipe.model.name).with_spec(**recipe.model.spec)
     try:
-        return create_model(recipe.model.name, classifier_activation=activation, **arguments)
+        return row(classifier_activation=activation, **arguments)
     except TypeError as error:
         raise ValueError(f"model.arguments: {error}") from None
 

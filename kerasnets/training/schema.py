@@ -40,10 +40,14 @@ class StartOptions(Strict):
 
 
 class ModelOptions(Strict):
-    """Which network: a registered name and its builder's own arguments (`aux_heads`, `dropout`, `weights`, ...)."""
+    """Which network: a registered name and its builder's own arguments (`aux_heads`, `dropout`, `weights`, ...).
+
+    `spec` puts other numbers into columns of its row, for a narrow or shallow twin: `{filters: [24, 64, 96, 96, 64]}`.
+    """
 
     name: str
     arguments: dict[str, Any] = {}
+    spec: dict[str, Any] = {}
     start: StartOptions | None = None
 
 
@@ -225,6 +229,10 @@ class Recipe(Strict):
 
     With `synchronized_batch_norm` batch norm takes its statistics over the whole batch, as on one device; without, each
     device takes those of its own share.
+
+    The precision `auto` is bfloat16 where the machine multiplies it in hardware, else float32; the run writes down
+    which. `onednn_bfloat16` is that of processors: the layers stay in float32, and TensorFlow's graph optimizer puts in
+    the casts.
     """
 
     name: str | None = None
@@ -243,7 +251,7 @@ class Recipe(Strict):
     evaluation: EvaluationOptions = EvaluationOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
     synchronized_batch_norm: bool = False
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "onednn_bfloat16", "auto"] = "float32"
     seed: NonNegativeInt = 0
     deterministic: bool = True
     steps_per_execution: PositiveInt = 1

@@ -4,12 +4,10 @@ Each of several machines (workers) runs the same command and finds its place in 
 only one that writes.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 
-import keras
 import tensorflow as tf
 
 
@@ -136,14 +134,3 @@ def update_everywhere(update, variables, others, *arguments) -> None:
             strategy.extended.update(variable, update, args=(other, *arguments), group=False)
 
     tf.distribute.get_replica_context().merge_call(across, args=(variables, others, *arguments))
-
-
-@contextlib.contextmanager
-def precision(policy: str):
-    """Builds with a dtype policy and puts the former one back."""
-    former = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(former)

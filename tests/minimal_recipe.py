@@ -1,0 +1,9 @@
+"""A recipe of nothing but what has no default."""
+
+MINIMAL = {
+    "model": {"name": "lenet5_modern"},
+    "data": {"source": {"kind": "digits"}},
+    "batch_size": 16,
+    "epochs": 2,
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
