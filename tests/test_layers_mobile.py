@@ -121,3 +121,30 @@ def test_parameters_with_the_auxiliary_head(name, parameters):
     model = create_model(name, aux_heads=True)
     assert list(model.output) == ["predictions", "aux1"]
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == parameters
+
+
+def test_silu_is_tensorflows_with_its_gradients(tmp_path):
+    from kerasnets.layers.silu import silu
+
+    x = tf.constant(np.linspace(-30, 30, 2001), tf.float32)
+
+    def gradients(function):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = function(x)
+            first = inner.gradient(y, x)
+        return y, first, outer.gradient(first, x)
+
+    *found, second = gradients(silu)
+    for ours, theirs in zip(found, gradients(tf.nn.silu), strict=False):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+    s = 1 / (1 + np.exp(-x.numpy().astype("float64")))
+    np.testing.assert_allclose(second, s * (1 - s) * (2 + x.numpy() * (1 - 2 * s)), atol=1e-6)
+    assert silu(tf.cast(x, tf.bfloat16)).dtype == tf.bfloat16
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Activation(silu)(inputs))
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(again(x[:4][None]), model(x[:4][None]))

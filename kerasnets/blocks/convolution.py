@@ -8,6 +8,7 @@ import keras
 
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.grouped_conv import GroupedConv2D
+from kerasnets.layers.silu import silu
 
 
 def he_normal(mode: str = "fan_out"):
@@ -66,7 +67,7 @@ def batch_norm(x, *, name, epsilon=1e-5, momentum=0.9, scale=True, gamma_initial
 
 def activate(x, function="relu", *, name=None):
     """Activation as a layer of its own; `function` is any Keras activation."""
-    return keras.layers.Activation(function, name=name)(x)
+    return keras.layers.Activation(silu if function == "silu" else function, name=name)(x)
 
 
 def max_pool(x, size=3, stride=2, *, name, padding="valid", ceil=False):
