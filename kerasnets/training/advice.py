@@ -82,7 +82,7 @@ def missing_classes(source: Source) -> list[str]:
     if source.paths:
         present = {Path(path).parent.name for path in source.paths}
     else:
-        labels = tf.function(lambda: source.fetch(tf.range(source.size, dtype=tf.int64))[1])()
+        labels = tf.function(lambda: source.fetch(tf.range(source.size, dtype=tf.int64))[1]).get_concrete_function()()
         present = {source.classes[label] for label in np.unique(labels)}
     missing = [name for name in source.classes if name not in present]
     more = f" (and {len(missing) - 1} more classes)" if len(missing) > 1 else ""
