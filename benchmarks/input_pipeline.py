@@ -16,11 +16,12 @@ The photographs are cut out of scikit-learn's two sample images.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from sides import ask, has_torch, open_sides, serve
 
 BATCH, SIZE, UNTIMED = 32, 224, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -95,7 +96,7 @@ def torchvision_side(root: str, workers: int):
 
 
 def side(name: str, root: str) -> None:
-    """Answers each line of standard input, a number of batches, with seconds of the clock, after a few untimed ones."""
+    """Answers each request, a number of batches, with seconds of the clock, after a few untimed batches."""
     kind, _, workers = name.partition("-")
     sides = {
         "ours": lambda: ours(root),
@@ -104,13 +105,16 @@ def side(name: str, root: str) -> None:
         "torchvision": lambda: torchvision_side(root, int(workers)),
     }
     batches = iter(sides[kind]())
-    for line in sys.stdin:
+
+    def seconds(count):
         for _ in range(UNTIMED):  # what was made while the others had their turn
             next(batches)
         start = time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(int(count)):
             next(batches)
-        print(f"seconds {time.perf_counter() - start}", flush=True)
+        return time.perf_counter() - start
+
+    serve(seconds)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -124,21 +128,12 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def has_torch(python: str) -> bool:
-    return not subprocess.run([python, "-c", "import torch, torchvision"], capture_output=True).returncode
-
-
 def measure(processes: dict, rounds: int, batches: int) -> tuple[dict, dict]:
     """Returns images a second and microseconds of one core per image, the best pass of each side."""
 
     def one_pass(process, count):
         cpu = cpu_seconds(process.pid)
-        process.stdin.write(f"{count}\n")
-        process.stdin.flush()
-        answer = next((line for line in process.stdout if line.startswith("seconds ")), None)
-        if answer is None:
-            raise SystemExit("a side ended early; its error stands above")
-        return float(answer.split()[1]), cpu_seconds(process.pid) - cpu
+        return ask(process, count), cpu_seconds(process.pid) - cpu
 
     speeds, costs = {name: 0.0 for name in processes}, {name: float("inf") for name in processes}
     for process in processes.values():
@@ -168,14 +163,8 @@ def main():
         print("torchvision: not run, torch and torchvision are not installed")
     with tempfile.TemporaryDirectory() as root:
         write_photos(Path(root), options.images)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        processes = {n: subprocess.Popen([p, __file__, "--side", n, root], **pipes) for n, p in pythons.items()}
-        try:
+        with open_sides(__file__, pythons, root) as processes:
             speeds, costs = measure(processes, options.rounds, options.batches)
-        finally:
-            for process in processes.values():
-                process.kill()
-                process.wait()
     for name in speeds:
         print(f"{name}: {speeds[name]:.0f} images/s, {costs[name]:.0f} us of a core per image")
     best = max((name for name in speeds if name.startswith("torchvision")), key=speeds.get, default=None)
