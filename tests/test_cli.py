@@ -139,6 +139,25 @@ def test_evaluate_prints_json_and_nothing_else(smoke, capsys):
     assert found["examples"] == 360 and sum(map(sum, found["confusion"])) == 360
 
 
+def test_evaluate_takes_shards_as_it_takes_the_folder_they_were_made_of(smoke, tmp_path, capsys):
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number in range(40):
+        path = tmp_path / "digits" / "test" / str(digits.target[number]) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[number] * 15).astype("uint8")).save(path)
+    assert run(["shard", str(tmp_path / "digits"), "--output", str(tmp_path / "shards")]) == 0
+    found = {}
+    for folder in ("digits", "shards"):
+        capsys.readouterr()
+        assert run(["evaluate", str(smoke / "digits"), "--data", str(tmp_path / folder), "--json"]) == 0
+        found[folder] = json.loads(said(capsys)[0])
+    assert found["shards"]["examples"] == 40 and found["shards"]["confusion"] == found["digits"]["confusion"]
+    assert found["shards"]["loss"] == pytest.approx(found["digits"]["loss"], rel=1e-6)
+
+
 def test_export_reports_and_a_truncated_file_is_refused(smoke, capsys, monkeypatch):
     monkeypatch.chdir(smoke)
     assert run(["export", "digits", "--to", "tflite", "--examples", "20", "--json"]) == 0

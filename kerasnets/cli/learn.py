@@ -19,7 +19,7 @@ TARGETS = Annotated[list[str], typer.Argument(help="A run folder or a network's 
 WEIGHTS = Annotated[str | None, typer.Option(help="For a network by name: imagenet, a checkpoint's tag, or a file.")]
 DATA = Annotated[
     str | None,
-    typer.Option(help="Labelled images: digits, an .npz file, a folder, or tfds:NAME; a run brings its own."),
+    typer.Option(help="Labelled images: digits, .npz file, folder (images or shards), tfds:NAME; a run has its own."),
 ]
 
 
@@ -147,7 +147,8 @@ def _data_options(text: str):
         return DataOptions(source=SourceOptions(kind="arrays", path=text))
     if not Path(text).is_dir():
         raise FileNotFoundError(f"--data should be digits, an .npz file, a folder, or tfds:NAME. Received: {text!r}")
-    return DataOptions(source=SourceOptions(kind="folder", path=text))
+    shards = any(Path(text).glob("*.tfrecord"))
+    return DataOptions(source=SourceOptions(kind="tfrecord" if shards else "folder", path=text))
 
 
 def _figures(evaluation: dict) -> dict:
