@@ -5,7 +5,6 @@ import pytest
 from data_files import photo, write_folder
 from pydantic import ValidationError
 
-from kerasnets.data.labels import read_labels, write_labels
 from kerasnets.data.options import AugmentationOptions, DataOptions, SourceOptions
 from kerasnets.data.sources import open_source
 
@@ -99,11 +98,3 @@ def test_wrong_options_are_refused(options):
 
 def test_augmentation_is_off_by_default():
     assert not any(value for name, value in AugmentationOptions() if name != "antialias")
-
-
-def test_labels_file(tmp_path):
-    write_labels(tmp_path / "labels.txt", ("tabby, cat", "Hündin"))
-    assert read_labels(tmp_path / "labels.txt") == ("tabby, cat", "Hündin")
-    with pytest.raises(ValueError, match="must be one line"):
-        write_labels(tmp_path / "labels.txt", ("a\nb",))
-    assert read_labels(tmp_path / "labels.txt") == ("tabby, cat", "Hündin")
