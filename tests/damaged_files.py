@@ -32,19 +32,27 @@ def deep(seed: int) -> bytes:
     return encode(np.random.default_rng(seed).integers(0, 65536, (40, 56), dtype="uint16"), "PNG")
 
 
-def huge_png(seed: int) -> bytes:
-    """A PNG of a few bytes that says it has 60,000 x 60,000 pixels."""
+def huge_png(seed: int, side: int) -> bytes:
+    """A PNG of a few bytes that says it has side x side pixels."""
     contents = bytearray(encode(photo(seed), "PNG"))
-    contents[16:24] = struct.pack(">II", 60_000, 60_000)
+    contents[16:24] = struct.pack(">II", side, side)
     contents[29:33] = struct.pack(">I", zlib.crc32(bytes(contents[12:29])))
     return bytes(contents)
 
 
-def huge_jpeg(seed: int) -> bytes:
-    """A JPEG of a few bytes that says it has 65,500 x 65,500 pixels."""
+def huge_jpeg(seed: int, side: int) -> bytes:
+    """A JPEG, complete to its last marker, that says so."""
     contents = bytearray(encode(photo(seed), "JPEG"))
     place = contents.index(b"\xff\xc0") + 5
-    contents[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    contents[place : place + 4] = struct.pack(">HH", side, side)
+    return bytes(contents)
+
+
+def huge_gif(seed: int, side: int) -> bytes:
+    """A GIF whose screen and picture say so."""
+    contents = bytearray(encode(photo(seed), "GIF"))
+    place = contents.index(b"\x2c\0\0\0\0" + struct.pack("<HH", 56, 40)) + 5
+    contents[6:10] = contents[place : place + 4] = struct.pack("<HH", side, side)
     return bytes(contents)
 
 
@@ -60,8 +68,13 @@ KINDS = (
     ("jpg", lambda seed: b"", False),
     ("png", lambda seed: b"\0" * 500, False),
     ("jpg", lambda seed: b"not a picture at all", False),
-    ("png", huge_png, False),
-    ("jpg", huge_jpeg, False),
+    ("png", lambda seed: huge_png(seed, 60_000), False),
+    ("jpg", lambda seed: huge_jpeg(seed, 65_500), False),
+    # Claims that a decoder which believes them makes room for.
+    ("png", lambda seed: huge_png(seed, 10_000), False),
+    ("jpg", lambda seed: huge_jpeg(seed, 10_000), False),
+    ("jpg", lambda seed: huge_jpeg(seed, 2_000), False),
+    ("gif", lambda seed: huge_gif(seed, 10_000), False),
     ("png", lambda seed: encode(photo(seed), "JPEG"), True),
     ("jpg", lambda seed: encode(photo(seed), "TIFF"), True),
     ("gif", lambda seed: encode(photo(seed), "PNG"), True),

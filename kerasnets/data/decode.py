@@ -5,6 +5,7 @@ What is decided here, for all of them:
   and a training crop that is to be shrunk to half its size or less is decoded at a half, a quarter or an eighth.
 * EXIF orientation of a JPEG is applied. PNG, GIF, BMP, WebP: as stored.
 * Animated GIF: the first frame. CMYK JPEG: converted. 16-bit PNG: the high byte. Transparency: dropped, not blended.
+* A header that claims more pixels than the file can hold is not believed: memory for them would be lost.
 * A file that TensorFlow refuses raises `tf.errors.InvalidArgumentError`; the pipeline then asks Pillow (`reencode`).
 """
 
@@ -17,6 +18,8 @@ import tensorflow as tf
 _JPEG_STEPS = (1, 2, 4, 8)
 # A photograph has 1 to 20 pixels to a byte, a blank page a few hundred, and a header that lies any number.
 _MOST_PIXELS_A_BYTE = 1000.0
+# Blank pictures of other formats have no such limit; as many pixels as this are no burden.
+_FEW_PIXELS = 2**24
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 # The orientation entry of the first EXIF directory, little-endian (II) or big-endian (MM); \C is any byte.
@@ -55,12 +58,16 @@ def decode_image(contents, channels: int):
         uint8 tensor [height, width, channels], upright.
 
     Raises:
-        tf.errors.InvalidArgumentError: when the graph runs and the bytes cannot be decoded.
+        tf.errors.InvalidArgumentError: when the graph runs and the bytes cannot be decoded, or a JPEG's header claims
+            more pixels than its bytes can hold.
     """
+
+    def jpeg():
+        with tf.control_dependencies([_believable(contents, tf.io.extract_jpeg_shape(contents))]):
+            return tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE")
+
     image = tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(contents, channels, expand_animations=False),
+        tf.io.is_jpeg(contents), jpeg, lambda: tf.io.decode_image(contents, channels, expand_animations=False)
     )
     image = _upright(tf.ensure_shape(image, [None, None, channels]), exif_orientation(contents))
     return tf.ensure_shape(image, [None, None, channels])
@@ -86,8 +93,7 @@ def decode_window(contents, channels: int, draw_window: Callable, smallest: int 
 
     def fused():
         shape = tf.io.extract_jpeg_shape(contents)
-        claimed, there = tf.reduce_prod(tf.cast(shape, tf.float32)), tf.cast(tf.strings.length(contents), tf.float32)
-        with tf.control_dependencies([tf.debugging.Assert(claimed <= _MOST_PIXELS_A_BYTE * there, [shape])]):
+        with tf.control_dependencies([_believable(contents, shape)]):
             window = draw_window(shape[0], shape[1])
 
         def at(step):
@@ -121,15 +127,25 @@ def reencode(contents: bytes, channels: int) -> bytes:
     """Gives a file that TensorFlow refuses to Pillow and returns the upright image as PNG bytes.
 
     Raises:
+        ValueError: for a header that claims more pixels than the bytes can hold.
         Exception: whatever Pillow raises for a file it cannot decode either.
     """
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(contents)) as image:
+        most = max(_MOST_PIXELS_A_BYTE * len(contents), 0 if image.format == "JPEG" else _FEW_PIXELS)
+        if image.width * image.height > most:
+            raise ValueError(f"{len(contents)} bytes cannot hold the {image.width} x {image.height} pixels they claim")
         upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
     png = io.BytesIO()
     upright.save(png, "PNG", compress_level=0)
     return png.getvalue()
+
+
+def _believable(contents, shape):
+    """Returns an operation that fails when a header claims a `shape` that the bytes cannot hold."""
+    claimed, there = tf.reduce_prod(tf.cast(shape[:2], tf.float32)), tf.cast(tf.strings.length(contents), tf.float32)
+    return tf.debugging.Assert(claimed <= _MOST_PIXELS_A_BYTE * there, [shape])
 
 
 def _upright(image, orientation):
