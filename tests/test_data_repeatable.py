@@ -1,6 +1,5 @@
 """The same pixels and weights from the same seed, whatever the threads; the figures of `kerasnets benchmark data`."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -58,13 +57,45 @@ def test_benchmark_names_the_slowest_stage(tmp_path, capsys):
     assert run(["benchmark", "data", str(tmp_path / "none.yaml")]) == 2
 
 
+# Everything that may happen to an image and is not keras-cv's, which has tests of its own.
+AUGMENTATION = """
+  random_resized_crop: {}
+  pad_and_crop: {padding: 4}
+  random_flip: both
+  affine: {shift: 0.1, rotation: 15, scale: [0.9, 1.1], shear: 5}
+  color_jitter: {brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}
+  pca_lighting: 0.1
+"""
+# Trains, and then says which images the first two epochs were made of and which weights came out.
+JOB = """
+import hashlib, json, sys
+
+from kerasnets.data.pipeline import training_batches
+from kerasnets.data.sources import open_source
+from kerasnets.training.loop import train
+
+def digest(array):
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+recipe, folder, *overrides = sys.argv[1:]
+run = train(recipe, folder, overrides=overrides, progress=False)
+source, settings = open_source(run.recipe.data.source, "train"), {"batch_size": 10, "seed": run.recipe.seed}
+batches = training_batches(source, run.preprocessing, run.recipe.data, **settings).take(4)
+pixels = [digest(image) for images, _ in batches for image in images.numpy()]
+print(json.dumps({"pixels": pixels, "weights": [digest(weight.numpy()) for weight in run.model.weights]}))
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_with_one_seed_end_with_the_same_weights(tmp_path):
-    recipe = write_recipe(tmp_path)
-    digests = []
+def test_one_seed_gives_the_same_pixels_and_weights_in_every_process_and_no_two_epochs_the_same_pixels(tmp_path):
+    recipe, found = write_recipe(tmp_path), {}
+    colour = "preprocessing={mean: [124, 116, 104], std: [58, 57, 57]}"
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
-        command = [sys.executable, "-m", "kerasnets", "train", recipe, "-o", str(tmp_path / name)]
-        subprocess.run([*command, "--set", f"seed={seed}"], check=True, capture_output=True)
-        newest = max((tmp_path / name / "checkpoints").glob("*.safetensors"))
-        digests.append(hashlib.sha256(newest.read_bytes()).hexdigest())
-    assert digests[0] == digests[1] != digests[2]
+        overrides = [f"seed={seed}", colour, f"data.augmentation={{{', '.join(AUGMENTATION.strip().splitlines())}}}"]
+        command = [sys.executable, "-c", JOB, recipe, str(tmp_path / name), *overrides]
+        found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    assert len(found["one"]["pixels"]) == 40 and len(found["one"]["weights"]) == 10
+    assert found["one"] == found["two"]
+    first, second, other = found["one"]["pixels"][:20], found["one"]["pixels"][20:], found["other"]["pixels"]
+    assert len({*first, *second, *other}) == 80
+    assert not set(found["one"]["weights"]) & set(found["other"]["weights"])
