@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasnets.data.decode import decode_image
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source
 from kerasnets.registry import Preprocessing
@@ -70,7 +71,7 @@ def _samples(source: Source, channels: int) -> list:
 
 def _decoded(image, channels):
     try:
-        return tf.io.decode_image(image, channels, expand_animations=False)
+        return decode_image(image, channels)
     except tf.errors.OpError:
         return None
 
