@@ -8,6 +8,7 @@ processes included, which other work on the machine changes less than images a s
 
 * ours: pixels travel as uint8 and the training step normalises them (the default of a recipe);
 * ours_host: the same, normalised to float32 in the pipeline, as the others do;
+* ours_sampled: as ours with `antialias: false`: crops are shrunk by sampling, not by averaging as torchvision's are;
 * torchvision-N: ImageFolder, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize and a DataLoader with N
   workers; only with torch and torchvision, in this Python or in the one that --torch-python names;
 * keras: image_dataset_from_directory to 256x256, RandomCrop, RandomFlip and Normalization: less than the others do.
@@ -42,7 +43,7 @@ def write_photos(root: Path, count: int) -> None:
         photo.crop((left, top, left + width, top + height)).resize((500, 375), Image.BICUBIC).save(path, quality=92)
 
 
-def ours(root: str, host: bool = False):
+def ours(root: str, host: bool = False, antialias: bool = True):
     """Yields once a batch."""
     import tensorflow as tf
 
@@ -56,7 +57,7 @@ def ours(root: str, host: bool = False):
     preprocessing = Preprocessing(size=SIZE, **numbers)
     options = DataOptions(
         source=SourceOptions(kind="folder", path=root),
-        augmentation={"random_resized_crop": {}, "random_flip": "horizontal"},
+        augmentation={"random_resized_crop": {}, "random_flip": "horizontal", "antialias": antialias},
     )
     batches = training_batches(open_source(options.source, "train"), preprocessing, options, batch_size=BATCH, seed=0)
     if host:
@@ -101,6 +102,7 @@ def side(name: str, root: str) -> None:
     sides = {
         "ours": lambda: ours(root),
         "ours_host": lambda: ours(root, host=True),
+        "ours_sampled": lambda: ours(root, antialias=False),
         "keras": lambda: keras_side(root),
         "torchvision": lambda: torchvision_side(root, int(workers)),
     }
@@ -156,7 +158,7 @@ def main():
     options = parser.parse_args()
     if options.side:
         return side(*options.side)
-    pythons = {name: sys.executable for name in ("ours", "ours_host", "keras")}
+    pythons = {name: sys.executable for name in ("ours", "ours_host", "ours_sampled", "keras")}
     if has_torch(options.torch_python):
         pythons |= {f"torchvision-{workers}": options.torch_python for workers in (1, 2, 3)}
     else:
@@ -168,7 +170,7 @@ def main():
     for name in speeds:
         print(f"{name}: {speeds[name]:.0f} images/s, {costs[name]:.0f} us of a core per image")
     best = max((name for name in speeds if name.startswith("torchvision")), key=speeds.get, default=None)
-    for name in ("ours", "ours_host"):
+    for name in ("ours", "ours_host", "ours_sampled"):
         for other in filter(None, (best, "keras")):
             label = f"input_pipeline_{name}_{other.split('-')[0]}"
             print(f"ratio {label}_cpu {costs[other] / costs[name]:.2f}")

@@ -12,8 +12,9 @@ from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
 
 ROWS = read_json("golden_rows.json")
-# Nets of 10 GMAC and more, whose forward pass alone takes long to compile and run.
+# Nets of 10 GMAC and more, whose forward pass alone takes long to compile and run; VGG-16 stays, for its dense layers.
 LARGE = {"timm__nasnetalarge", "timm__legacy_senet154", "timm__inception_resnet_v2", "timm__inception_v4"}
+LARGE |= {"torchvision__vgg16_bn", "torchvision__wide_resnet50_2"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in sorted(ROWS)])

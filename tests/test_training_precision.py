@@ -44,8 +44,8 @@ def test_nothing_stays_behind():
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("wish", ["onednn_bfloat16", "auto"])
-def test_a_run_writes_down_what_it_computed_in(tmp_path, wish):
-    run = train("recipes/lenet5_digits.yaml", tmp_path / "run", smoke=True, overrides=[f"precision={wish}"])
-    assert load_recipe(run.path / "recipe.yaml").precision == precision.resolve(wish)
+def test_a_run_writes_down_what_it_computed_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    run = train("recipes/lenet5_digits.yaml", tmp_path / "run", smoke=True, overrides=["precision=auto"])
+    assert load_recipe(run.path / "recipe.yaml").precision == "onednn_bfloat16"
     assert 0 <= run.evaluation["loss"] < 100
