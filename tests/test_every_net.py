@@ -17,11 +17,11 @@ from kerasnets.ledger import model_info
 from kerasnets.registry import create_model, get_row, list_models
 
 NUMBERS = read_json("outside_numbers.json")
-# Families whose mirrored step is run by default; those with layers of our own; those whose twins are large graphs still
-# (the layers of these have tests of their own).
+# Families whose mirrored step is run by default; those with layers of our own (FractalNet's and NASNet's, whose twins
+# are large graphs still, have tests of their own); those made for phones.
 MIRRORED_BY_DEFAULT = {"lenet", "resnet"}
 OWN_LAYERS = {"lenet", "alexnet", "resnet", "resnext", "deformable"}
-LARGE_TWINS = {"fractalnet", "nasnet"}
+ON_PHONES = {"squeezenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "efficientnet"}
 
 
 def rows(default):
@@ -43,7 +43,7 @@ def groups(default):
 WITH_OWN_LAYERS = {name for name in representatives("family") if get_row(name).family in OWN_LAYERS}
 own_layers = rows(WITH_OWN_LAYERS)
 each_family = rows(set(representatives("family")))
-each_small_family = rows({name for name in representatives("family") if get_row(name).family not in LARGE_TWINS})
+exported = rows({name for name in representatives("family") if get_row(name).family in OWN_LAYERS | ON_PHONES})
 each_body = rows(set(representatives("family", "body", "head")))
 
 
@@ -156,16 +156,20 @@ def test_step_in_mixed_precision(name):
     try:
         model = build_twin(name)
         fill(model)
-        # A small first scale: the usual 2**15 overflows at once and the step is skipped, as it should be.
+        # A small first scale: with the usual 2**15 gradients overflow and the step is skipped, as it should be, and the
+        # scale is halved. Some nets' first gradients overflow at 8 too.
         optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=8.0)
         model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
         x, y = pixels((2, *model.input_shape[1:])), np.array([0, 1])
         before = [np.array(v) for v in model.trainable_variables]
-        loss = model.train_on_batch(x, y)
-        assert np.isfinite(loss) and model.layers[-1].compute_dtype == "float32"
-        after = [np.array(v) for v in model.trainable_variables]
-        assert all(np.isfinite(a).all() for a in after)
-        assert any((a != b).any() for a, b in zip(after, before, strict=True))
+        assert model.layers[-1].compute_dtype == "float32"
+        for _ in range(10):
+            loss = model.train_on_batch(x, y)
+            after = [np.array(v) for v in model.trainable_variables]
+            assert np.isfinite(loss) and all(np.isfinite(a).all() for a in after)
+            if any((a != b).any() for a, b in zip(after, before, strict=True)):
+                return
+        pytest.fail("no step was taken")
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -203,7 +207,7 @@ def test_reload_in_a_fresh_process(names, tmp_path):
     assert done.stdout.count("same outputs") == len(names), done.stderr[-2000:]
 
 
-@each_small_family
+@exported
 def test_tflite_agrees_and_is_built_in(name, tmp_path):
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -235,7 +239,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 sys.path.insert(0, sys.argv[1])
 from nets import build_twin, fill, pixels
 
-def step(name, strategy):
+def step(name, strategy, copies):
     with strategy.scope():
         model = build_twin(name, classifier_activation=None)
         fill(model)
@@ -244,22 +248,24 @@ def step(name, strategy):
                 layer.rate = 0.0
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
-    half, labels = pixels((8, *model.input_shape[1:])), np.arange(8)
-    model.fit(np.concatenate([half, half]), np.concatenate([labels, labels]), batch_size=16, shuffle=False, verbose=0)
+    x, y = [pixels((8, *model.input_shape[1:]))] * copies, [np.arange(8)] * copies
+    model.fit(np.concatenate(x), np.concatenate(y), batch_size=8 * copies, shuffle=False, verbose=0)
     return {v.path: np.array(v) for v in model.weights if "seed" not in v.path}
 
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for name in sys.argv[2:]:
-    one, two = step(name, tf.distribute.get_strategy()), step(name, mirrored)
+    one, two = step(name, tf.distribute.get_strategy(), 1), step(name, mirrored, 2)
     for path, value in one.items():
         difference = np.abs(value - two[path]).max() / (np.abs(value).max() + 1e-6)
-        assert difference <= 1e-4, (name, path, difference)
+        assert difference <= 1e-5, (name, path, difference)
     print("equal")
 """
 
 
 @groups({name for name in representatives("family") if get_row(name).family in MIRRORED_BY_DEFAULT})
 def test_one_mirrored_step_is_one_step(names):
-    """Both replicas get the same half batch, so that per-replica batch statistics are those of the whole batch."""
+    """Both replicas get the one device's batch: the same statistics, the same mean gradient, and the same rounding too,
+    which matters where a ReLU is within a hair of its kink.
+    """
     done = subprocess.run([sys.executable, "-c", MIRRORED, str(TESTS), *names], capture_output=True, text=True)
     assert done.stdout.count("equal") == len(names), done.stderr[-2000:]
