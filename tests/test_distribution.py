@@ -20,7 +20,7 @@ QUICK = (
     "gradient accumulation: 2 micro-batches are one batch",
     "evaluation of 29 examples in batches of 12",
     "float16 with loss scaling that overflows",
-    "empty replica, synchronised batch norm",
+    "a last batch that leaves a replica empty",
     "dropout",
 )
 
