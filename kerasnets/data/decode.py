@@ -96,18 +96,21 @@ def decode_window(contents, channels: int, draw_window: Callable, smallest: int 
         with tf.control_dependencies([_believable(contents, shape)]):
             window = draw_window(shape[0], shape[1])
 
-        def at(step):
-            edges = tf.stack([window[:2], window[:2] + window[2:]])
-            edges = tf.minimum((edges + step // 2) // step, -(-shape[:2] // step))
-            near = tf.reshape(tf.stack([edges[0], edges[1] - edges[0]]), [4])
-            return tf.io.decode_and_crop_jpeg(contents, near, channels, step, dct_method="INTEGER_ACCURATE")
+        def at(step, window):
+            return tf.io.decode_and_crop_jpeg(contents, window, channels, step, dct_method="INTEGER_ACCURATE")
 
         if smallest is None:
-            return tf.io.decode_and_crop_jpeg(contents, window, channels, dct_method="INTEGER_ACCURATE")
+            return at(1, window)
         room = tf.reduce_min(window[2:]) // smallest
         which = tf.reduce_sum(tf.cast(room >= _JPEG_STEPS[1:], tf.int32))
-        return tf.switch_case(which, [lambda step=step: at(step) for step in _JPEG_STEPS])
+        step = tf.gather(_JPEG_STEPS, which)
+        edges = tf.stack([window[:2], window[:2] + window[2:]])
+        edges = tf.minimum((edges + step // 2) // step, -(-shape[:2] // step))
+        near = tf.concat([edges[0], edges[1] - edges[0]], 0)
+        return tf.switch_case(which, [lambda step=step: at(step, near) for step in _JPEG_STEPS])
 
+    # Kept as a call: of a branch written into the graph, TensorFlow visits every operation also where it is not taken.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def whole():
         image = decode_image(contents, channels)
         return crop(image, draw_window(tf.shape(image)[0], tf.shape(image)[1]))

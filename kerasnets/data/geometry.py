@@ -31,26 +31,19 @@ def random_resized_window(height, width, scale, ratio, seed):
     Returns:
         int32 [4]: top, left, height, width.
     """
-    draws = tf.random.stateless_uniform([4, 10], seed)
-    full_height, full_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    area = full_height * full_width * (scale[0] + draws[0] * (scale[1] - scale[0]))
-    aspect = tf.exp(math.log(ratio[0]) + draws[1] * (math.log(ratio[1]) - math.log(ratio[0])))
-    heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
-    fits = (heights >= 1) & (widths >= 1) & (heights <= full_height) & (widths <= full_width)
-    first = tf.argmax(fits)
-
-    def drawn():
-        tall, wide = heights[first], widths[first]
-        top = tf.floor(draws[2, first] * (full_height - tall + 1))
-        left = tf.floor(draws[3, first] * (full_width - wide + 1))
-        return tf.stack([tf.minimum(top, full_height - tall), tf.minimum(left, full_width - wide), tall, wide])
-
-    def central():
-        tall = tf.minimum(full_height, tf.round(full_width / ratio[0]))
-        wide = tf.minimum(full_width, tf.round(full_height * ratio[1]))
-        return tf.stack([tf.floor((full_height - tall) / 2), tf.floor((full_width - wide) / 2), tall, wide])
-
-    return tf.cast(tf.cond(tf.reduce_any(fits), drawn, central), tf.int32)
+    area_draw, aspect_draw, *place_draws = tf.unstack(tf.random.stateless_uniform([4, 10], seed))
+    full = tf.cast(tf.stack([height, width]), tf.float32)
+    area = tf.reduce_prod(full) * (scale[0] + area_draw * (scale[1] - scale[0]))
+    aspect = tf.exp(math.log(ratio[0]) + aspect_draw * (math.log(ratio[1]) - math.log(ratio[0])))
+    tries = tf.round(tf.sqrt([area / aspect, area * aspect]))
+    largest = tf.clip_by_value(tf.round(full[::-1] * [1 / ratio[0], ratio[1]]), 1.0, full)
+    # One branch for all: the central rectangle is the last try, which always fits, half of the room before it.
+    sides = tf.concat([tries, largest[:, tf.newaxis]], 1)
+    first = tf.argmax(tf.reduce_all((sides >= 1) & (sides <= full[:, tf.newaxis]), 0))
+    side = tf.gather(sides, first, axis=1)
+    place = tf.gather(tf.pad(place_draws, [[0, 0], [0, 1]], constant_values=0.5), first, axis=1)
+    room = full - side
+    return tf.cast(tf.concat([tf.maximum(tf.math.ceil(place * (room + 1)) - 1, 0), side], 0), tf.int32)
 
 
 def scale_jitter_window(height, width, scale_jitter, size: int, seed):
