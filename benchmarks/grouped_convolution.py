@@ -11,13 +11,13 @@ import argparse
 import importlib.util
 import os
 import statistics
-import time
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from steps import seconds, torchvision_step  # noqa: E402
 
 from kerasnets.architectures import catalogue  # noqa: E402, F401
 from kerasnets.layers.grouped_conv import GroupedConv2D  # noqa: E402
@@ -51,37 +51,6 @@ def keras_step(model, x, y):
     return lambda: step().numpy()
 
 
-def torch_step(x, y):
-    import torch
-    import torchvision
-
-    torch.set_num_threads(os.cpu_count())
-    model = torchvision.models.resnext50_32x4d().to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-    images = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(memory_format=torch.channels_last)
-    labels = torch.from_numpy(y)
-
-    def step():
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def seconds(step, count):
-    """Median time of a step, after one that warms up."""
-    step()
-    times = []
-    for _ in range(count):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8)
@@ -93,10 +62,11 @@ def main():
     y = rng.integers(0, 1000, options.batch)
     model = create_model(ROW)
     stock = with_stock_layers(model)
-    found = {"ours": seconds(keras_step(model, tf.constant(x), tf.constant(y)), options.steps)}
+    times = {"ours": seconds(keras_step(model, tf.constant(x), tf.constant(y)), options.steps)}
     if importlib.util.find_spec("torchvision"):
-        found["torchvision"] = seconds(torch_step(x, y), options.steps)
-    found["keras"] = seconds(keras_step(stock, tf.constant(x), tf.constant(y)), options.stock_steps)
+        times["torchvision"] = seconds(torchvision_step("resnext50_32x4d", x, y, 1000), options.steps)
+    times["keras"] = seconds(keras_step(stock, tf.constant(x), tf.constant(y)), options.stock_steps)
+    found = {name: statistics.median(each) for name, each in times.items()}
     for name, value in found.items():
         print(f"{name}: {value:.2f} s a step, {options.batch / value:.2f} images/s")
     for name in found:

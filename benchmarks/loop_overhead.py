@@ -9,12 +9,12 @@ callback. They take turns of a few steps, so that a slow minute of the machine f
 import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from steps import fit_steps
 
 from kerasnets.data.preprocess import normalise
 from kerasnets.training.callbacks import make_callbacks
@@ -23,23 +23,6 @@ from kerasnets.training.recipe import parse_recipe
 from kerasnets.training.stopping import Wish
 
 NETWORKS = {"resnet20_cifar": 32, "lenet5_modern": 64}
-
-
-class Clock(keras.callbacks.Callback):
-    """Times from the end of a step to the end of the next."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds, self.last = [], None
-
-    def on_train_begin(self, logs=None):
-        self.last = None
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
-        if self.last is not None:
-            self.seconds.append(now - self.last)
-        self.last = now
 
 
 def recipe(name: str, batch_size: int, steps: int):
@@ -76,18 +59,18 @@ def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
         images = rng.integers(0, 256, (batch_size, 32, 32, 1)).astype("uint8")
         labels = rng.integers(0, 10, batch_size).astype("int32")
         pixels = normalise(tf.constant(images), job.trainer.preprocessing)
-        bare, clocks = bare_model(job), {"ours": Clock(), "bare": Clock()}
         data = {
             side: tf.data.Dataset.from_tensors((x, labels)).repeat() for side, x in (("ours", images), ("bare", pixels))
         }
-        callbacks = {"ours": make_callbacks(job, None, False, Wish()), "bare": []}
+        sides = {
+            "ours": fit_steps(job.trainer, data["ours"], make_callbacks(job, None, False, Wish())),
+            "bare": fit_steps(bare_model(job), data["bare"]),
+        }
+        seconds = {side: [] for side in sides}
         for turn in range(turns + 1):
-            for side, model in (("ours", job.trainer), ("bare", bare)):
-                settings = {"steps_per_epoch": steps, "verbose": 0, "shuffle": False}
-                model.fit(data[side], callbacks=[*callbacks[side], clocks[side]], **settings)
-                if turn == 0:  # tracing, and a machine that is not warm
-                    clocks[side].seconds.clear()
-    times = {side: statistics.median(clock.seconds) for side, clock in clocks.items()}
+            for side, take in sides.items():
+                seconds[side] += take(steps)[: None if turn else 0]  # the first for tracing, and to warm the machine
+    times = {side: statistics.median(each) for side, each in seconds.items()}
     for side, each in times.items():
         print(f"{name} {side}: {1e3 * each:.2f} ms a step of {batch_size}")
     return times["bare"] / times["ours"]

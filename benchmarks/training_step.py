@@ -17,12 +17,12 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
 from sides import ask, has_torch, open_sides, serve
+from steps import fit_steps, seconds, torchvision_step
 
 # Our row -> its names in keras.applications and in torchvision.
 NETS = {
@@ -41,27 +41,6 @@ def example(batch: int):
 
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (batch, SIZE, SIZE, 3)).astype("uint8"), rng.integers(0, CLASSES, batch)
-
-
-def fit_side(model, data, callbacks=()):
-    """Returns a function that runs a number of steps by `fit` and returns the seconds of all but the first."""
-    import keras
-
-    class Clock(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            self.ends = []
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.ends.append(time.perf_counter())
-
-    clock = Clock()
-
-    def steps(count):
-        settings = {"steps_per_epoch": count, "verbose": 0, "shuffle": False}
-        model.fit(data, callbacks=[*callbacks, clock], **settings)
-        return [after - before for before, after in zip(clock.ends, clock.ends[1:], strict=False)]
-
-    return steps
 
 
 def ours(net: str, precision: str, batch: int):
@@ -85,7 +64,7 @@ def ours(net: str, precision: str, batch: int):
     job = prepare(parse_recipe(content), folder)
     (folder / "checkpoints").mkdir()
     data = tf.data.Dataset.from_tensors(example(batch)).repeat()
-    return fit_side(job.trainer, data, make_callbacks(job, None, False, Wish()))
+    return fit_steps(job.trainer, data, make_callbacks(job, None, False, Wish()))
 
 
 def keras_side(net: str, precision: str, batch: int):
@@ -97,37 +76,14 @@ def keras_side(net: str, precision: str, batch: int):
     metrics = ["sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)]
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy", metrics=metrics)
     images, labels = example(batch)
-    return fit_side(model, tf.data.Dataset.from_tensors((images.astype("float32") / 127.5 - 1, labels)).repeat())
+    return fit_steps(model, tf.data.Dataset.from_tensors((images.astype("float32") / 127.5 - 1, labels)).repeat())
 
 
 def torchvision_side(net: str, precision: str, batch: int):
-    import torch
-    import torchvision
-
-    torch.set_num_threads(os.cpu_count())
-    model = torchvision.models.get_model(NETS[net]["torchvision"], num_classes=CLASSES)
-    model = model.to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-    pixels, labels = map(torch.from_numpy, example(batch))
-    images = (pixels.permute(0, 3, 1, 2) / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-    def step():
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
-            loss = torch.nn.functional.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    def steps(count):
-        times = []
-        for _ in range(count):
-            start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-        return times[1:]
-
-    return steps
+    pixels, labels = example(batch)
+    images = pixels.astype("float32") / 127.5 - 1
+    step = torchvision_step(NETS[net]["torchvision"], images, labels, CLASSES, bfloat16=precision != "float32")
+    return lambda count: seconds(step, count - 1)
 
 
 def side(name: str) -> None:
