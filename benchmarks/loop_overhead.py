@@ -66,10 +66,12 @@ def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
             "ours": fit_steps(job.trainer, data["ours"], make_callbacks(job, None, False, Wish())),
             "bare": fit_steps(bare_model(job), data["bare"]),
         }
+        for take in sides.values():
+            take(steps)  # tracing, and a machine that is not warm
         seconds = {side: [] for side in sides}
-        for turn in range(turns + 1):
+        for _ in range(turns):
             for side, take in sides.items():
-                seconds[side] += take(steps)[: None if turn else 0]  # the first for tracing, and to warm the machine
+                seconds[side] += take(steps)
     times = {side: statistics.median(each) for side, each in seconds.items()}
     for side, each in times.items():
         print(f"{name} {side}: {1e3 * each:.2f} ms a step of {batch_size}")
