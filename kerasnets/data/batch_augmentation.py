@@ -32,24 +32,26 @@ def rand_augment(options: RandAugment) -> Callable:
 
 
 class _Factors:
-    """Random strengths as keras-cv's RandAugment policy draws them, from one seed."""
+    """Random strengths as keras-cv's RandAugment policy draws them; each draw has a seed of its own."""
 
     def __init__(self, seed, options: RandAugment):
-        self._uniform = tf.random.stateless_uniform([3], seed)
-        self._normal = options.magnitude + options.magnitude_stddev * tf.random.stateless_normal([2], seed)
-        self._magnitude = options.magnitude
+        self._seed, self._options = seed, options
+
+    def _draw(self, which: int):
+        return tf.random.experimental.stateless_fold_in(self._seed, which)
 
     def normal(self, which: int = 0):
-        """A draw around the magnitude, cut to 0..1."""
-        return tf.clip_by_value(self._normal[which], 0.0, 1.0)
+        """A draw around the magnitude, cut to 0..1; another one for each `which`."""
+        draw = tf.random.stateless_normal([], self._draw(which))
+        return tf.clip_by_value(self._options.magnitude + self._options.magnitude_stddev * draw, 0.0, 1.0)
 
     def signed(self):
         """The normal draw with a random sign."""
-        return self.normal() * tf.where(self._uniform[0] > 0.5, -1.0, 1.0)
+        return self.normal() * tf.where(tf.random.stateless_uniform([], self._draw(2)) > 0.5, -1.0, 1.0)
 
     def even(self):
         """A uniform draw between minus and plus the magnitude."""
-        return (2.0 * self._uniform[1] - 1.0) * self._magnitude
+        return tf.random.stateless_uniform([], self._draw(3), -1.0, 1.0) * self._options.magnitude
 
 
 def _policy(options: RandAugment) -> list[Callable]:
