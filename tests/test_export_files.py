@@ -13,7 +13,7 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.export.check import ExportError, check_file
 from kerasnets.export.export import FORMS, export
 from kerasnets.export.images import calibration_images, check_images
-from kerasnets.export.network import inference_form, pixel_network, probabilities
+from kerasnets.export.network import classifier, inference_form, pixel_network, probabilities
 from kerasnets.export.predict import open_predictor, predict
 from kerasnets.export.runtime import load_bytes_runner, load_runner
 from kerasnets.export.sidecar import read_sidecar
@@ -236,13 +236,13 @@ def test_nan_is_outside_every_bound(digits, exported):
     assert not report["passed"] and "the file or the network gives NaN" in report["failures"]
 
 
-def test_inference_form_drops_heads_and_mixed_precision_and_adds_the_softmax(digits):
+def test_a_classifier_drops_heads_and_mixed_precision_and_adds_the_softmax(digits):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         mixed = small_net(heads=True)
     finally:
         keras.config.set_dtype_policy("float32")
-    net = inference_form(mixed)
+    net = classifier(mixed)
     assert {layer.compute_dtype for layer in net.layers} == {"float32"}
     assert not isinstance(net.output, dict) and "aux1" not in {layer.name for layer in net.layers}
     images, _ = check_images(digits, None, 3)
@@ -256,8 +256,8 @@ def test_normalisation_inside_a_file_is_the_one_of_data():
     net = small_net(channels=3)
     bgr = Preprocessing(16, 1.0, mean=(103.9, 116.8, 123.7), std=(57.0, 58.0, 59.0), channel_order="bgr")
     image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("float32")
-    inside = pixel_network(inference_form(net), bgr)(image)
-    assert np.asarray(inside) == pytest.approx(probabilities(inference_form(net), image, bgr), abs=1e-5)
+    inside = pixel_network(inference_form(classifier(net)), bgr)(image)
+    assert np.asarray(inside) == pytest.approx(probabilities(classifier(net), image, bgr), abs=1e-5)
 
 
 def test_calibration_images_are_training_images(digits):

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasnets.export.check import ExportError, check_file
 from kerasnets.export.images import calibration_images, check_images
-from kerasnets.export.network import inference_form, probabilities
+from kerasnets.export.network import classifier, inference_form, probabilities
 from kerasnets.export.runtime import is_saved_model
 from kerasnets.export.sidecar import sidecar_paths, write_sidecar
 from kerasnets.export.target import Target, open_target
@@ -52,10 +52,10 @@ def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds
         raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
     target = target if isinstance(target, Target) else open_target(target, weights)
     place = _place(output, target.name, to)
-    net = inference_form(target.model)
+    net = classifier(target.model)
     with _workshop(place) as folder:
         draft = Path(folder) / place.name
-        _write(net, target, to, calibrate, draft)
+        _write(inference_form(net), target, to, calibrate, draft)
         report = _check(net, target, to, calibrate, draft, bounds=bounds, examples=examples)
         report["path"] = str(place)
         if not report["passed"]:

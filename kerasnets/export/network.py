@@ -1,13 +1,30 @@
-"""The Keras model in the form that is exported: float32, one output, probabilities, pixels in."""
+"""The Keras model in the form that is exported: float32, one output of probabilities, folded, pixels in."""
 
 import keras
 import numpy as np
 
 from kerasnets.data.preprocess import normalise
+from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.registry import Preprocessing
+from kerasnets.weights.fold import fold_batch_norm
 
 
 def inference_form(model: keras.Model) -> keras.Model:
+    """Returns the form of a classifier that every exported file is written from, whatever the machine.
+
+    Batch normalisation is folded where it can be, and each grouped convolution is one operator. The weights are copies.
+
+    Args:
+        model: what `classifier` gives.
+    """
+    folded = fold_batch_norm(model)
+    for layer in folded.layers:
+        if isinstance(layer, GroupedConv2D):
+            layer.native = True
+    return folded
+
+
+def classifier(model: keras.Model) -> keras.Model:
     """Returns `model` in float32 with one output of probabilities (batch, classes).
 
     Auxiliary heads are left out, logits get a softmax, and a network of mixed precision computes in float32

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasnets.data.decode import is_image_file
 from kerasnets.data.pipeline import load_image
-from kerasnets.export.network import inference_form, probabilities
+from kerasnets.export.network import classifier, probabilities
 from kerasnets.export.runtime import is_saved_model, load_runner
 from kerasnets.export.sidecar import read_sidecar
 from kerasnets.export.target import open_target
@@ -43,7 +43,7 @@ def open_predictor(target: str | Path, weights: str | None = None) -> Predictor:
     opened = open_target(target, weights)
     if opened.run is None and weights is None:
         raise ValueError(f"A network by name predicts with its weights. Received: target={str(target)!r}, weights=None")
-    net = inference_form(opened.model)
+    net = classifier(opened.model)
     return Predictor(
         lambda images: probabilities(net, images, opened.preprocessing), opened.preprocessing, opened.labels
     )

@@ -18,7 +18,7 @@ def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: st
       decoding, resizing and normalisation are inside, by the operations that training and evaluation use.
 
     Args:
-        model: in inference form.
+        model: what `inference_form` gives.
         preprocessing: the numbers that become part of both signatures.
         path: a folder that does not exist yet.
     """
@@ -26,17 +26,20 @@ def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: st
 
     size, channels = preprocessing.size, len(preprocessing.mean)
 
+    @tf.function(input_signature=[tf.TensorSpec((None, size, size, channels), tf.float32, name="images")])
     def serve_images(images):
         # Small constants: spread over the image, as in training, they would be as large as the image in the file.
         return {"probabilities": model(normalise(images, preprocessing, full_constants=False), training=False)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="files")])
     def serve_files(files):
         specification = tf.TensorSpec((size, size, channels), tf.uint8)
-        return serve_images(tf.map_fn(evaluation_transform(preprocessing), files, fn_output_signature=specification))
+        images = tf.map_fn(evaluation_transform(preprocessing), files, fn_output_signature=specification)
+        return serve_images(tf.cast(images, tf.float32))
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    images = tf.TensorSpec((None, size, size, channels), tf.float32, name="images")
-    archive.add_endpoint("serving_default", serve_images, input_signature=[images])
-    archive.add_endpoint("serve_bytes", serve_files, input_signature=[tf.TensorSpec((None,), tf.string, name="files")])
-    archive.write_out(str(path), verbose=False)
+    # By TensorFlow itself: `keras.export.ExportArchive` writes every variable twice.
+    module = tf.Module()
+    module.parameters = [variable.value for variable in model.weights]
+    module.serving_default, module.serve_bytes = serve_images, serve_files
+    signatures = {"serving_default": serve_images, "serve_bytes": serve_files}
+    tf.saved_model.save(module, str(path), signatures)

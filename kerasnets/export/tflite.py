@@ -9,7 +9,6 @@ import numpy as np
 
 from kerasnets.export.check import ExportError
 from kerasnets.export.network import pixel_network
-from kerasnets.layers.grouped_conv import one_op_each
 from kerasnets.registry import Preprocessing
 
 
@@ -19,7 +18,7 @@ def tflite_bytes(
     """Converts a classifier.
 
     Args:
-        model: in inference form, input (batch, size, size, channels), already normalised.
+        model: what `inference_form` gives, input (batch, size, size, channels), already normalised.
         preprocessing: the numbers that become part of the file.
         form: `"tflite"` and `"tflite-float16"` take float32 pixels 0-255, `"tflite-int8"` takes uint8 pixels and
             computes in int8. All give float32 probabilities (1, classes).
@@ -46,7 +45,7 @@ def tflite_bytes(
     try:
         # The converter talks of its temporary files, and warns that ranges come from images instead of from statistics.
         quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
-        with quiet[0], quiet[1], one_op_each(model):
+        with quiet[0], quiet[1]:
             return converter.convert()
     except Exception as error:  # The converter's own exceptions are private; each means that there is no file.
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error

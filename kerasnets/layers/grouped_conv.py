@@ -4,8 +4,6 @@
 slower than the native kernel. `benchmarks/grouped_convolution.py` measures the difference.
 """
 
-import contextlib
-
 import keras
 import tensorflow as tf
 
@@ -21,9 +19,10 @@ class GroupedConv2D(keras.layers.Conv2D):
     multiples of `groups`.
 
     Attributes:
-        native: whether one grouped `Conv2D` op is used. TensorFlow has the whole of it (gradient, fused bias) on a GPU
-            and on a CPU with oneDNN, which it turns on by itself for AVX-512 only; the layer tries that when it is
-            built. Otherwise it is a row of dense convolutions over a few groups each, with the same result.
+        native: whether one grouped `Conv2D` op is used. TensorFlow has its gradient on a GPU and on a CPU with oneDNN,
+            which it turns on by itself for AVX-512 only; the layer tries that when it is built. Otherwise it is a row
+            of dense convolutions over a few groups each, with the same result. For prediction the op is there on
+            every machine, so an exported network sets `native` to `True`.
 
     Source: Krizhevsky et al. 2012, section 3.2 (two groups); Xie et al. 2017, figure 3c,
         https://arxiv.org/abs/1611.05431
@@ -32,6 +31,14 @@ class GroupedConv2D(keras.layers.Conv2D):
     def build(self, input_shape):
         super().build(input_shape)
         self.native = _is_complete(self.compute_dtype, self.dilation_rate)
+
+    def call(self, inputs):
+        if not self.use_bias or keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
+            return super().call(inputs)
+        # An addition and not a `BiasAdd`: without oneDNN TensorFlow would fuse that with the convolution into an op
+        # that it does not have for groups.
+        outputs = tf.add(self.convolution_op(inputs, self.kernel), tf.convert_to_tensor(self.bias))
+        return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs, kernel):
         if keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
@@ -53,23 +60,6 @@ class GroupedConv2D(keras.layers.Conv2D):
         parts = zip(tf.split(inputs, blocks, axis=-1), tf.split(kernel, blocks, axis=-1), strict=True)
         dense = [tf.nn.convolution(x, tf.tile(k, (1, 1, together, 1)) * diagonal, **options) for x, k in parts]
         return tf.concat(dense, axis=-1)
-
-
-@contextlib.contextmanager
-def one_op_each(model: keras.Model):
-    """While it lasts, each grouped convolution of a model is traced as the one op, whatever this machine can train.
-
-    For files that run elsewhere: TFLite has the op everywhere, and the file is smaller and faster with it.
-    """
-    layers = [layer for layer in model.layers if isinstance(layer, GroupedConv2D)]
-    before = [layer.native for layer in layers]
-    for layer in layers:
-        layer.native = True
-    try:
-        yield
-    finally:
-        for layer, native in zip(layers, before, strict=True):
-            layer.native = native
 
 
 def _is_complete(dtype, dilations) -> bool:
