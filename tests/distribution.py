@@ -50,6 +50,7 @@ class Row:
     accumulation: int = 1
     sizes: tuple = SIZES
     evaluate: bool = False
+    at_once: int = 1
     alone: dict = dataclasses.field(default_factory=dict)
 
 
@@ -60,6 +61,8 @@ ROWS = {
     "gradient accumulation: 2 micro-batches are one batch": Row(
         optimizer={**SGD, "clip_norm": 0.1}, accumulation=2, alone={"accumulation": 1}
     ),
+    "two steps a call": Row(at_once=2, alone={"at_once": 1}),
+    "two steps a call, evaluation, uneven last batch": Row(sizes=(12, 12, 12, 12, 7), at_once=2, evaluate=True),
     "uneven last batch": Row(sizes=(12, 12, 12, 12, 7)),
     "a last batch that leaves a replica empty": Row(sizes=(12, 12, 12, 12, 1)),
     "uneven last batch, synchronised batch norm": Row("batch norm", sizes=(12, 12, 12, 12, 7)),
@@ -73,6 +76,7 @@ ROWS = {
     "RMSprop": Row(optimizer={"name": "rmsprop", "learning_rate": 1e-3}),
     "two outputs with weights": Row("two outputs", loss={"weights": {"aux1": 0.3}, "label_smoothing": 0.1}),
     "synchronised batch norm": Row("batch norm"),
+    "each replica's moving means become one": Row("batch norm of each replica", ema={"momentum": 0.9}),
     "dropout": Row("dropout"),
     "drop path": Row("drop path"),
     "scheduled drop path": Row("scheduled drop path"),
@@ -85,6 +89,8 @@ def network(layer: str) -> keras.Model:
     x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(x)
     if layer == "batch norm":
         x = BatchNormalization(momentum=0.5, name="bn")(x)
+    elif layer == "batch norm of each replica":
+        x = x + 0.0 * BatchNormalization(momentum=0.5, name="beside")(inputs)
     elif layer == "dropout":
         x = keras.layers.Dropout(0.5, seed=7)(x)
     elif layer == "drop path":
@@ -134,6 +140,7 @@ def make_trainer(row: Row, strategy) -> Trainer:
         constant = TypeAdapter(ScheduleOptions).validate_python({"name": "constant"})
         schedule = Schedule(constant, options.learning_rate, 1, 1)
         trainer.compile(make_optimizer(options, schedule, model.trainable_variables, row.policy), jit_compile=False)
+        trainer.steps_per_execution = row.at_once
         if row.scale:
             trainer.optimizer.dynamic_scale.assign(row.scale)
     return trainer
@@ -145,9 +152,13 @@ def five_steps(row: Row, strategy, worker: slice | None = None) -> dict[str, np.
     before = {w.path: w.numpy() for w in trainer.network.trainable_weights}
     batches = dataset(examples(row.sizes, worker))
     history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
+    trainer.average_statistics()
     left = {f"log {name}": np.asarray(values) for name, values in history.items()}
     left |= {w.path: w.numpy() for w in trainer.network.weights if w.dtype == "float32"}
-    left |= {f"average {i}": v.numpy() for i, v in enumerate(trainer.averages)}
+    pairs = zip(trainer.network.weights, trainer.averages, strict=False)
+    left |= {f"average of {w.path}": v.numpy() for w, v in pairs}
+    # Each replica's share has its own variance, whose mean is not that of the whole batch.
+    left = {path: value for path, value in left.items() if not path.endswith("beside/moving_variance")}
     if row.scale:
         left["loss scale"] = trainer.optimizer.dynamic_scale.numpy()
     if row.evaluate:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter
+from tensorflow.python.framework.config import disable_op_determinism
 
+from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.registry import Preprocessing
 from kerasnets.training.losses import check_weights, cross_entropy, is_correct
 from kerasnets.training.optimizers import Schedule, make_optimizer
@@ -72,7 +74,7 @@ def network(seed=0, dropout=0.0):
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3, name="conv")(x)
-    x = keras.layers.BatchNormalization(name="bn", momentum=0.5)(x)
+    x = BatchNormalization(name="bn", momentum=0.5)(x)
     x = keras.layers.Flatten()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(inputs, keras.layers.Dense(3, name="predictions", dtype="float32")(x))
@@ -157,6 +159,63 @@ def test_micro_batches_are_one_batch():
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
 
 
+def test_micro_batches_in_a_loop_are_those_written_out_to_the_last_bit():
+    """Batch norm and dropout included, which take the micro-batches in turn."""
+    sgd = options(OptimizerOptions, name="sgd", learning_rate=0.1, clip_norm=0.5)
+    loop, written_out = (trainer(sgd, network=network(dropout=0.5), gradient_accumulation=4) for _ in range(2))
+    written_out.synchronizes = True
+    logs = [model.fit(batches(), verbose=0, shuffle=False).history for model in (loop, written_out)]
+    assert logs[0] == logs[1]
+    for a, b in zip(loop.network.weights, written_out.network.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_the_graph_of_a_step_does_not_grow_with_the_micro_batches():
+    def nodes(parts):
+        model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.1), gradient_accumulation=parts)
+        step = tf.function(model.train_step, autograph=False).get_concrete_function(next(iter(batches(1, 16))))
+        graph = step.graph.as_graph_def()
+        return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
+
+    assert nodes(4) == nodes(8) == nodes(16)
+
+
+def test_a_variable_that_the_loss_does_not_need_stays_in_every_way_of_accumulating():
+    class Spare(keras.layers.Layer):
+        def build(self, shape):
+            self.spare = self.add_weight(shape=(2, 2), initializer="ones", name="spare")
+
+        def call(self, inputs):
+            return inputs
+
+    inputs = keras.Input((8, 8, 1))
+    layer = Spare()
+    outputs = keras.layers.Dense(3, name="predictions")(keras.layers.Flatten()(layer(inputs)))
+    optimizer = options(OptimizerOptions, name="adamw", learning_rate=0.1, weight_decay=0.5)
+    for parts in (1, 4):
+        model = trainer(optimizer, network=keras.Model(inputs, outputs), gradient_accumulation=parts)
+        model.fit(batches(2), verbose=0, shuffle=False)
+        np.testing.assert_array_equal(layer.spare.numpy(), 1.0)
+
+
+def test_a_compiled_step_is_compiled_and_does_the_same():
+    """Under op determinism too, for which Keras turns its own compilation off."""
+    sgd = options(OptimizerOptions, name="sgd", learning_rate=0.1, clip_norm=0.5)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        plain, compiled = (trainer(sgd, jit_compile=jit) for jit in (False, True))
+        logs = [model.fit(batches(), verbose=0, shuffle=False).history for model in (plain, compiled)]
+        # What XLA cannot compile shows that it is asked.
+        length = tf.strings.length
+        compiled.train_step = lambda data: compiled.infinite_steps.assign(length(tf.strings.as_string(data[1][0])))
+        compiled.make_train_function(force=True)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="XLA"):
+            compiled.fit(batches(), verbose=0, shuffle=False)
+    finally:
+        disable_op_determinism()
+    assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_steps_are_finite_and_train(precision):
     keras.config.set_dtype_policy(precision)
@@ -181,6 +240,25 @@ def test_a_loss_scale_that_overflows_skips_the_step_and_halves():
     assert float(model.optimizer.dynamic_scale.numpy()) == pytest.approx(1.5e38)
     for value, weight in zip(before, model.network.trainable_weights, strict=True):
         np.testing.assert_array_equal(value, weight.numpy())
+
+
+def test_a_step_with_an_infinite_loss_is_left_out_and_the_next_trains():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.05), "mixed_float16")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    conv = model.network.get_layer("conv")
+    good = conv.kernel.numpy()
+    conv.kernel.assign(np.full_like(good, 3e4))  # Nine pixels of it are above float16's largest number.
+    model.fit(batches(2), verbose=0, shuffle=False)
+    assert int(model.infinite_steps.numpy()) == 2
+    np.testing.assert_array_equal(conv.kernel.numpy(), np.full_like(good, 3e4))
+    conv.kernel.assign(good)
+    logs = model.fit(batches(2), verbose=0, shuffle=False).history
+    assert int(model.infinite_steps.numpy()) == 0 and np.isfinite(logs["loss"]).all()
+    assert not np.array_equal(conv.kernel.numpy(), good)
+    assert all(np.isfinite(w.numpy()).all() for w in model.network.weights)
 
 
 def test_evaluation_batches_count_each_example_once():

@@ -68,6 +68,20 @@ def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch):
+    whole, run = tmp_path / "whole", tmp_path / "stopped"
+    train(DIGITS, whole, overrides=SHORT, progress=False)
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 2, terminate)
+        with pytest.raises(stopping.Stopped, match="checkpoint of step 3 is written"):
+            train(DIGITS, run, overrides=SHORT, progress=False)
+    train(DIGITS, run, overrides=[*SHORT, "steps_per_execution=4"], resume=True, progress=False)
+    ours, theirs = newest(run), newest(whole)
+    assert ours[1] == theirs[1] and ours[1]["step"] == 8
+    for name, value in theirs[0].items():
+        np.testing.assert_array_equal(ours[0][name], value, err_msg=name)
+
+
 def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     at(monkeypatch, "on_train_batch_begin", 3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1])))

@@ -5,16 +5,22 @@ which cost a third to a half of a convolutional net's training step. TensorFlow'
 backward in one kernel each. `benchmarks/batch_norm.py` measures the difference.
 """
 
+import contextvars
+
 import keras
 import tensorflow as tf
+
+# Set by whoever traces the step of one replica: a scalar, 0.0 where the replica's one example is padding, else 1.0.
+PRESENT = contextvars.ContextVar("present", default=None)
 
 
 @keras.saving.register_keras_serializable("kerasnets")
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` with the same arguments, variables and results, fused while training.
 
-    Fused: TensorFlow backend, 4-D input, last axis, float32 or half precision, no mask, not synchronised. Everything
-    else, inference included, runs Keras's own code. Input and output: (batch, height, width, channels).
+    Fused: TensorFlow backend, 4-D input, last axis, float32 or half precision, no mask. There, synchronised statistics
+    leave out the padding of a replica without examples. Everything else, inference included, runs Keras's own code.
+    Input and output: (batch, height, width, channels).
 
     Source: Ioffe and Szegedy 2015, algorithm 1, https://arxiv.org/abs/1502.03167
     """
@@ -22,12 +28,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable) or mask is not None or not self._can_fuse(inputs):
             return super().call(inputs, training=training, mask=mask)
-        return self._fused(inputs)
+        return self._synchronized(inputs) if self.synchronized else self._fused(inputs)
 
     def _can_fuse(self, inputs) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
-            and not self.synchronized
             and inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and inputs.dtype in (tf.float32, tf.float16, tf.bfloat16)
@@ -49,15 +54,34 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.update_moving_statistics(mean, variance, tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32))
         return output
 
+    def _synchronized(self, x):
+        """Normalises by the statistics of all replicas' examples."""
+        x = tf.cast(x, tf.float32)
+        present = 1.0 if PRESENT.get() is None else PRESENT.get()
+        count = present * tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
+        sums = [present * tf.reduce_sum(x, [0, 1, 2]), present * tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
+        total, squares, count = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        mean = total / count
+        variance = squares / count - tf.square(mean)
+        self._update(self.moving_mean, mean, count)
+        self._update(self.moving_variance, variance, count)
+        scale, offset = (self.gamma if self.scale else None), (self.beta if self.center else None)
+        return tf.cast(tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon), self.compute_dtype)
+
     def update_moving_statistics(self, mean, variance, count) -> None:
         """Takes a batch's mean and unbiased variance of `count` pixels, as the kernel gives them, into the averages.
 
-        A replica without an example, for which the kernel gives no numbers, leaves them as they are.
+        A replica without an example leaves them as they are: the kernel gives no numbers then, or those of padding.
         """
+        count = count if PRESENT.get() is None else count * PRESENT.get()
         self._update(self.moving_mean, mean, count)
         # Keras keeps the biased variance.
         self._update(self.moving_variance, variance * ((count - 1.0) / tf.maximum(count, 1.0)), count)
 
     def _update(self, moving, batch, count) -> None:
-        batch = tf.where(count > 0, tf.cast(batch, moving.dtype), moving)
+        batch = tf.cast(batch, moving.dtype)
+        taken = count > 0
+        if self.compute_dtype == "float16":  # A step that overflows is left out by loss scaling, and has to be here.
+            taken &= tf.math.is_finite(batch)
+        batch = tf.where(taken, batch, moving)
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

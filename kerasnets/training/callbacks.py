@@ -11,7 +11,7 @@ from kerasnets.training import checkpoints
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import Scalars, append_log
-from kerasnets.training.stopping import Stopped, Wish, check_loss, check_weights
+from kerasnets.training.stopping import Stopped, Wish, check_infinite_steps, check_loss, check_weights
 from kerasnets.training.strategy import cluster
 
 
@@ -63,7 +63,9 @@ def save(job: Job, tensors: dict | None = None) -> None:
         RuntimeError: the weights are no numbers; the checkpoint before it stays.
         OSError: it could not be written; the same.
     """
-    tensors = checkpoints.read_variables(variables(job)) if tensors is None else tensors
+    if tensors is None:
+        job.trainer.average_statistics()
+        tensors = checkpoints.read_variables(variables(job))
     check_weights(job, tensors, job.state.step)
     if cluster().is_chief:
         checkpoints.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
@@ -117,6 +119,8 @@ class StopOnBadLoss(_Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         check_loss(self.job, float(logs["loss"]), self.checked + 1, self.state.step)
+        if self.model.scales_loss:
+            check_infinite_steps(self.job, int(self.model.infinite_steps.numpy()), self.state.step)
         self.checked = self.state.step
 
 

@@ -1,6 +1,7 @@
 """The part of a run that is Keras's `fit`: from the state's step to the end, on one device or with other workers."""
 
 import contextlib
+import math
 import os
 import sys
 from functools import partial
@@ -65,8 +66,11 @@ def fit(job: Job, progress: bool) -> None:
         # A stream would have to fill its shuffle buffer a second time for it.
         if left >= WORTH_COMPARING and cluster().is_chief and not job.source.stream:
             callbacks.insert(0, CompareSpeeds(lambda: batches(job), trainer.steps_per_execution, partial(warn, job)))
+        at_once = trainer.steps_per_execution
         for first, last, steps in _legs(state.step, job.steps_per_epoch, recipe.epochs):
             if not state.stopped:
+                # An epoch that goes on in the middle of a call's steps takes calls that end with it.
+                trainer.steps_per_execution = math.gcd(at_once, steps)
                 trainer.fit(
                     distribute(trainer.distribute_strategy, batches(job), recipe.batch_size),
                     initial_epoch=first,

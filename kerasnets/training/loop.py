@@ -27,7 +27,7 @@ from kerasnets.training.replicas import put_right
 from kerasnets.training.runs import Run, append_log, begin, claim, is_run, open_run, save_model
 from kerasnets.training.schema import Recipe
 from kerasnets.training.stopping import lost_workers_explained
-from kerasnets.training.strategy import check_batch_size, cluster, make_strategy, visible_devices
+from kerasnets.training.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer
 from kerasnets.weights.preprocess import preprocessing_of
 
@@ -80,8 +80,9 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
 
 
 def check_same(recipe: Recipe, folder: Path) -> None:
-    """Refuses to go on with a run by another recipe."""
-    if changed := differences(recipe, load_recipe(folder / "recipe.yaml")):
+    """Refuses to go on with a run by another recipe; the steps in a call may change, which changes no result."""
+    before = load_recipe(folder / "recipe.yaml").model_copy(update={"steps_per_execution": recipe.steps_per_execution})
+    if changed := differences(recipe, before):
         raise ValueError(
             f"A run goes on with the recipe that it began with; {', '.join(changed)} changed. "
             f"Put it back, or choose --overwrite or --output DIR. Received: run {os.fspath(folder)!r}"
@@ -111,6 +112,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
         odd = sorted(set(evaluation_source.classes) ^ set(source.classes))
         raise ValueError(f"Both splits need the same classes. Only one of them has: {', '.join(odd[:5])}")
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
+    check_compilation(recipe.jit_compile, replicas)
     whole = steps_per_epoch(source, recipe.batch_size)
     steps = recipe.steps_per_epoch or whole
     with strategy.scope():
@@ -119,12 +121,13 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
         trained, epochs = first_epochs(network, recipe.freeze)
         put_right(network, replicas, recipe.synchronized_batch_norm)
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
-        trainer = Trainer(network, preprocessing, recipe.loss, **settings, steps=steps * recipe.epochs)
+        settings |= {"steps": steps * recipe.epochs, "jit_compile": recipe.jit_compile}
+        trainer = Trainer(network, preprocessing, recipe.loss, **settings)
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
         begun = [epoch * steps for epoch in epochs]
         optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, begun)
         at_once = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
-        trainer.compile(optimizer, jit_compile=recipe.jit_compile, steps_per_execution=at_once)
+        trainer.compile(optimizer, jit_compile=False, steps_per_execution=at_once)
     return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded)
 
 

@@ -1,9 +1,11 @@
-"""The two stock layers that compute something else on several replicas than on one, put right before training.
+"""What computes something else on several replicas than on one, and what makes it the same.
 
 * Batch norm takes the statistics of each replica's own share, which is a choice: the recipe's
   `synchronized_batch_norm` makes them those of the whole batch.
 * Dropout drops the same on every replica, each having the same random state. Here each replica draws for the whole
   batch and takes its own part, as our own drop-path layers do, so that one device and many drop the same.
+* A replica without an example gets one that counts for nothing: oneDNN's kernels refuse an empty batch.
+* Moving statistics that each replica keeps for itself are averaged before anybody evaluates or saves them.
 """
 
 import keras
@@ -36,6 +38,43 @@ def put_right(network: keras.Model, replicas: int, synchronized_batch_norm: bool
     for layer in network.layers:
         if replicas > 1 and type(layer) is keras.layers.Dropout and layer.noise_shape is None:
             layer.__class__ = _DropoutOfTheWholeBatch
+
+
+def at_least_one(images, labels):
+    """Give a replica without an example one of zeros.
+
+    Returns:
+        images, labels, and the scalar 0.0 if the example was added, else 1.0; `None` where the shape rules that out.
+    """
+    if images.shape[0]:
+        return images, labels, None
+    empty = tf.equal(tf.shape(images)[0], 0)
+    images, labels = tf.cond(
+        empty,
+        lambda: [tf.zeros([1, *each.shape[1:]], each.dtype) for each in (images, labels)],
+        lambda: [images, labels],
+    )
+    return images, labels, 1.0 - tf.cast(empty, tf.float32)
+
+
+def average_over_replicas(strategy, variables) -> None:
+    """Give every replica the mean of the values that the replicas hold of each variable.
+
+    A variable that is the same everywhere stays so to the last bit. All workers have to call it.
+    """
+    if strategy.num_replicas_in_sync == 1 or not variables:
+        return
+
+    def average():
+        context = tf.distribute.get_replica_context()
+        mine = [tf.convert_to_tensor(variable) for variable in variables]
+        is_first = tf.equal(context.replica_id_in_sync_group, 0)
+        first = context.all_reduce(tf.distribute.ReduceOp.SUM, [tf.where(is_first, v, 0.0) for v in mine])
+        gaps = context.all_reduce(tf.distribute.ReduceOp.MEAN, [v - f for v, f in zip(mine, first, strict=True)])
+        for variable, value, gap in zip(variables, first, gaps, strict=True):
+            variable.assign(value + gap)
+
+    tf.function(lambda: strategy.run(average), autograph=False)()
 
 
 def _batch_norms(network) -> list:

@@ -18,6 +18,8 @@ from kerasnets.training.runs import append_log
 from kerasnets.training.strategy import cluster
 
 NAMED = 3  # so many images of a bad batch stand in the message; the log has them all
+# Loss scaling halves its scale at each step that it leaves out: after so many in a row no scale is left to try.
+INFINITE_STEPS = 30
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 LOST += (tf.errors.InternalError, tf.errors.FailedPreconditionError, tf.errors.UnknownError)
 
@@ -92,6 +94,12 @@ def check_loss(job, loss, first: int, last: int) -> None:
     """Ends the run if the loss of the steps `first` to `last` is no number."""
     if not math.isfinite(loss):
         raise bad_numbers(job, f"The loss is {loss}", first, last)
+
+
+def check_infinite_steps(job, count: int, step: int) -> None:
+    """End a run with loss scaling whose last `count` steps all had an infinite loss, if they are too many."""
+    if count >= INFINITE_STEPS:
+        raise bad_numbers(job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
 
 
 def check_weights(job, tensors: dict[str, np.ndarray], step: int) -> None:

@@ -91,6 +91,15 @@ def check_batch_size(batch_size: int, replicas: int, gradient_accumulation: int 
         )
 
 
+def check_compilation(jit_compile: bool, replicas: int) -> None:
+    """Refuse XLA on several devices: the step sums over the replicas, for which TensorFlow leaves the compiled code."""
+    if jit_compile and replicas > 1:
+        raise ValueError(
+            "jit_compile compiles the step of one device; leave it out, or train on one device. "
+            f"Received: jit_compile=true, {replicas} devices"
+        )
+
+
 def distribute(strategy, dataset, batch_size: int):
     """Gives `fit` batches that the workers have cut up themselves; on one machine the strategy does it.
 
