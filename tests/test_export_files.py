@@ -52,7 +52,7 @@ def digits() -> Target:
     keras.utils.set_random_seed(0)
     data = DataOptions(source=SourceOptions(kind="digits"))
     target = Target("small_digits", small_net(), GREY, tuple("0123456789"), data)
-    images, labels = check_images(
+    images, labels, *_ = check_images(
         dataclasses.replace(target, data=data.model_copy(update={"evaluation_split": "train"})), None, 2000
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -72,7 +72,7 @@ def exported(digits, tmp_path_factory):
 def image_files(digits, tmp_path_factory):
     """A folder with two digits as PNG and JPEG of another size than the network's, and a broken file between them."""
     folder = tmp_path_factory.mktemp("images")
-    images, _ = check_images(digits, None, 2)
+    images, *_ = check_images(digits, None, 2)
     large = np.repeat(np.repeat(images, 3, 1), 2, 2)
     (folder / "a.png").write_bytes(tf.io.encode_png(large[0]).numpy())
     (folder / "b.png").write_bytes(b"\x89PNG but then nothing")
@@ -197,7 +197,7 @@ def test_a_truncated_file_is_one_clear_line(digits, exported, tmp_path, keep):
     content = open(exported["tflite"]["path"], "rb").read()
     path = tmp_path / "cut.tflite"
     path.write_bytes(content[: int(keep * len(content))])
-    images, labels = check_images(digits, None, 4)
+    images, labels, *_ = check_images(digits, None, 4)
     with pytest.raises(
         ExportError, match="does not run: .*cut.tflite is no readable TFLite file, or not a whole one"
     ) as error:
@@ -231,7 +231,7 @@ def test_a_float_island_is_named(digits, tmp_path):
 
 
 def test_nan_is_outside_every_bound(digits, exported):
-    images, _ = check_images(digits, None, 2)
+    images, *_ = check_images(digits, None, 2)
     report = check_file(exported["tflite"]["path"], "tflite", images, np.full((2, 10), np.nan))
     assert not report["passed"] and "the file or the network gives NaN" in report["failures"]
 
@@ -245,7 +245,7 @@ def test_a_classifier_drops_heads_and_mixed_precision_and_adds_the_softmax(digit
     net = classifier(mixed)
     assert {layer.compute_dtype for layer in net.layers} == {"float32"}
     assert not isinstance(net.output, dict) and "aux1" not in {layer.name for layer in net.layers}
-    images, _ = check_images(digits, None, 3)
+    images, *_ = check_images(digits, None, 3)
     found = probabilities(net, images, GREY)
     assert found.sum(-1) == pytest.approx(np.ones(3), abs=1e-6)
     logits = np.asarray(mixed(normalise(images, GREY), training=False)["predictions"])
@@ -261,7 +261,7 @@ def test_normalisation_inside_a_file_is_the_one_of_data():
 
 
 def test_calibration_images_are_training_images(digits):
-    held_out, _ = check_images(digits, None, 2000)
+    held_out, *_ = check_images(digits, None, 2000)
     seen = {image.tobytes() for image in calibration_images(digits, None)}
     assert len(seen) >= 100 and not seen & {image.tobytes() for image in held_out}
 

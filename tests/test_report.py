@@ -1,5 +1,6 @@
 """The report: whole, self-contained, safe with any text, and no wider than a phone in a real browser."""
 
+import base64
 import io
 import json
 import re
@@ -36,8 +37,10 @@ def epoch(number: int) -> dict:
 def export_report(form: str, size: int) -> dict:
     return {
         "format": form, "path": f"saved_models/digits_{form}", "bytes": size, "examples": 360, "top1_agreement": 1.0,
-        "largest_difference": 2e-6, "accuracy": 0.9889, "keras_accuracy": 0.9889, "ops": {"CONV_2D": 3}, "flex_ops": [],
-        "float_islands": [], "latency_ms": 0.0731, "bounds": {}, "failures": [], "passed": True,
+        "largest_difference": 2e-6, "labelled": 356, "accuracy": 0.9889, "keras_accuracy": 0.9889,
+        "images": "split 'test' of digits", "not_checked": ["the speed on another device"],
+        "ops": {"CONV_2D": 3}, "flex_ops": [], "float_islands": [], "latency_ms": 0.0731,
+        "bounds": {}, "failures": [], "passed": True,
     }  # fmt: skip
 
 
@@ -84,6 +87,44 @@ def test_report_holds_every_part_and_needs_no_other_file(report):
         assert f"<h2>{title}</h2>" in text
     assert "98.36\N{NO-BREAK SPACE}%" in text and "71 kB" in text and text.count("<figure>") == 6
     assert not re.search(r"""(src|href)=["'](?!data:)""", text) and "@import" not in text and "<script" not in text
+
+
+def test_every_share_of_an_export_has_its_number_and_the_images_are_named(report):
+    text = report.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert text.count("98.89 % of 356") == 3 and text.count("100.00 % of 360") == 3
+    assert "split &#x27;test&#x27; of digits" in text and "Not checked: the speed on another device" in text
+
+
+def test_reports_of_older_exports_are_shown(tmp_path):
+    write_run(tmp_path / "digits")
+    path = tmp_path / "digits" / "exports.json"
+    reports = json.loads(path.read_text())
+    for key in ("labelled", "images", "not_checked"):
+        del reports[0][key]
+    path.write_text(json.dumps(reports))
+    assert "98.89\N{NO-BREAK SPACE}% of 360" in write_report(tmp_path / "digits").read_text()
+
+
+@pytest.mark.parametrize("how", ["absolute", "above", "beside", "link", "folder link"])
+def test_report_embeds_nothing_from_outside_the_folder_of_wrong_predictions(how, tmp_path):
+    run, secret = tmp_path / "digits", tmp_path / "secret" / "0001.png"
+    write_run(run)
+    secret.parent.mkdir()
+    secret.write_bytes(b"a private key")
+    (run / "model.keras").write_bytes(b"a private key")
+    named = {"absolute": str(secret), "above": "wrong/../../secret/0001.png", "beside": "model.keras"}
+    if how == "link":
+        (run / "wrong" / "link.png").symlink_to(secret)
+    if how == "folder link":
+        shutil.rmtree(run / "wrong")
+        (run / "wrong").symlink_to(secret.parent)
+    path = run / "evaluation.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["wrong"][0]["image"] = named.get(how, "wrong/link.png" if how == "link" else "wrong/0001.png")
+    path.write_text(json.dumps(evaluation))
+    text = write_report(run).read_text()
+    assert base64.b64encode(secret.read_bytes()).decode() not in text
+    assert text.count("<figure>") == (0 if how == "folder link" else 5)
 
 
 def test_report_escapes_what_it_did_not_write(tmp_path):

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import JSON, file_size, percent, print_json, print_table, start_tensorflow, work_on_stderr
+from kerasnets.cli.show import (
+    JSON,
+    file_size,
+    percent,
+    print_json,
+    print_table,
+    share_of,
+    start_tensorflow,
+    work_on_stderr,
+)
 
 TARGET = Annotated[str, typer.Argument(help="A run folder or a network's name.")]
 ANYTHING = Annotated[
@@ -32,6 +41,7 @@ def export_command(
     calibrate: SOURCE = None,
     output: OUTPUT = None,
     weights: WEIGHTS = None,
+    allow_random: Annotated[bool, typer.Option("--allow-random", help="Export without weights, to try it.")] = False,
     examples: Annotated[int, typer.Option(help="The largest number of images to compare.")] = 500,
     json: JSON = False,
 ) -> None:
@@ -45,7 +55,8 @@ def export_command(
     from kerasnets.visualize.report import write_report
 
     with work_on_stderr():
-        report = export(target, to, calibrate, output, weights=weights, examples=examples)
+        chosen = {"weights": weights, "allow_random": allow_random, "examples": examples}
+        report = export(target, to, calibrate, output, **chosen)
         if is_run(target):
             write_report(target)
     if json:
@@ -55,9 +66,12 @@ def export_command(
         ("file", report["path"]),
         ("size", file_size(report["bytes"])),
         ("compared", f"{report['examples']} images, in a fresh process"),
+        ("images", report["images"]),
+        ("not checked", "; ".join(report["not_checked"]) or "–"),
         ("largest difference", f"{report['largest_difference']:.2g} (probabilities)"),
-        ("top-1 agreement", percent(report["top1_agreement"])),
-        ("accuracy", f"{percent(report['accuracy'])} (Keras {percent(report['keras_accuracy'])})"),
+        ("top-1 agreement", share_of(report["top1_agreement"], report["examples"])),
+        ("accuracy", share_of(report["accuracy"], report["labelled"])),
+        ("accuracy of Keras", share_of(report["keras_accuracy"], report["labelled"])),
         ("latency", f"{report['latency_ms']:.3g} ms, one image"),
         ("operators", ", ".join(f"{name} {count}" for name, count in report["ops"].items())),
         ("Flex operators", ", ".join(report["flex_ops"]) or "none"),

@@ -50,6 +50,11 @@ def percent(share: float | None, digits: int = 2) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def share_of(share: float | None, count: int) -> str:
+    """Returns a share with the number that it is of, `"98.61 % of 360"`, and a dash for none."""
+    return "–" if share is None else f"{percent(share)} of {count:,}"
+
+
 def file_size(count: float) -> str:
     """Returns a number of bytes as people read it, `"262 kB"`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -47,9 +47,9 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
         encoded: for a SavedModel, `(files, expected)`: encoded image files (bytes) and what Keras gives for them.
 
     Returns:
-        The report: format, path, bytes, examples, largest_difference (of probabilities), top1_agreement, accuracy,
-        keras_accuracy, ops, flex_ops, float_islands, latency_ms (median, one image, TFLite on one thread), bounds,
-        failures, passed.
+        The report: format, path, bytes, examples, largest_difference (of probabilities), top1_agreement, labelled (the
+        number of examples with a label), accuracy, keras_accuracy, ops, flex_ops, float_islands, latency_ms (median,
+        one image, TFLite on one thread), bounds, failures, passed.
 
     Raises:
         ExportError: if the file cannot be loaded or run at all.
@@ -75,6 +75,7 @@ def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
     """Compares probabilities (examples, classes); labels, where there are any, belong to the first examples."""
     report = {"examples": len(actual), "largest_difference": float(np.max(np.abs(actual - expected)))}
     report["top1_agreement"] = float(np.mean(actual.argmax(-1) == expected.argmax(-1)))
+    report["labelled"] = 0 if labels is None else len(labels)
     for name, output in (("accuracy", actual), ("keras_accuracy", expected)):
         right = None if labels is None else float(np.mean(output[: len(labels)].argmax(-1) == labels))
         report[name] = right
@@ -96,11 +97,12 @@ def _failures(report: dict) -> list[str]:
     if difference is not None and not report["largest_difference"] <= difference:
         failures.append(f"largest difference from Keras {report['largest_difference']:.3g}, allowed {difference:g}")
     if agreement is not None and not report["top1_agreement"] >= agreement:
-        failures.append(f"top-1 agreement {report['top1_agreement']:.2%}, at least {agreement:.2%} wanted")
+        share = f"{report['top1_agreement']:.2%} of {report['examples']} images"
+        failures.append(f"top-1 agreement {share}, at least {agreement:.2%} wanted")
     if drop is not None and report["accuracy"] is not None:
         lost = report["keras_accuracy"] - report["accuracy"]
         if not lost <= drop:
-            failures.append(f"accuracy {lost:.2%} below Keras, allowed {drop:.2%}")
+            failures.append(f"accuracy {lost:.2%} of {report['labelled']} images below Keras, allowed {drop:.2%}")
     if report["flex_ops"]:
         failures.append(f"operators that need TensorFlow on the device: {', '.join(report['flex_ops'])}")
     if np.isnan(report["largest_difference"]):

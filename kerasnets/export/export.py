@@ -20,7 +20,27 @@ from kerasnets.registry import did_you_mean
 FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}
 
 
-def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds=None, examples: int = 500) -> dict:
+# What a run of the file on this machine cannot show.
+UNCHECKED = {
+    "saved-model": (),
+    **dict.fromkeys(
+        ("tflite", "tflite-float16", "tflite-int8"),
+        ("decoding and resizing, which the program around the file does", "the speed on another device"),
+    ),
+}
+
+
+def export(
+    target,
+    to: str,
+    calibrate=None,
+    output=None,
+    *,
+    weights=None,
+    allow_random: bool = False,
+    bounds=None,
+    examples: int = 500,
+) -> dict:
     """Exports a trained network and checks the exported file.
 
     The file is written beside its final place, loaded in a fresh process, run on real images and compared with Keras.
@@ -32,15 +52,18 @@ def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds
         to: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
         calibrate: where real images come from, a source's name (`"digits"`) or a folder with one sub-folder a class:
             training images set the ranges of int8, held-out ones are compared. A run has its own; a network by name
-            needs one for int8, and is compared on `"digits"` without.
+            needs one for int8. Without, a network of colour images is compared on crops of two photos and one of grey
+            images on handwritten digits.
         output: where to; `None` is `saved_models/<name>` with the form's ending, in the current folder.
         weights: for a network by name, what its builder takes.
+        allow_random: export a network by name with the random weights that it is built with.
         bounds: replaces entries of `check.BOUNDS[to]`, for example `{"largest_difference": 1e-3}`; `None` switches
             one off.
         examples: the largest number of images to compare.
 
     Returns:
-        The report of `check.check_file`; a run also keeps it in its exports.json.
+        The report of `check.check_file`, with `images` (where they came from) and `not_checked` (what the comparison
+        cannot show); a run also keeps it in its exports.json.
 
     Raises:
         ValueError: for a request that cannot be met.
@@ -50,7 +73,14 @@ def export(target, to: str, calibrate=None, output=None, *, weights=None, bounds
     """
     if to not in FORMS:
         raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
+    if examples < 1:
+        raise ValueError(f"`examples` should be a positive integer. Received: examples={examples}")
     target = target if isinstance(target, Target) else open_target(target, weights)
+    if target.random and not allow_random:
+        raise ValueError(
+            "A network by name is exported with its weights (--weights); `allow_random=True` (--allow-random) exports "
+            f"random ones. Received: target={target.name!r}, weights=None"
+        )
     place = _place(output, target.name, to)
     net = classifier(target.model)
     with _workshop(place) as folder:
@@ -104,10 +134,12 @@ def _write(net, target: Target, form: str, calibrate, draft: Path) -> None:
 
 
 def _check(net, target: Target, form: str, calibrate, draft: Path, *, bounds, examples: int) -> dict:
-    images, labels = check_images(target, calibrate, examples)
-    expected = probabilities(net, images, target.preprocessing)
-    encoded = _encoded(net, target, images[:4], draft.parent) if form == "saved-model" else None
-    return check_file(draft, form, images, expected, labels, bounds=bounds, encoded=encoded)
+    images = check_images(target, calibrate, examples)
+    expected = probabilities(net, images.pixels, target.preprocessing)
+    encoded = _encoded(net, target, images.pixels[:4], draft.parent) if form == "saved-model" else None
+    report = check_file(draft, form, images.pixels, expected, images.labels, bounds=bounds, encoded=encoded)
+    random = ("trained weights: these are random",) if target.random else ()
+    return report | {"images": images.origin, "not_checked": [*random, *images.unchecked, *UNCHECKED[form]]}
 
 
 def _encoded(net, target: Target, images: np.ndarray, folder: Path) -> tuple[list[bytes], np.ndarray]:

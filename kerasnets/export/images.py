@@ -1,6 +1,7 @@
 """Real images for an export: training images to calibrate with, held-out ones to compare with."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,25 @@ from kerasnets.data.sources import Source, open_source
 from kerasnets.data.transforms import evaluation_transform
 from kerasnets.export.target import Target
 from kerasnets.registry import Preprocessing
+
+NO_LABELS = "accuracy: the images have no labels of this network"
+NOT_ITS_OWN = "images of the network's own kind"
+
+
+class CheckImages(NamedTuple):
+    """What an exported file is compared on.
+
+    Attributes:
+        pixels: uint8 (examples, size, size, channels).
+        labels: class indices (examples,), or `None`.
+        origin: where the images come from.
+        unchecked: what a comparison on them cannot show.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    origin: str
+    unchecked: tuple[str, ...] = ()
 
 
 def calibration_images(target: Target, calibrate=None, count: int = 200) -> np.ndarray:
@@ -26,31 +46,69 @@ def calibration_images(target: Target, calibrate=None, count: int = 200) -> np.n
     if calibrate is None and target.data is None:
         raise ValueError("int8 is calibrated on real images; name a folder of them. Received: calibrate=None")
     if files := loose_files(calibrate):
+        if len(files) < 2:
+            raise ValueError(
+                "int8 needs at least two images, one to calibrate with and one to compare. "
+                f"Received: calibrate={str(calibrate)!r}, with {files[0]} alone"
+            )
         return _read(files[::2], target.preprocessing, count)
-    data = target.data if calibrate is None else _data_options(calibrate)
+    data = target.data if calibrate is None else _data_options(target, calibrate)
     return sample(open_source(data.source, data.train_split), target.preprocessing, count)[0]
 
 
-def check_images(target: Target, calibrate=None, count: int = 500) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns up to `count` held-out images as above, and their class indices or `None`.
+def check_images(target: Target, calibrate=None, count: int = 500) -> CheckImages:
+    """Returns up to `count` held-out images.
 
     A run has held-out images of its own, if they are still there. For a network by name they come from `calibrate`:
     its evaluation split, or of a folder without splits every second file, which calibration leaves out. Without
-    `calibrate` they are handwritten digits: real images, whatever the network was made for.
+    `calibrate` a grey network gets handwritten digits and every other one crops of two photos; neither has labels.
     """
+    numbers = target.preprocessing
     if target.data is not None:
         try:
             own = open_source(target.data.source, target.data.evaluation_split)
-            return sample(own, target.preprocessing, count)
+            return CheckImages(*sample(own, numbers, count), _origin(own))
         except FileNotFoundError:  # The run came here without its images.
             if calibrate is None:
                 raise
     if files := loose_files(calibrate):
-        return _read(files[1::2] or files, target.preprocessing, count), None
-    data = _data_options(calibrate or "digits")
+        return CheckImages(_read(files[1::2] or files, numbers, count), None, f"files of {calibrate}", (NO_LABELS,))
+    if calibrate is None and len(numbers.mean) == 1:
+        data = DataOptions(source=SourceOptions(kind="digits"))
+        digits = sample(open_source(data.source, data.evaluation_split), numbers, count)[0]
+        return CheckImages(digits, None, "handwritten digits of scikit-learn", (NO_LABELS, NOT_ITS_OWN))
+    if calibrate is None:
+        photos = "crops of scikit-learn's sample photos, china.jpg and flower.jpg"
+        return CheckImages(sample_photos(numbers, count), None, photos, (NO_LABELS, NOT_ITS_OWN))
+    data = _data_options(target, calibrate)
     source = open_source(data.source, data.evaluation_split)
-    images, labels = sample(source, target.preprocessing, count)
-    return images, labels if calibrate is not None and len(source.classes) == len(target.labels) else None
+    images, labels = sample(source, numbers, count)
+    if len(source.classes) == len(target.labels):
+        return CheckImages(images, labels, _origin(source))
+    return CheckImages(images, None, _origin(source), (NO_LABELS,))
+
+
+def sample_photos(preprocessing: Preprocessing, count: int) -> np.ndarray:
+    """Returns up to `count` of 30 crops of the two colour photos that scikit-learn ships, prepared as for evaluation.
+
+    Of each photo 3 squares of its whole height, and 6 each of two thirds and of half of it.
+    """
+    from sklearn.datasets import load_sample_images
+
+    crops = []
+    for photo in load_sample_images().images:
+        height, width, _ = photo.shape
+        for side, rows in ((height, 1), (2 * height // 3, 2), (height // 2, 2)):
+            for top in np.linspace(0, height - side, rows).astype(int):
+                lefts = np.linspace(0, width - side, 3).astype(int)
+                crops += [photo[top : top + side, left : left + side] for left in lefts]
+    chosen = np.linspace(0, len(crops), min(count, len(crops)), endpoint=False).astype(int)
+    transform = evaluation_transform(preprocessing)
+    return np.stack([transform(tf.constant(crops[i])).numpy() for i in chosen])
+
+
+def _origin(source: Source) -> str:
+    return f"split {source.split!r} of {source.name}"
 
 
 def sample(source: Source, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +146,15 @@ def _evaluation_split(folder: Path) -> str | None:
     return splits[0] if splits and (folder / "train").is_dir() else None
 
 
-def _data_options(calibrate) -> DataOptions:
+def _data_options(target: Target, calibrate) -> DataOptions:
     text = str(calibrate)
     if text == "digits":
+        learnt_digits = target.data is not None and target.data.source.kind == "digits"
+        if len(target.preprocessing.mean) > 1 and not learnt_digits:
+            raise ValueError(
+                "The digits are grey and this network takes colour; name a folder of photos. "
+                f"Received: calibrate={text!r}"
+            )
         return DataOptions(source=SourceOptions(kind="digits"))
     if text.endswith(".npz"):
         return DataOptions(source=SourceOptions(kind="arrays", path=text))

@@ -23,6 +23,7 @@ class Target:
         labels: a name for each class.
         data: where a run's images come from, `None` for a network by name.
         run: the run's folder, `None` for a network by name.
+        random: whether the weights are those that the network was built with.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     labels: tuple[str, ...]
     data: DataOptions | None = None
     run: Path | None = None
+    random: bool = False
 
 
 def open_target(target: str | Path, weights: str | None = None) -> Target:
@@ -56,4 +58,5 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     row, model = get_row(str(target)), create_model(str(target), weights=weights)
     preprocessing = preprocessing_of(row.name, weights)
     preprocessing = dataclasses.replace(preprocessing, size=model.input_shape[1] or preprocessing.size)
-    return Target(str(target), model, preprocessing, default_labels(model.output_shape[-1]))
+    labels = default_labels(model.output_shape[-1])
+    return Target(str(target), model, preprocessing, labels, random=weights is None)

@@ -53,6 +53,10 @@ def _percent(share: float | None, digits: int = 2) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
+def _share(share: float | None, count: int) -> str:
+    return "–" if share is None else f"{_percent(share)} of {count:,}"
+
+
 def _head(run: Path, log: list[dict], evaluation: dict) -> str:
     import yaml
 
@@ -63,7 +67,7 @@ def _head(run: Path, log: list[dict], evaluation: dict) -> str:
     if evaluation:
         facts.append((_percent(evaluation.get("top1")), f"held-out accuracy, {evaluation['examples']:,} images"))
         if evaluation.get("top5") is not None and len(evaluation.get("confusion") or []) != 5:
-            facts.append((_percent(evaluation["top5"]), "held-out top-5"))
+            facts.append((_percent(evaluation["top5"]), f"held-out top-5, {evaluation['examples']:,} images"))
         if evaluation.get("loss") is not None:
             facts.append((f"{evaluation['loss']:.4f}", "held-out loss"))
     if epochs:
@@ -125,8 +129,8 @@ def _wrong(run: Path, evaluation: dict, labels: tuple[str, ...]) -> str:
     entries = evaluation.get("wrong") or []
     figures = []
     for entry in entries[:_MOST_PICTURES]:
-        picture = run / str(entry.get("image") or "")
-        if not picture.is_file():
+        picture = _picture(run, str(entry.get("image") or ""))
+        if picture is None:
             continue
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
         true, taken = _label(entry["label"], labels), _label(entry["predicted"], labels)
@@ -141,6 +145,13 @@ def _wrong(run: Path, evaluation: dict, labels: tuple[str, ...]) -> str:
     return section("What it got wrong", f'<div class="wrong">{"".join(figures)}</div>' if figures else "", note)
 
 
+def _picture(run: Path, name: str) -> Path | None:
+    """Returns the file that an evaluation names, if it is below the run's `wrong` folder, symbolic links followed."""
+    picture = (run / name).resolve()
+    inside = picture.is_relative_to(run.resolve() / "wrong")
+    return picture if inside and picture.is_file() else None
+
+
 def _label(value, labels: tuple[str, ...]) -> str:
     return labels[value] if isinstance(value, int) and value < len(labels) else str(value)
 
@@ -152,17 +163,21 @@ def _exports(reports: list[dict], evaluation: dict) -> str:
             report["format"],
             Path(report["path"]).name,
             f"{report['bytes'] / 1000:,.0f} kB",
-            _percent(report.get("accuracy")),
+            _share(report.get("accuracy"), report.get("labelled", report["examples"])),
             f"{report['largest_difference']:.2g}",
-            _percent(report["top1_agreement"]),
+            _share(report["top1_agreement"], report["examples"]),
             f"{report['latency_ms']:.3g} ms",
             "passed" if report["passed"] else "failed",
         ]
         for report in reports
     ]
-    islands = sorted({island for report in reports for island in map(str, report.get("float_islands") or [])})
     note = "Each file was run in a fresh process and compared with the Keras model; differences are of probabilities."
-    note += f" Float islands: {', '.join(islands)}." if islands else ""
+    lists = {
+        "Compared on": [report["images"] for report in reports if "images" in report],
+        "Not checked": [what for report in reports for what in report.get("not_checked", ())],
+        "Float islands": [str(island) for report in reports for island in report.get("float_islands") or ()],
+    }
+    note += "".join(f" {title}: {'; '.join(dict.fromkeys(said))}." for title, said in lists.items() if said)
     drawn = table(columns, rows, tuple(columns[2:7]), {"passed": "passed", "failed": "failed"})
     return section("Exported files", drawn, note)
 

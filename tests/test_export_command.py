@@ -1,0 +1,51 @@
+"""`kerasnets export` as it is typed: what it refuses, and what it says about the check that it made."""
+
+import json
+
+import pytest
+
+from kerasnets.cli.app import run
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    assert run(list(arguments)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_random_weights_are_refused_unless_they_are_asked_for(somewhere, capsys):
+    line = refused(capsys, "export", "lenet5_modern", "--to", "tflite")
+    assert "--weights" in line and "--allow-random" in line
+    assert not list(somewhere.iterdir())
+
+
+def test_a_colour_network_by_name_says_what_it_was_compared_on(capsys):
+    arguments = ["export", "resnet20_cifar", "--to", "tflite", "--allow-random"]
+    assert run([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "sample photos" in report["images"] and "digits" not in json.dumps(report)
+    assert report["labelled"] == 0 and report["accuracy"] is None and report["examples"] == 30
+    said = "; ".join(report["not_checked"])
+    assert all(word in said for word in ("accuracy", "random", "own kind", "resizing"))
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "100.00 % of 30" in shown and "sample photos" in shown and "not checked" in shown and "random" in shown
+
+
+def test_a_grey_network_by_name_has_no_accuracy_on_the_digits(capsys):
+    assert run(["export", "lenet5_modern", "--to", "tflite", "--allow-random", "--examples", "20", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["examples"] == 20 and report["accuracy"] is None and "handwritten digits" in report["images"]
+
+
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_a_number_of_examples_that_is_not_positive_is_refused(count, somewhere, capsys):
+    line = refused(capsys, "export", "lenet5_modern", "--to", "tflite", "--allow-random", "--examples", count)
+    assert f"Received: examples={count}" in line and not list(somewhere.iterdir())
