@@ -74,6 +74,19 @@ ROWS = {
     "weight decay in the gradient (SGD)": Row(optimizer={**SGD, "weight_decay": 0.1}),
     "decoupled weight decay (AdamW)": Row(optimizer={"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}),
     "RMSprop": Row(optimizer={"name": "rmsprop", "learning_rate": 1e-3}),
+    "RMSprop from an accumulator of 1, weight decay clipped too": Row(
+        optimizer={
+            "name": "rmsprop",
+            "learning_rate": 1e-2,
+            "initial_accumulator": 1.0,
+            "weight_decay": 0.1,
+            "clip_norm": 0.1,
+            "clip_weight_decay": True,
+        }
+    ),
+    "LAMB with binary cross-entropy": Row(
+        optimizer={"name": "lamb", "learning_rate": 1e-2, "weight_decay": 0.1}, loss={"name": "binary_cross_entropy"}
+    ),
     "two outputs with weights": Row("two outputs", loss={"weights": {"aux1": 0.3}, "label_smoothing": 0.1}),
     "synchronised batch norm": Row("batch norm"),
     "each replica's moving means become one": Row("batch norm of each replica", ema={"momentum": 0.9}),

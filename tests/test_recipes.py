@@ -122,7 +122,7 @@ def test_rates_and_weight_decay_of_parts_of_the_network():
 
     model = keras.Sequential([keras.Input((8, 8, 2)), keras.layers.DepthwiseConv2D(3, name="block.conv_dw")])
     model.add(keras.layers.Conv2D(2, 1, name="block.conv_pw"))
-    for name in ("sgd", "rmsprop", "adamw"):
+    for name in ("sgd", "rmsprop", "adamw", "lamb"):
         fill(model)
         before = {v.path: v.numpy() for v in model.trainable_variables}
         block = {"name": name, "learning_rate": 0.1, "weight_decay": 0.5, "undecayed": ["conv_dw"]}

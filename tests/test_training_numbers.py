@@ -9,7 +9,14 @@ from tensorflow.python.framework.config import disable_op_determinism
 
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.registry import Preprocessing
-from kerasnets.training.losses import check_weights, cross_entropy, is_correct
+from kerasnets.training.losses import (
+    binary_cross_entropy,
+    check_weights,
+    cross_entropy,
+    example_losses,
+    is_correct,
+    plain,
+)
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.training.trainer import Trainer
@@ -24,6 +31,9 @@ SCHEDULES = {
     "exponential": ({"factor": 0.97, "every_epochs": 2.4}, lambda t: 0.97 ** np.floor(t / 24)),
     "plateau": ({}, lambda t: 1.0),
 }
+
+
+BCE = {"name": "binary_cross_entropy", "target_threshold": 0.2}
 
 
 def options(kind, **values):
@@ -62,6 +72,29 @@ def test_cross_entropy_with_smoothing_and_soft_labels_equals_numpy():
     np.testing.assert_array_equal(is_correct(tf.constant(logits), tf.constant(labels), 3), np.array(top3, "float32"))
 
 
+def test_binary_cross_entropy_asks_for_each_class():
+    """The formula of timm's loss: smoothed targets, then the threshold, then the mean over the classes."""
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(6, 5)).astype("float32") * 3, rng.integers(0, 5, 6)
+    mixed = 0.75 * np.eye(5)[labels] + 0.25 * np.eye(5)[(labels + 1) % 5]
+    share = 1 / (1 + np.exp(-logits.astype("float64")))
+    for given, target in ((labels, np.eye(5)[labels]), (mixed.astype("float32"), mixed)):
+        for smoothing, threshold in ((0.0, None), (0.1, None), (0.0, 0.2), (0.1, 0.5)):
+            wanted = (1 - smoothing) * target + smoothing / 5
+            wanted = wanted if threshold is None else (wanted > threshold).astype(float)
+            loss = -(wanted * np.log(share) + (1 - wanted) * np.log(1 - share)).mean(-1)
+            found = binary_cross_entropy(tf.constant(logits), tf.constant(given), smoothing, threshold)
+            np.testing.assert_allclose(found, loss, rtol=1e-4)
+    both = example_losses({"predictions": logits}, tf.constant(mixed), bce := options(LossOptions, **BCE))[
+        "predictions"
+    ]
+    np.testing.assert_allclose(both, binary_cross_entropy(logits, tf.constant(mixed), 0.0, 0.2))
+    evaluated = example_losses({"predictions": logits}, tf.constant(labels), plain(bce))["predictions"]
+    np.testing.assert_allclose(evaluated, cross_entropy(logits, tf.constant(labels)))
+    with pytest.raises(ValueError, match="target_threshold is for the loss binary_cross_entropy"):
+        LossOptions(target_threshold=0.2)
+
+
 def test_weights_of_auxiliary_outputs_must_fit():
     assert check_weights(["predictions", "aux1"], {"aux1": 0.3}) == {"predictions": 1.0, "aux1": 0.3}
     with pytest.raises(ValueError, match="Missing: aux1"):
@@ -92,43 +125,6 @@ def batches(count=4, size=8, seed=0):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count * size, 8, 8, 1)).astype("uint8")
     return tf.data.Dataset.from_tensor_slices((images, rng.integers(0, 3, count * size).astype("int32"))).batch(size)
-
-
-def ones():
-    return [keras.Variable(np.ones(shape), dtype="float32") for shape in ((2, 2), (2,))]
-
-
-def test_sgd_is_caffes_form_and_decay_leaves_scales_and_biases_alone():
-    optimizer = make_optimizer(
-        options(OptimizerOptions, name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.5, clip_norm=1.0),
-        Schedule(options(ScheduleOptions, name="constant"), 0.1, 1, 1),
-        variables := ones(),
-    )
-    kernel, bias, v_kernel, v_bias = np.ones((2, 2)), np.ones(2), 0.0, 0.0
-    gradient = [np.full((2, 2), 3.0), np.full(2, 4.0)]
-    norm = np.sqrt(4 * 9 + 2 * 16)
-    for _ in range(3):
-        optimizer.apply([tf.constant(g, tf.float32) for g in gradient], variables)
-        v_kernel = 0.9 * v_kernel - 0.1 * (gradient[0] / norm + 0.5 * kernel)
-        v_bias = 0.9 * v_bias - 0.1 * gradient[1] / norm
-        kernel, bias = kernel + v_kernel, bias + v_bias
-    np.testing.assert_allclose(variables[0].numpy(), kernel, rtol=1e-5)
-    np.testing.assert_allclose(variables[1].numpy(), bias, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
-def test_weight_decay_moves_kernels_only(name):
-    after = []
-    for decay in (0.0, 0.1):
-        chosen = options(OptimizerOptions, name=name, learning_rate=0.01, weight_decay=decay)
-        schedule = Schedule(options(ScheduleOptions, name="constant"), 0.01, 1, 1)
-        optimizer = make_optimizer(chosen, schedule, variables := ones())
-        for gradient in (1.0, -2.0):
-            optimizer.apply([tf.fill(v.shape, gradient) for v in variables], variables)
-        after.append([v.numpy() for v in variables])
-    (kernel, bias), (decayed_kernel, same_bias) = after
-    assert not np.allclose(kernel, decayed_kernel, atol=1e-6)
-    np.testing.assert_array_equal(bias, same_bias)
 
 
 def test_averages_follow_the_formula():

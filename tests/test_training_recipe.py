@@ -54,8 +54,8 @@ WRONG = [
         "data.source.kind=digit",
         "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds' or 'tfrecord'. Received",
     ),
-    ("optimizer.name=sdg", "optimizer.name is one of sgd, adamw, rmsprop. Did you mean 'sgd'? Received: 'sdg'"),
-    ("optimizer={learning_rate: 1}", "optimizer.name is missing. Allowed: sgd, adamw, rmsprop"),
+    ("optimizer.name=sdg", "optimizer.name is one of sgd, adamw, rmsprop, lamb. Did you mean 'sgd'? Received: 'sdg'"),
+    ("optimizer={learning_rate: 1}", "optimizer.name is missing. Allowed: sgd, adamw, rmsprop, lamb"),
     ("optimizer={name: sgd}", "optimizer.learning_rate is missing"),
     (
         "optimizer={name: adamw, learning_rate: 1, nesterov: true}",

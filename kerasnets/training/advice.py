@@ -17,8 +17,9 @@ LOOKED_AT = 8
 # A run of so few steps is a look at the machinery, its batch often a small one for it.
 A_LOOK = 10
 # Rates for a batch of 256 and how they scale with the batch. SGD with momentum 0.9: Goyal et al. 2017; RMSprop:
-# MnasNet's and EfficientNet's; AdamW: the usual 1e-3 with Malladi et al. 2022's square root.
-RULES = {"sgd": (0.1, 1.0), "rmsprop": (0.016, 1.0), "adamw": (1e-3, 0.5)}
+# MnasNet's and EfficientNet's; AdamW: the usual 1e-3 with Malladi et al. 2022's square root; LAMB: Wightman et al.
+# 2021, with the square root of You et al. 2019.
+RULES = {"sgd": (0.1, 1.0), "rmsprop": (0.016, 1.0), "adamw": (1e-3, 0.5), "lamb": (2e-3, 0.5)}
 FAR = 32.0
 # How many calls of the training function the speeds of step and pipeline are read off.
 WARM_UP, CALLS, BATCHES = 3, 5, 4

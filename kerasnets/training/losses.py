@@ -24,6 +24,30 @@ def cross_entropy(logits, labels, label_smoothing: float = 0.0):
     return loss
 
 
+def binary_cross_entropy(logits, labels, label_smoothing: float = 0.0, threshold: float | None = None):
+    """Mean over the classes of each one's binary cross-entropy, in float32 (Wightman et al. 2021, as timm has it).
+
+    Args:
+        logits, labels, label_smoothing: as for `cross_entropy`.
+        threshold: targets above it count as 1, others as 0; `None` leaves them.
+
+    Returns:
+        float32 `[B]`.
+    """
+    logits = tf.cast(logits, tf.float32)
+    classes = logits.shape[-1]
+    targets = tf.one_hot(labels, classes) if labels.shape.rank == 1 else tf.cast(labels, tf.float32)
+    targets = (1.0 - label_smoothing) * targets + label_smoothing / classes
+    if threshold is not None:
+        targets = tf.cast(targets > threshold, tf.float32)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=-1)
+
+
+def plain(options):
+    """Returns the `loss` block that evaluation takes: cross-entropy without smoothing, so that runs compare."""
+    return options.model_copy(update={"name": "cross_entropy", "label_smoothing": 0.0, "target_threshold": None})
+
+
 def own_loss(network, options):
     """Returns the loss that a network brings along, or `None`.
 
@@ -31,9 +55,13 @@ def own_loss(network, options):
     is trained by it in place of cross-entropy.
 
     Raises:
-        ValueError: label smoothing, of which such a loss knows nothing.
+        ValueError: label smoothing or another loss, of which such a layer knows nothing.
     """
     own = getattr(network.get_layer("predictions"), "example_losses", None)
+    if own is not None and options.name != "cross_entropy":
+        raise ValueError(
+            f"{network.name} is trained by its paper's own loss; leave loss.name out. Received: {options.name!r}"
+        )
     if own is not None and options.label_smoothing:
         raise ValueError(
             f"{network.name} is trained by its paper's own loss, which has no label smoothing; "
@@ -51,7 +79,13 @@ def example_losses(outputs: dict, labels, options, own=None) -> dict:
         options: the recipe's `loss` block.
         own: the loss of `own_loss` for the main output.
     """
-    losses = {name: cross_entropy(logits, labels, options.label_smoothing) for name, logits in outputs.items()}
+
+    def loss(logits):
+        if options.name == "binary_cross_entropy":
+            return binary_cross_entropy(logits, labels, options.label_smoothing, options.target_threshold)
+        return cross_entropy(logits, labels, options.label_smoothing)
+
+    losses = {name: loss(logits) for name, logits in outputs.items()}
     if own is not None:
         losses["predictions"] = tf.cast(own(labels, outputs["predictions"]), tf.float32)
     return losses

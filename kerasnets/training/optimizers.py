@@ -3,8 +3,9 @@
 The optimizers are Keras's, with two differences. They take gradients that are *already summed over the replicas*, so
 that clipping and the check for finite values see the gradient of the whole batch (Keras clips each replica's own, which
 gives another result on every number of devices). And weight decay leaves batch norm and biases alone: every variable
-with fewer than two axes is exempt. For SGD and RMSprop it is L2 inside the gradient, added after clipping, as Caffe
-and the papers have it; for AdamW it is decoupled.
+with fewer than two axes is exempt. For SGD and RMSprop it is L2 inside the gradient, added after clipping as Caffe and
+PyTorch do, or before it (`clip_weight_decay`) as TF-slim does, where L2 is part of the loss. For AdamW it is decoupled;
+for LAMB it is part of the update whose length the trust ratio sets.
 """
 
 import math
@@ -25,16 +26,27 @@ class _Summed:
     """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them."""
 
     l2 = 0.0
+    l2_clipped = False
     spared = ()
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
 
+    def _backend_apply_gradients(self, grads, trainable_variables):  # which clips them
+        if self.l2_clipped:
+            grads = self._with_l2(grads, trainable_variables)
+        super()._backend_apply_gradients(grads, trainable_variables)
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if self.l2:
-            pairs = zip(grads, trainable_variables, strict=True)
-            grads = [g + tf.cast(self.l2, g.dtype) * v if decayed(v, self.spared) else g for g, v in pairs]
+        if not self.l2_clipped:
+            grads = self._with_l2(grads, trainable_variables)
         super()._backend_update_step(grads, trainable_variables, learning_rate)
+
+    def _with_l2(self, grads, variables):
+        if not self.l2:
+            return grads
+        pairs = zip(grads, variables, strict=True)
+        return [g + tf.cast(self.l2, g.dtype) * v if decayed(v, self.spared) else g for g, v in pairs]
 
 
 class SGD(_Summed, keras.optimizers.SGD):
@@ -48,7 +60,21 @@ class SGD(_Summed, keras.optimizers.SGD):
 
 
 class RMSprop(_Summed, keras.optimizers.RMSprop):
-    """Keras's RMSprop, momentum included."""
+    """Keras's RMSprop, momentum included; its mean of squares begins with `initial_accumulator`, TensorFlow 1's with 1.
+
+    Epsilon stands inside the square root, in Keras as in TensorFlow 1.
+    """
+
+    def __init__(self, *args, initial_accumulator=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.initial_accumulator = initial_accumulator
+
+    def build(self, variables):
+        built = self.built
+        super().build(variables)
+        if self.initial_accumulator and not built:
+            for accumulator in self._velocities:
+                accumulator.assign(keras.ops.full(accumulator.shape, self.initial_accumulator, accumulator.dtype))
 
 
 class AdamW(_Summed, keras.optimizers.AdamW):
@@ -71,6 +97,31 @@ class AdamW(_Summed, keras.optimizers.AdamW):
         return (1.0 - self.beta_1**steps) / tf.sqrt(1.0 - self.beta_2**steps)
 
 
+class Lamb(_Summed, keras.optimizers.Lamb):
+    """LAMB (You et al. 2019, algorithm 2) with weight decay inside the update, as in timm.
+
+    `w = w - lr |w| / |u| u` with Adam's step plus `decay * w` as `u`. A variable whose `decays` is None, which weight
+    decay spares, takes Adam's step as it is. `begun` is as for `AdamW`.
+    """
+
+    decays = ()
+    begun = None
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        mean, square = self._momentums[index], self._velocities[index]
+        self.assign_add(mean, (gradient - mean) * (1.0 - self.beta_1))
+        self.assign_add(square, (tf.square(gradient) - square) * (1.0 - self.beta_2))
+        steps = tf.maximum(tf.cast(self.iterations, tf.float32) + 1.0 - (self.begun[index] if self.begun else 0), 1.0)
+        deviation = tf.sqrt(square / (1.0 - self.beta_2**steps))
+        update = mean / (1.0 - self.beta_1**steps) / (deviation + self.epsilon)
+        if self.decays[index] is not None:
+            update += self.decays[index] * variable
+            length, wanted = tf.norm(update), tf.norm(tf.convert_to_tensor(variable))
+            update *= tf.where((length > 0) & (wanted > 0), wanted / length, 1.0)
+        self.assign_sub(variable, learning_rate * update)
+
+
 def make_optimizer(options, schedule, variables, precision="float32", begun=None) -> keras.optimizers.Optimizer:
     """Returns the built optimizer of a recipe; call it under the strategy's scope.
 
@@ -86,16 +137,22 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
         raise ValueError(
             f"optimizer.undecayed and optimizer.rates: no weight has this part in its path. Received: {unknown[0]!r}"
         )
-    values = options.model_dump(exclude={"name", "weight_decay", "undecayed", "rates", "clip_norm"})
+    ours = {"name", "weight_decay", "undecayed", "rates", "clip_norm", "clip_weight_decay"}
+    values = options.model_dump(exclude=ours)
     values |= {"learning_rate": schedule}
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
         optimizer = AdamW(**values, weight_decay=options.weight_decay)
         optimizer.begun = begun
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v, spared)])
+    elif options.name == "lamb":
+        optimizer = Lamb(**values)
+        optimizer.begun = begun
+        optimizer.decays = [options.weight_decay if decayed(v, spared) else None for v in variables]
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
         optimizer.l2, optimizer.spared = options.weight_decay, spared
+        optimizer.l2_clipped = options.clip_weight_decay
         optimizer.rates = rates and [math.prod(r for p, r in rates.items() if p in v.path) for v in variables]
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -15,6 +15,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from kerasnets.data.options import DataOptions
@@ -74,7 +75,16 @@ class CommonOptimizerOptions(Strict):
     clip_norm: PositiveFloat | None = None
 
 
-class SGDOptions(CommonOptimizerOptions):
+class L2Options(CommonOptimizerOptions):
+    """Optimizers whose weight decay is L2 inside the gradient: added to what `clip_norm` has clipped, as in Caffe.
+
+    With `clip_weight_decay` it is clipped too, as in TF-slim, where L2 is part of the loss.
+    """
+
+    clip_weight_decay: bool = False
+
+
+class SGDOptions(L2Options):
     """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers.
 
     `rates` multiplies the rate of the weights with this part in their paths: `{bias: 2.0}`, `{conv_offset: 0.1}`.
@@ -95,13 +105,27 @@ class AdamWOptions(CommonOptimizerOptions):
     epsilon: PositiveFloat = 1e-8
 
 
-class RMSpropOptions(CommonOptimizerOptions):
-    """RMSprop as the Inception and EfficientNet papers use it; weight decay is L2 inside the gradient."""
+class LambOptions(CommonOptimizerOptions):
+    """LAMB (You et al. 2019): Adam's step, with weight decay in it, made as long as the weights times the rate."""
+
+    name: Literal["lamb"]
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-6
+
+
+class RMSpropOptions(L2Options):
+    """RMSprop as the Inception and EfficientNet papers use it; weight decay is L2 inside the gradient.
+
+    `initial_accumulator` is what the mean of the squared gradients begins with: 1 in TensorFlow 1, which those papers
+    used, 0 in Keras and PyTorch.
+    """
 
     name: Literal["rmsprop"]
     rho: Fraction = 0.9
     momentum: Fraction = 0.9
     epsilon: PositiveFloat = 1e-3
+    initial_accumulator: NonNegativeFloat = 0.0
 
 
 class CommonScheduleOptions(Strict):
@@ -187,10 +211,23 @@ class FreezeOptions(Strict):
 
 
 class LossOptions(Strict):
-    """Cross-entropy: label smoothing, and the weight of each further output (`aux1: 0.3`)."""
+    """Cross-entropy of the softmax or of each class by itself, and the weight of each further output (`aux1: 0.3`).
 
+    `binary_cross_entropy` asks for every class whether it is there, and takes the mean over the classes (Wightman et
+    al. 2021). A target above `target_threshold` counts as 1, another as 0, so that both classes of a mixed image are
+    there.
+    """
+
+    name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     label_smoothing: Fraction = 0.0
+    target_threshold: Fraction | None = None
     weights: dict[str, NonNegativeFloat] = {}
+
+    @model_validator(mode="after")
+    def _threshold_of_binary(self):
+        if self.target_threshold is not None and self.name != "binary_cross_entropy":
+            raise ValueError("target_threshold is for the loss binary_cross_entropy")
+        return self
 
 
 class EMAOptions(Strict):
@@ -217,7 +254,7 @@ class CheckpointOptions(Strict):
     every_steps: PositiveInt | None = None
 
 
-OptimizerOptions = Annotated[SGDOptions | AdamWOptions | RMSpropOptions, Field(discriminator="name")]
+OptimizerOptions = Annotated[SGDOptions | AdamWOptions | RMSpropOptions | LambOptions, Field(discriminator="name")]
 ScheduleOptions = Annotated[
     ConstantOptions | StepOptions | CosineOptions | PolynomialOptions | ExponentialOptions | PlateauOptions,
     Field(discriminator="name"),

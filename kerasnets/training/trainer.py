@@ -18,7 +18,7 @@ from kerasnets.layers.batch_norm import PRESENT
 from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
 from kerasnets.training.execution import make_execution
-from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss
+from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss, plain
 from kerasnets.training.replicas import at_least_one, average_over_replicas
 from kerasnets.training.strategy import cluster, sum_over_replicas, update_everywhere
 
@@ -136,8 +136,7 @@ class Trainer(keras.Model):
         images, labels, weights = data
         outputs = self.logits(images, training=False)
         # The plain loss of the main output, so that runs with and without smoothing or auxiliary heads compare.
-        plain = self.loss_options.model_copy(update={"label_smoothing": 0.0})
-        losses = example_losses(outputs, labels, plain, self.own)
+        losses = example_losses(outputs, labels, plain(self.loss_options), self.own)
         self._count(outputs, labels, losses, losses["predictions"], weights)
 
     def inference_weights(self) -> list:
