@@ -5,7 +5,8 @@
     model = kerasnets.ResNet50(classes=10)
     kerasnets.list_models("resnet*")
 
-Every name is looked up when it is first used, so that importing the package costs nothing.
+Every name is looked up when it is first used, so that importing the package costs nothing. Whoever uses Keras beside it
+has our layers registered with it: `import kerasnets` is all that `keras.models.load_model` needs.
 """
 
 import importlib
@@ -18,6 +19,7 @@ _FUNCTIONS = {
     "list_models": "kerasnets.ledger",
     "model_info": "kerasnets.ledger",
     "ModelInfo": "kerasnets.ledger",
+    "load_model": "kerasnets.training.runs",
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.weights.surgery",
     "freeze": "kerasnets.weights.freeze",
@@ -76,3 +78,41 @@ class _FrontDoor(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _FrontDoor
+
+
+def _register_with_keras() -> None:
+    """Imports all layers, functions and losses that Keras must know by name to read a saved model."""
+    importlib.import_module("kerasnets.layers")
+    importlib.import_module("kerasnets.training.paper_losses")
+
+
+class _AfterKeras:
+    """A finder that registers our layers as soon as somebody has imported Keras, and then removes itself.
+
+    Importing them with the package would cost every command the start of TensorFlow.
+    """
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "keras":
+            return None
+        finders = [finder for finder in sys.meta_path if finder is not cls]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in finders)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module):
+            execute(module)
+            if cls in sys.meta_path:
+                sys.meta_path.remove(cls)
+            _register_with_keras()
+
+        spec.loader.exec_module = execute_and_register
+        return spec
+
+
+if "keras" in sys.modules:
+    _register_with_keras()
+else:
+    sys.meta_path.insert(0, _AfterKeras)

@@ -177,7 +177,7 @@ def test_step_in_mixed_precision(name):
 RELOAD = """
 import sys, keras, numpy as np
 from pathlib import Path
-import kerasnets.architectures.catalogue
+import kerasnets
 for folder in map(Path, sys.argv[1:]):
     model = keras.models.load_model(folder / "model.keras")
     x, y = (np.load(folder / f"{n}.npy") for n in "xy")
