@@ -44,15 +44,18 @@ def write_photos(root: Path, count: int) -> None:
 
 
 def ours(root: str, host: bool = False, antialias: bool = True):
-    """Yields once a batch."""
+    """Yields once a batch, under op determinism as in a run by a recipe's defaults."""
     import tensorflow as tf
 
+    from kerasnets.data.determinism import parallel
     from kerasnets.data.options import DataOptions, SourceOptions
     from kerasnets.data.pipeline import training_batches
     from kerasnets.data.preprocess import normalise
     from kerasnets.data.sources import open_source
     from kerasnets.registry import Preprocessing
 
+    tf.keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
     numbers = {"mean": tuple(255 * m for m in MEAN), "std": tuple(255 * s for s in STD)}
     preprocessing = Preprocessing(size=SIZE, **numbers)
     options = DataOptions(
@@ -63,7 +66,7 @@ def ours(root: str, host: bool = False, antialias: bool = True):
     if host:
         step = tf.function(lambda images: normalise(images, preprocessing), autograph=False)
         batches = batches.map(lambda images, labels: (step(images), labels), tf.data.AUTOTUNE).prefetch(2)
-    yield from batches
+    yield from parallel(batches)
 
 
 def keras_side(root: str):

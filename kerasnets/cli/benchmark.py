@@ -21,6 +21,7 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
     """Measure the input pipeline of a recipe stage by stage, and name the slowest."""
     start_tensorflow()
     from kerasnets.architectures.catalogue import FAMILIES
+    from kerasnets.data.determinism import op_determinism
     from kerasnets.data.sources import open_source
     from kerasnets.data.stages import WHOLE, measure_stages
     from kerasnets.training.loop import make_preprocessing
@@ -30,9 +31,9 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
         assert FAMILIES  # importing the families is what registers their rows
         read = load_recipe(recipe, overrides or ())
         source = open_source(read.data.source, read.data.train_split)
-        stages = measure_stages(
-            source, make_preprocessing(read), read.data, batch_size=read.batch_size, seed=read.seed, images=images
-        )
+        settings = {"batch_size": read.batch_size, "seed": read.seed, "images": images}
+        with op_determinism(read.deterministic):
+            stages = measure_stages(source, make_preprocessing(read), read.data, **settings)
     whole = stages[-1]
     slowest = max(stages[:-1], key=lambda stage: stage.cpu_microseconds)
     if json:

@@ -24,6 +24,7 @@ import tensorflow as tf
 from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.cache import in_memory
 from kerasnets.data.decode import decode_image, reencode
+from kerasnets.data.determinism import parallel
 from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.options import DataOptions
 from kerasnets.data.preprocess import override
@@ -104,7 +105,7 @@ def training_batches(
         return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _parallel(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load)
+    return parallel(_loaded(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))
 
 
 def batch_names(source: Source, batch_size: int, seed: int, step: int) -> list[str]:
@@ -146,8 +147,8 @@ def evaluation_batches(
         return tuple(_of_length(size, tensor) for tensor in (images, labels, weights))
 
     batches = _in_order(source).batch(batch_size)
-    loaded = _parallel(batches, load)
-    return loaded.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size)))
+    loaded = _loaded(batches, load)
+    return parallel(loaded.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
 
 
 def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
@@ -204,7 +205,7 @@ def _index_only(index):
     return index, tf.constant(b""), tf.constant(0)
 
 
-def _parallel(batches: tf.data.Dataset, load) -> tf.data.Dataset:
+def _loaded(batches: tf.data.Dataset, load) -> tf.data.Dataset:
     load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors: trace it as it is.
     return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from kerasnets.data.batch_augmentation import batch_steps
+from kerasnets.data.determinism import parallel
 from kerasnets.data.options import DataOptions
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.preprocess import normalise, override
@@ -92,13 +93,13 @@ def _measure(stages: list, name: str, held: tf.data.Dataset, step: Callable, ima
 
     together = max(1, 32 // size)
     results = held.repeat().map(touched, os.cpu_count(), deterministic=True).ignore_errors().batch(together)
-    stages.append(_timed(name, results, images, size * together))
+    stages.append(_timed(name, results.prefetch(2), images, size * together))
     return made
 
 
 def _timed(name: str, batches: tf.data.Dataset, images: int, size: int) -> Stage:
     """Times batches after the first few, by which time all threads have begun."""
-    iterator, count = iter(batches.prefetch(2)), -(-images // size)
+    iterator, count = iter(parallel(batches)), -(-images // size)
     for _ in range(4):
         next(iterator)
     wall, cpu = time.perf_counter(), time.process_time()

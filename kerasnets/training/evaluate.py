@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasnets.data.determinism import parallel
 from kerasnets.data.options import DataOptions
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
@@ -79,7 +80,8 @@ def score(
         return strategy.run(step, args=(images,))
 
     with source.bad_images.explained():
-        for images, labels, weights in strategy.experimental_distribute_dataset(batches.take(max_batches or -1)):
+        distributed = strategy.experimental_distribute_dataset(batches.take(max_batches or -1))
+        for images, labels, weights in parallel(distributed):
             probabilities = _together(strategy, forward(images))
             images, labels, weights = (_together(strategy, value) for value in (images, labels, weights))
             tally.add(probabilities, images, labels, weights > 0)

@@ -8,6 +8,7 @@ from functools import partial
 
 import keras
 
+from kerasnets.data.determinism import parallel
 from kerasnets.data.pipeline import evaluation_batches, training_batches
 from kerasnets.training import checkpoints
 from kerasnets.training.advice import CompareSpeeds
@@ -72,7 +73,7 @@ def fit(job: Job, progress: bool) -> None:
                 # An epoch that goes on in the middle of a call's steps takes calls that end with it.
                 trainer.steps_per_execution = math.gcd(at_once, steps)
                 trainer.fit(
-                    distribute(trainer.distribute_strategy, batches(job), recipe.batch_size),
+                    _distributed(job, batches(job), recipe.batch_size),
                     initial_epoch=first,
                     epochs=last,
                     steps_per_epoch=steps,
@@ -126,4 +127,12 @@ def _validation(job: Job):
     size = -(-(recipe.evaluation.batch_size or recipe.batch_size) // replicas) * replicas
     settings = {"batch_size": size, "share": cluster().share(size)}
     found = evaluation_batches(job.evaluation_source, job.trainer.preprocessing, recipe.data, **settings)
-    return distribute(strategy, found.take(recipe.evaluation.max_batches or -1), size)
+    return _distributed(job, found.take(recipe.evaluation.max_batches or -1), size)
+
+
+def _distributed(job: Job, dataset, batch_size: int):
+    """Returns a dataset as `fit` and `evaluate` take it; whoever makes its iterators, they are parallel."""
+    strategy = job.trainer.distribute_strategy
+    found = distribute(strategy, dataset, batch_size)
+    # What Keras would do itself, and then the iterators would not be ours.
+    return parallel(strategy.experimental_distribute_dataset(found) if cluster().workers == 1 else found)

@@ -22,6 +22,7 @@ from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import fit, meet, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.precision import computing_in, resolve
+from kerasnets.training.process_state import process_state_kept
 from kerasnets.training.recipe import about, differences, load_recipe, smoke_twin
 from kerasnets.training.replicas import put_right
 from kerasnets.training.runs import Run, append_log, begin, claim, is_run, open_run, save_model
@@ -64,6 +65,12 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
         check_same(recipe, folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
             return open_run(folder)
+    with process_state_kept():
+        _train(recipe, folder, resume, overwrite, progress)
+    return open_run(folder)
+
+
+def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> None:
     with computing_in(recipe.precision):
         job = prepare(recipe, folder)
     chief = cluster().is_chief
@@ -76,7 +83,6 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
         if chief:
             finish(job)
         meet(job, "ended")
-    return open_run(folder)
 
 
 def check_same(recipe: Recipe, folder: Path) -> None:
