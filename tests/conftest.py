@@ -1,10 +1,11 @@
-"""What every test shares: a TensorFlow that does not chatter (set before anything imports it), a small tfds set."""
+"""What every test shares: a quiet TensorFlow with the commands' kernels (set before its import), a small tfds set."""
 
 import os
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "recipes" / "lenet5_digits.yaml"
 LAUNCH = ("launch", "--workers", "2")
 SETTINGS = [
-    "epochs=2", "steps_per_epoch=30", "batch_size=16", "steps_per_execution=1", "checkpoint.every_steps=5",
+    "epochs=2", "steps_per_epoch=30", "batch_size=16", "steps_per_execution=5", "checkpoint.every_steps=5",
     "evaluation={max_batches: 3, batch_size: 50, keep: best}", "ema.momentum=0.9",
     "optimizer={name: sgd, learning_rate: 0.02, clip_norm: 1, weight_decay: 1e-3}",
 ]  # fmt: skip
