@@ -1,4 +1,4 @@
-"""GoogLeNet's and Inception's modules against the papers' arithmetic, and their auxiliary heads."""
+"""GoogLeNet's, Inception's and NASNet's modules against the papers' arithmetic, and their auxiliary heads."""
 
 import dataclasses
 
@@ -126,3 +126,16 @@ def test_googlenet_normalises_as_caffe_does():
     energy = np.stack([(x[..., max(0, i - 2) : i + 3] ** 2).sum(-1) for i in range(64)], -1)
     np.testing.assert_allclose(layer(x), x / (1 + 1e-4 / 5 * energy) ** 0.75, rtol=1e-5)
     assert googlenet.Spec().kernel == 5
+
+
+@pytest.mark.parametrize(("name", "momentum", "epsilon", "dropouts"), [
+    ("nasnet_cifar", 0.9, 1e-5, 0),  # slim's cifar_config and nasnet_cifar_arg_scope
+    ("nasnet_mobile", 0.9997, 1e-3, 1),
+])  # fmt: skip
+def test_nasnet_has_its_data_set_s_constants(name, momentum, epsilon, dropouts):
+    row, arguments = twin(name)
+    row = dataclasses.replace(row, aux={"aux1": "cell_1"})  # the twin's last cell of its second stage
+    layers = row(**arguments, aux_heads=True).layers
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {(norm.momentum, norm.epsilon) for norm in norms} == {(momentum, epsilon)}
+    assert sum(isinstance(layer, keras.layers.Dropout) for layer in layers) == dropouts

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import fill, pixels, twin
+from nets import build_twin, fill, pixels, twin
 
 from kerasnets.blocks.aggregated import early_concatenation, grouped_convolution, split_transform_merge
 from kerasnets.layers.edge_padding import EdgePadding2D
@@ -72,6 +72,20 @@ def test_stochastic_depth_on_average(mode, scale):
     assert draws.mean() == pytest.approx(float(np.asarray(layer(x)).mean()), abs=4 * np.sqrt(0.21 / 400) / 0.7)
     again = StochasticDepth(0.3, mode=mode, scale=scale, seed=7)
     np.testing.assert_array_equal(np.stack([np.asarray(again(x, training=True)) for _ in range(20)]), draws[:20])
+
+
+@pytest.mark.parametrize("name", ["resnet110_v2_cifar", "resnet164_v2_cifar"])
+def test_the_first_preactivation_is_common_to_both_paths(name):
+    """He et al. 2016, appendix: right after conv1 and before splitting into two paths."""
+    model = build_twin(name, classifier_activation=None)
+    fill(model)
+    last = "layer1.0.conv2" if "110" in name else "layer1.0.conv3"
+    activated, branch, output = (model.get_layer(layer).output for layer in ("layer1.0.relu1", last, "layer1.0"))
+    taps = keras.Model(model.input, [activated, branch, output])(pixels((2, *model.input_shape[1:])))
+    activated, branch, output = (np.asarray(tap) for tap in taps)
+    if "164" in name:  # from 16 to 64 channels: a 1x1 convolution of the same activation
+        activated = activated @ np.asarray(model.get_layer("layer1.0.downsample.0").kernel)[0, 0]
+    np.testing.assert_allclose(output, activated + branch, rtol=1e-4, atol=1e-4)
 
 
 def test_stochastic_depth_refuses():

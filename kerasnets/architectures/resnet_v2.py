@@ -5,7 +5,8 @@ He, Zhang, Ren and Sun 2016, "Identity Mappings in Deep Residual Networks": figu
 
 * CIFAR rows follow the authors' resnet-1k-layers: no normalisation in the stem, stride in the first 1x1, and where the
   size changes a 1x1 shortcut from the first normalisation and ReLU. The 110-layer row has basic units and zero
-  channels.
+  channels. The first unit's normalisation and ReLU come right after conv1, before the two paths part (appendix), so
+  its shortcut starts from them too.
 * ImageNet rows follow the form that ResNet-200 was released in (fb.resnet.torch, preresnet): normalisation and ReLU in
   the stem, so none in front of the first unit; stride in the 3x3.
 * `_timm`: no normalisation in the stem, so its map is pooled before any ReLU; the first unit has its own.
@@ -80,12 +81,14 @@ def resnet_v2_cifar(x, spec: Spec, *, stochastic_depth=0.0):
     stochastic_depth: drop rate of the last unit, 0 to 1; it grows linearly from the first.
     """
     x = conv(x, 16, 3, name="conv1")
+    x = activate(batch_norm(x, name="layer1.0.bn1"), name="layer1.0.relu1")
     for unit in units(spec.depths, (16, 32, 64), stochastic_depth=stochastic_depth):
+        first = unit.stage == 1 and unit.block == 0
         if spec.unit == "basic":
             branch, shortcut = basic(unit.filters, unit.stride), None
         else:
             branch, shortcut = bottleneck(unit.filters, unit.stride, "1x1"), "downsample.0"
-        x = preactivation_unit(x, branch, name=unit.named(), shortcut=shortcut, drop=unit.drop)
+        x = preactivation_unit(x, branch, name=unit.named(), shortcut=shortcut, activated=first, drop=unit.drop)
     return activate(batch_norm(x, name="bn"), name="relu_last")
 
 
