@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from nets import fill, golden, pixels, twin
+from nets import build_twin, fill, golden, pixels, twin
 
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module
@@ -76,6 +76,46 @@ def test_parameters_with_auxiliary_heads(name):
     model = create_model(name, aux_heads=True)
     assert list(model.output) == ["predictions", *get_row(name).aux]
     assert complexity(model).parameters == AUXILIARY[name]
+
+
+HE, XAVIER = {"class_name": "HeNormal"}, {"class_name": "GlorotUniform"}
+NARROW = [{"class_name": "TruncatedNormal", "stddev": deviation} for deviation in (0.01, 0.001)]
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "expected"),
+    [
+        ("inception_v3", "Mixed_6b", [HE, *NARROW]),
+        ("inception_v4", "features.10", [HE, HE, XAVIER]),
+        ("inception_resnet_v2", "mixed_6a", [XAVIER, XAVIER, XAVIER]),
+    ],
+)
+def test_auxiliary_heads_start_as_in_the_released_code(name, last, expected):
+    """TF-slim: v3 names two deviations of its own; v4 has its trunk's initialiser and slim's default for the dense
+    layer; Inception-ResNet has the default everywhere."""
+    row, arguments = twin(name)
+    model = dataclasses.replace(row, aux={"aux1": last})(**arguments, aux_heads=True)
+    for own, wanted in zip(("conv0.conv", "conv1.conv", "fc"), expected, strict=True):
+        initializer = model.get_layer(f"AuxLogits.{own}").kernel_initializer
+        found = {"class_name": type(initializer).__name__, **initializer.get_config()}
+        assert wanted.items() <= found.items(), own
+
+
+def test_inception_resnet_starts_from_xavier():
+    """slim's arg scope of this network names no initialiser, so that its layers have slim's default."""
+    convolutions = [v for v in build_twin("inception_resnet_v2").layers if isinstance(v, keras.layers.Conv2D)]
+    assert {type(layer.kernel_initializer).__name__ for layer in convolutions} == {"GlorotUniform"}
+
+
+def test_googlenet_s_auxiliary_heads_start_as_in_caffe():
+    layers = {layer.name: layer for layer in build_twin("googlenet", aux_heads=True).layers}
+    for head in ("aux1", "aux2"):
+        hidden, last = layers[f"{head}.fc1"], layers[f"{head}.fc2"]
+        np.testing.assert_array_equal(hidden.bias, np.full(hidden.units, 0.2, "float32"))
+        np.testing.assert_array_equal(last.bias, np.zeros(last.units, "float32"))
+        for layer in (hidden, layers["inception3a.branch1.conv"]):
+            initializer = layer.kernel_initializer
+            assert (initializer.scale, initializer.mode, initializer.distribution) == (1.0, "fan_in", "uniform")
 
 
 def test_multiply_adds_with_auxiliary_heads():

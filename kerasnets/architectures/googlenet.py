@@ -5,9 +5,9 @@ figure 2 (module), table 1 (network), section 5 (auxiliary classifiers).
 
 * The paper has local response normalisation and no batch normalisation, and 5x5 convolutions. torchvision (following
   TF-slim) normalises every convolution and has 3x3 in place of 5x5; that is `googlenet_torchvision`.
-* The constants of the normalisation, the initialiser and the biases of 0.2 are not in the paper; they are BVLC's
-  Caffe model's, the only public weights without batch normalisation. Caffe divides alpha by the number of channels in
-  the sum.
+* The constants of the normalisation, the initialiser and the biases of 0.2 (auxiliary heads included) are not in the
+  paper; they are BVLC's Caffe model's, the only public weights without batch normalisation. Its "xavier" counts the
+  inputs alone, which Keras calls `lecun_uniform`; it divides alpha by the number of channels in the sum.
 * Table 1 counts 2.7 K weights for the first convolution and 6.8 M in all; the network it describes has 9,472 and
   6,998,552.
 * The auxiliary losses count 0.3 each; the loss weight belongs to the recipe.
@@ -30,6 +30,7 @@ PAPER = Paper(
     2014,
     "https://arxiv.org/abs/1409.4842",
 )
+BIAS = keras.initializers.Constant
 
 
 class Spec(NamedTuple):
@@ -40,6 +41,7 @@ class Spec(NamedTuple):
     last_pool: int = 3
     gamma: bool = True
     momentum: float = 0.9
+    initializer: str = "lecun_uniform"
     width: float = 1.0
 
 
@@ -114,7 +116,8 @@ def auxiliary_head(x, name, classes, activation, spec):
         x = keras.layers.AveragePooling2D(window, 3, name=f"{name}.avgpool")(x)
     x = _unit(x, spec, 128, name=f"{name}.conv")
     x = keras.layers.Flatten(name=f"{name}.flatten")(x)
-    x = keras.layers.Dense(width(spec, 1024), activation="relu", name=f"{name}.fc1")(x)
+    start = {} if spec.batch_norm else {"kernel_initializer": spec.initializer, "bias_initializer": BIAS(0.2)}
+    x = keras.layers.Dense(width(spec, 1024), activation="relu", name=f"{name}.fc1", **start)(x)
     x = keras.layers.Dropout(0.7, name=f"{name}.dropout")(x)
     return output(x, classes, activation, name=f"{name}.fc2")
 
@@ -123,10 +126,8 @@ def _unit(x, spec, filters, kernel=1, stride=1, *, name, padding="same"):
     """Convolution and ReLU: `<name>.conv` and `<name>`, with a bias, or with `<name>.bn` between them."""
     if spec.batch_norm:
         return unit(x, spec, filters, kernel, stride, padding, name=name)
-    xavier = keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")  # Caffe's: by the inputs alone
-    bias = {"use_bias": True, "bias_initializer": keras.initializers.Constant(0.2)}
-    filters = width(spec, filters)
-    x = conv(x, filters, kernel, stride, padding=padding, initializer=xavier, name=f"{name}.conv", **bias)
+    start = {"initializer": spec.initializer, "use_bias": True, "bias_initializer": BIAS(0.2)}
+    x = conv(x, width(spec, filters), kernel, stride, padding=padding, name=f"{name}.conv", **start)
     return activate(x, name=name)
 
 
@@ -185,7 +186,7 @@ register(
         "googlenet_torchvision",
         "GoogLeNetTorchvision",
         "GoogLeNet as torchvision has it",
-        Spec(batch_norm=True, kernel=3, last_pool=2),
+        Spec(batch_norm=True, kernel=3, last_pool=2, initializer="he_normal"),
         head=dropout_head(0.2),
         preprocessing=Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
         departures=(

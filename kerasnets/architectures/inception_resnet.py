@@ -29,7 +29,6 @@ from kerasnets.blocks.inception import (
     auxiliary_head,
     average_pool,
     chain,
-    he_truncated,
     inception_v4_stem,
     join,
     max_pool,
@@ -65,6 +64,7 @@ class Spec(NamedTuple):
     gamma: bool = False
     momentum: float = 0.99
     counts_padding: bool = False
+    initializer: str = "glorot_uniform"
     width: float = 1.0
 
 
@@ -128,7 +128,7 @@ def inception_resnet_a(x, spec, *, name):
     one = unit(x, spec, 32, name=f"{name}.branch0")
     three = chain(x, spec, (32, 1), (32, 3), name=f"{name}.branch1")
     double = chain(x, spec, (first, 1), (second, 3), (third, 3), name=f"{name}.branch2")
-    return _add(x, (one, three, double), spec.scales[0], name=name)
+    return _add(x, spec, (one, three, double), spec.scales[0], name=name)
 
 
 def inception_resnet_b(x, spec, *, name):
@@ -136,7 +136,7 @@ def inception_resnet_b(x, spec, *, name):
     alone, first, second, third = spec.b
     one = unit(x, spec, alone, name=f"{name}.branch0")
     seven = chain(x, spec, (first, 1), (second, (1, 7)), (third, (7, 1)), name=f"{name}.branch1")
-    return _add(x, (one, seven), spec.scales[1], name=name)
+    return _add(x, spec, (one, seven), spec.scales[1], name=name)
 
 
 def reduction_b(x, spec, *, name):
@@ -153,13 +153,13 @@ def inception_resnet_c(x, spec, *, name, last=False):
     alone, first, second, third = spec.c
     one = unit(x, spec, alone, name=f"{name}.branch0")
     three = chain(x, spec, (first, 1), (second, (1, 3)), (third, (3, 1)), name=f"{name}.branch1")
-    return _add(x, (one, three), None if last else spec.scales[2], name=name)
+    return _add(x, spec, (one, three), None if last else spec.scales[2], name=name)
 
 
-def _add(x, branches, scale, *, name):
+def _add(x, spec, branches, scale, *, name):
     """Figure 20: a linear 1x1 convolution of the branches, scaled, added, ReLU; without `scale` only added."""
     y = join(*branches, name=f"{name}.concat")
-    y = conv(y, x.shape[-1], 1, use_bias=True, initializer=he_truncated(), name=f"{name}.conv2d")
+    y = conv(y, x.shape[-1], 1, use_bias=True, initializer=spec.initializer, name=f"{name}.conv2d")
     if scale is None:
         return keras.layers.Add(name=name)([x, y])
     y = keras.layers.Rescaling(scale, name=f"{name}.scale")(y)

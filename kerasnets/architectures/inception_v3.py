@@ -18,9 +18,12 @@ Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2015, "Rethinking the Inception Arch
 
 from typing import NamedTuple
 
+import keras
+
 from kerasnets.architectures.variant import Variant, register
+from kerasnets.blocks import inception
 from kerasnets.blocks.head import dropout_head
-from kerasnets.blocks.inception import auxiliary_head, average_pool, chain, join, max_pool, unit
+from kerasnets.blocks.inception import average_pool, chain, join, max_pool, unit
 from kerasnets.registry import Paper, Preprocessing
 
 PAPER = Paper(
@@ -41,6 +44,7 @@ class Spec(NamedTuple):
     gamma: bool = False
     momentum: float = 0.99
     counts_padding: bool = False
+    initializer: str = "he_normal"
     width: float = 1.0
 
 
@@ -121,6 +125,13 @@ def inception_c(x, spec, *, name):
 
 def _split(x, spec, *, name):
     return join(unit(x, spec, 384, (1, 3), name=f"{name}a"), unit(x, spec, 384, (3, 1), name=f"{name}b"), name=name)
+
+
+def auxiliary_head(x, name, classes, activation, spec):
+    """The head of kerasnets/blocks/inception.py, whose last two layers start narrow in Inception v3."""
+    narrow = keras.initializers.TruncatedNormal
+    initializers = narrow(stddev=0.01), narrow(stddev=0.001)
+    return inception.auxiliary_head(x, name, classes, activation, spec, initializers)
 
 
 _STEM = "the released code's stem (paper, table 1: 3x3 convolutions to 80, 192 and 288 channels)"

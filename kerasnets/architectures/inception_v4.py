@@ -45,6 +45,7 @@ class Spec(NamedTuple):
     gamma: bool = False
     momentum: float = 0.99
     counts_padding: bool = False
+    initializer: str = "he_normal"
     width: float = 1.0
 
 

@@ -8,6 +8,8 @@ A network's `spec` says how all its convolutions are made, in these columns:
 * `momentum`: of batch normalisation's moving averages.
 * `counts_padding`: whether the average pooling inside the modules counts the zeros around the map (torchvision) or
   not (TF-slim).
+* `initializer`: of the convolutions. TF-slim's is He et al.'s truncated normal in Inception v3 and v4; its
+  Inception-ResNet names none and so has slim's default, Glorot and Bengio's uniform one.
 * `width`: a factor on all numbers of filters, 1 in every published network.
 """
 
@@ -15,11 +17,6 @@ import keras
 
 from kerasnets.blocks.convolution import activate, batch_norm, conv
 from kerasnets.blocks.head import output
-
-
-def he_truncated():
-    """The initialiser of TF-slim's Inception networks: variance 2 / fan-in, truncated at two deviations."""
-    return keras.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
 
 
 def width(spec, filters: int) -> int:
@@ -33,7 +30,7 @@ def unit(x, spec, filters, kernel=1, stride=1, padding=None, *, name, initialize
     Without `padding` it is `"same"` at stride 1 and `"valid"` at stride 2, the rule everywhere but in the stems.
     """
     padding = padding or ("same" if stride == 1 else "valid")
-    initializer = initializer or he_truncated()
+    initializer = initializer or spec.initializer
     x = conv(x, width(spec, filters), kernel, stride, padding=padding, initializer=initializer, name=f"{name}.conv")
     x = batch_norm(x, epsilon=1e-3, momentum=spec.momentum, scale=spec.gamma, name=f"{name}.bn")
     return activate(x, name=name)
@@ -89,18 +86,19 @@ def reduction_a(x, spec, klmn, *, name):
     return join(one, three, max_pool(x, name=f"{name}.branch2"), name=name)
 
 
-def auxiliary_head(x, name, classes, activation, spec):
+def auxiliary_head(x, name, classes, activation, spec, initializers=(None, "glorot_uniform")):
     """Auxiliary classifier of Inception v3, v4 and Inception-ResNet v2: (batch, 17, 17, channels) -> (batch, classes).
 
     5x5 averages with stride 3, a 1x1 convolution to 128 channels, a 5x5 one to 768 that sees all of the map, a dense
     layer. On a map smaller than that the two 5x5 windows shrink to it; on a larger one the last map is averaged.
+    `initializers` are those of the second convolution (`None`: as all others) and of the dense layer.
     """
-    near_zero = keras.initializers.TruncatedNormal
+    second, last = initializers
     x = keras.layers.AveragePooling2D(_at_most(5, x), 3, name="AuxLogits.avgpool")(x)
     x = unit(x, spec, 128, name="AuxLogits.conv0")
-    x = unit(x, spec, 768, _at_most(5, x), padding="valid", initializer=near_zero(stddev=0.01), name="AuxLogits.conv1")
+    x = unit(x, spec, 768, _at_most(5, x), padding="valid", initializer=second, name="AuxLogits.conv1")
     x = keras.layers.GlobalAveragePooling2D(name="AuxLogits.pool")(x)
-    return output(x, classes, activation, initializer=near_zero(stddev=0.001), name="AuxLogits.fc")
+    return output(x, classes, activation, initializer=last, name="AuxLogits.fc")
 
 
 def _at_most(size, x):
