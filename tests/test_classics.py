@@ -7,7 +7,7 @@ from nets import build_twin
 
 from kerasnets.layers.filter_norm import MaxFilterRMS
 from kerasnets.layers.rbf import RBFOutput
-from kerasnets.registry import create_model
+from kerasnets.registry import create_model, get_row
 from kerasnets.training.paper_losses import RBFLoss
 
 
@@ -60,6 +60,31 @@ def test_alexnet_starts_as_the_paper_says():
     assert biases == {"conv1": 0.0, "conv2": 1.0, "conv3": 0.0, "conv4": 1.0, "conv5": 1.0}
     assert float(np.mean(model.get_layer("fc6").bias)) == 1.0
     assert 0.009 < float(np.std(model.get_layer("conv2").kernel)) < 0.011
+
+
+def test_vgg_a_lrn_is_a_with_alexnet_s_normalisation_behind_its_first_convolution():
+    plain, normalised = build_twin("vgg11"), build_twin("vgg11_lrn")
+    names = [layer.name for layer in normalised.layers]
+    assert [name for name in names if name not in {layer.name for layer in plain.layers}] == ["features.1.lrn"]
+    layer = normalised.get_layer("features.1.lrn")
+    assert layer.input is normalised.get_layer("features.1").output
+    assert layer.output is normalised.get_layer("features.2").input
+    assert (layer.size, layer.k, layer.alpha, layer.beta, layer.divide_alpha) == (5, 2.0, 1e-4, 0.75, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "difference"),
+    [
+        ("nin", "none for ImageNet"),
+        ("vgg16", "only the mean colour is subtracted"),
+        ("vgg11_bn", "only the mean colour is subtracted"),
+        ("fractalnet34", "conjecture"),
+        ("mobilenet_v3_small", "squeeze-and-excitation in the last convolution"),
+        ("mobilenet_v3_small_torchvision", "squeeze-and-excitation in the last convolution"),
+    ],
+)
+def test_what_differs_from_the_paper_is_said(name, difference):
+    assert any(difference in line for line in get_row(name).departures)
 
 
 def test_squeezenet_bypass_adds_what_the_row_says():

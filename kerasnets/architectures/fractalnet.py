@@ -160,5 +160,9 @@ register(
         body=fractalnet,
         head=head,
         spec=Spec(4, _IMAGENET, pool_last=False),
+        departures=(
+            "a conjecture where the paper is silent: the stem pools and the last block does not (a public "
+            "re-implementation: the opposite); nobody published its parameters or multiply-adds",
+        ),
     ),
 )

@@ -30,7 +30,7 @@ PAPER = Paper(
     2014,
     "https://arxiv.org/abs/1409.4842",
 )
-BIAS = keras.initializers.Constant
+BIAS = keras.initializers.Constant(0.2)
 
 
 class Spec(NamedTuple):
@@ -116,7 +116,7 @@ def auxiliary_head(x, name, classes, activation, spec):
         x = keras.layers.AveragePooling2D(window, 3, name=f"{name}.avgpool")(x)
     x = _unit(x, spec, 128, name=f"{name}.conv")
     x = keras.layers.Flatten(name=f"{name}.flatten")(x)
-    start = {} if spec.batch_norm else {"kernel_initializer": spec.initializer, "bias_initializer": BIAS(0.2)}
+    start = {} if spec.batch_norm else {"kernel_initializer": spec.initializer, "bias_initializer": BIAS}
     x = keras.layers.Dense(width(spec, 1024), activation="relu", name=f"{name}.fc1", **start)(x)
     x = keras.layers.Dropout(0.7, name=f"{name}.dropout")(x)
     return output(x, classes, activation, name=f"{name}.fc2")
@@ -126,7 +126,7 @@ def _unit(x, spec, filters, kernel=1, stride=1, *, name, padding="same"):
     """Convolution and ReLU: `<name>.conv` and `<name>`, with a bias, or with `<name>.bn` between them."""
     if spec.batch_norm:
         return unit(x, spec, filters, kernel, stride, padding, name=name)
-    start = {"initializer": spec.initializer, "use_bias": True, "bias_initializer": BIAS(0.2)}
+    start = {"initializer": spec.initializer, "use_bias": True, "bias_initializer": BIAS}
     x = conv(x, width(spec, filters), kernel, stride, padding=padding, name=f"{name}.conv", **start)
     return activate(x, name=name)
 

@@ -4,6 +4,7 @@ Lin, Chen and Yan 2013, "Network In Network", section 3, figure 2, section 4 (CI
 
 * An mlpconv layer is a convolution and two 1x1 convolutions ("cccp" in the authors' files); the last one has a map for
   each class, whose mean is the class's score. ReLU stands behind every convolution, that of the last one included.
+* The paper has no network for ImageNet; `nin` is the one that its authors gave to Caffe's model zoo.
 * Widths, kernels and pooling are those of the authors' Caffe files, the paper giving none. Those average in the second
   pooling layer of the CIFAR-10 net; the paper pools by maximum everywhere, and so do both rows here.
 * Initialisation: the Caffe files start with deviations of 0.01 to 0.05 and train slowly; here He et al.'s.
@@ -106,5 +107,6 @@ register(
         min_size=51,
         preprocessing=Preprocessing(224, 224 / 256, "bilinear", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "bgr"),
         stages={"cccp2": (54, 54, 96), "pool1": (27, 27, 96), "pool2": (13, 13, 256), "pool3": (6, 6, 384)},
+        departures=("the network for ImageNet in Caffe's model zoo (paper: none for ImageNet)",),
     ),
 )

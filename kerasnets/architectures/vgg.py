@@ -3,7 +3,9 @@
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
 
 * 3x3 convolutions with ReLU, five 2x2 max poolings, dense layers of 4096, 4096 and 1000. `vgg16_c` is configuration C,
-  whose last convolution of the blocks 3 to 5 is 1x1.
+  whose last convolution of the blocks 3 to 5 is 1x1. `vgg11_lrn` is A-LRN, with AlexNet's local response normalisation
+  behind the first convolution and its ReLU, which the paper finds to be no help (section 4.1).
+* Pixels are normalised as torchvision's weights need it; the paper subtracts the mean colour and divides by nothing.
 * Initialisation: the paper starts configuration A from normal numbers of variance 0.01 and deeper ones from A's
   weights, then notes that Glorot and Bengio's initialisation makes that unnecessary; here Glorot's everywhere.
 * The `_bn` rows are torchvision's: batch normalisation between convolution and ReLU, after the paper's time.
@@ -18,6 +20,7 @@ from kerasnets.architectures.variant import Variant, register
 from kerasnets.blocks.classic import hidden_dense
 from kerasnets.blocks.convolution import activate, batch_norm, conv, he_normal, max_pool
 from kerasnets.blocks.head import output
+from kerasnets.layers.local_response_norm import LocalResponseNormalization
 from kerasnets.registry import Paper
 
 PAPER = Paper(
@@ -35,6 +38,7 @@ class Spec(NamedTuple):
     batch_norm: bool = False
     filters: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
+    lrn: bool = False
 
 
 def vgg(x, spec: Spec):
@@ -49,6 +53,8 @@ def vgg(x, spec: Spec):
                 x = batch_norm(x, name=f"features.{index}")
             x = activate(x, "relu", name=f"features.{index + 1}")
             index += 2
+            if spec.lrn and index == 2:
+                x = LocalResponseNormalization(name="features.1.lrn")(x)
         x = max_pool(x, 2, 2, name=f"features.{index}")
         index += 1
     return x
@@ -73,8 +79,12 @@ D = ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
 E = ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))
 
 
+_PIXELS = "pixels are divided by a deviation too (paper: only the mean colour is subtracted)"
+_NORM = "batch normalisation before every ReLU of a convolution (paper: none)"
+
+
 def _variant(depth: int, blocks, *, suffix="", batch_norm=False, letter="") -> Variant:
-    spec = Spec(blocks, batch_norm)
+    spec = Spec(blocks, batch_norm, lrn=suffix == "_lrn")
     layers = [1 + len(kernels) * (3 if batch_norm else 2) for kernels in blocks]
     pools = [f"features.{sum(layers[: i + 1]) - 1}" for i in range(len(blocks))]
     sizes = (112, 56, 28, 14, 7)
@@ -89,12 +99,13 @@ def _variant(depth: int, blocks, *, suffix="", batch_norm=False, letter="") -> V
         spec=spec,
         fixed_size=True,
         stages={p: (size, size, filters) for p, size, filters in zip(pools, sizes, spec.filters, strict=True)},
-        departures=("batch normalisation before every ReLU of a convolution (paper: none)",) if batch_norm else (),
+        departures=(_NORM, _PIXELS) if batch_norm else (_PIXELS,),
     )
 
 
 register(
     _variant(11, A, letter="A"),
+    _variant(11, A, letter="A-LRN", suffix="_lrn"),
     _variant(13, B, letter="B"),
     _variant(16, C, letter="C", suffix="_c"),
     _variant(16, D, letter="D"),
