@@ -1,10 +1,12 @@
-"""Files that cameras, converters and broken disks leave in a folder of photographs; some hold a picture."""
+"""Files that cameras, converters and broken disks leave: photographs (some hold a picture), and copies of any file."""
 
 import io
+import resource
 import struct
 import zlib
 
 import numpy as np
+import pytest
 from data_files import encode, photo
 from PIL import Image
 
@@ -100,3 +102,34 @@ def write_damaged(root, count: int, good: int) -> tuple[list[str], list[str]]:
         if not readable:
             bad.append(str(path))
     return bad, names
+
+
+def damaged(good: bytes, seed: int) -> bytes:
+    """A copy of a file as a broken disk or line leaves it; every second one is hit near its beginning."""
+    random, contents = np.random.default_rng(seed), bytearray(good)
+    reach = len(good) if seed % 2 else min(len(good), 8192)
+    place = int(random.integers(reach))
+    if seed % 5 == 0:
+        for hit in random.integers(reach, size=32):
+            contents[hit] = random.integers(256)
+    elif seed % 5 == 1:
+        contents[place : place + 64] = random.bytes(64)
+    elif seed % 5 == 2:
+        contents[place : place + 256] = bytes(256)
+    else:
+        del contents[place : (None if seed % 5 == 3 else place + 16)]
+    return bytes(contents)
+
+
+def refused(net, path, *words, error=ValueError):
+    """Checks that a weights file is refused in one line that names it, changes no weight and takes no memory."""
+    from kerasnets.weights.load import load_weights
+
+    before = [np.array(v) for v in net.weights]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(error) as caught:
+        load_weights(net, path)
+    message = str(caught.value)
+    assert "\n" not in message and path.name in message and all(word in message for word in words), message
+    assert all((np.array(v) == b).all() for v, b in zip(net.weights, before, strict=True))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 100_000  # kilobytes

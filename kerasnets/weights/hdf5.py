@@ -6,6 +6,7 @@ plain arrays that stand in the file itself are read: no links, no other files, n
 
 import contextlib
 import itertools
+import math
 import re
 import shutil
 import tempfile
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-_DEEPEST, _MOST_TENSORS, _MOST_EXPANSION = 12, 100_000, 20
+# A compressed file may unpack to this many times its size: Deep Compression, the tightest published coding, reaches 49.
+_MOST_EXPANSION = 50
+_DEEPEST, _MOST_GROUPS = 12, 100_000
 _NOT_WEIGHTS = ("vars", "optimizer", "seed_generator")
 # Older names of variables.
 _VARIABLES = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
@@ -24,27 +27,35 @@ _VARIABLE = re.compile(
 )
 
 
+class _Refused(ValueError):
+    """A file that can be read, but holds what no weights file should."""
+
+
 @contextlib.contextmanager
-def open_h5(path: Path):
+def open_h5(path: Path, inside: Path | None = None):
     """Yields (name -> shape, name -> array) of an HDF5 weights file, layers in the file's own order.
+
+    Args:
+        path: the file.
+        inside: the archive that it was unpacked from, which errors name instead.
 
     Raises:
         ValueError: for a damaged file, or one that holds anything but its own arrays.
     """
     import h5py
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} is not a whole HDF5 file: {str(error).splitlines()[0]}") from None
-    with file:
-        root = _child(file, "model_weights") or file
-        legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
-        found = dict(_legacy(root) if legacy else _numbered(root))
-        held = path.stat().st_size
-        for name, dataset in found.items():
-            _check(path.name, name, dataset, held)
-        yield {name: tuple(d.shape) for name, d in found.items()}, lambda name: _array(found[name])
+    told = inside or path
+    with contextlib.ExitStack() as stack:
+        with _in_one_line(told, "HDF5"):
+            file = stack.enter_context(h5py.File(path, "r"))
+            found = _datasets(file, path.stat().st_size)
+            shapes = {name: tuple(dataset.shape) for name, dataset in found.items()}
+
+        def read(name: str) -> np.ndarray:
+            with _in_one_line(told, "HDF5"):
+                return _array(found[name])
+
+        yield shapes, read
 
 
 @contextlib.contextmanager
@@ -54,36 +65,84 @@ def open_keras(path: Path):
     Raises:
         ValueError: for a damaged archive, one with code in it (a Lambda), or one that would fill the disk.
     """
-    member = "model.weights.h5"
+    with tempfile.TemporaryDirectory() as folder:
+        with _in_one_line(path, ".keras"):
+            unpacked = _unpack(path, Path(folder))
+        with open_h5(unpacked, inside=path) as found:
+            yield found
+
+
+@contextlib.contextmanager
+def _in_one_line(path: Path, kind: str):
+    """Turns whatever a damaged file makes a reader raise into one clear line."""
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            if member not in sizes:
-                raise ValueError(f"{str(path)!r} holds no {member}; it is not a .keras file.")
-            if sum(sizes.values()) > _MOST_EXPANSION * path.stat().st_size + 2**20:
-                raise ValueError(f"{str(path)!r} would unpack to {sum(sizes.values()):,} bytes; it is not read.")
-            if "config.json" in sizes and re.search(rb'"(__lambda__|Lambda)"', archive.read("config.json")):
-                raise ValueError(f"{str(path)!r} has a Lambda layer, which is code; it is not read.")
-            with archive.open(member) as packed, open(Path(folder) / member, "wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
-            with open_h5(Path(folder) / member) as found:
-                yield found
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is not a whole .keras file: {error}") from None
+        yield
+    except _Refused:
+        raise
+    except Exception as error:  # h5py and zipfile raise errors of a dozen kinds; all mean the same to the user
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{str(path)!r} is not a whole {kind} file: {reason}") from None
 
 
-def _child(group, name: str):
-    """The object that stands in `group` itself, not behind a link to elsewhere; `None` without one."""
+def _unpack(path: Path, folder: Path) -> Path:
+    member = "model.weights.h5"
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        if member not in sizes:
+            raise _Refused(f"{str(path)!r} holds no {member}; it is not a .keras file.")
+        if sum(sizes.values()) > _MOST_EXPANSION * path.stat().st_size + 2**20:
+            raise _Refused(f"{str(path)!r} would unpack to {sum(sizes.values()):,} bytes; it is not read.")
+        if "config.json" in sizes and re.search(rb'"(__lambda__|Lambda)"', archive.read("config.json")):
+            raise _Refused(f"{str(path)!r} has a Lambda layer, which is code; it is not read.")
+        with archive.open(member) as packed, open(folder / path.name, "wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+    return folder / path.name
+
+
+def _datasets(file, held: int) -> dict:
+    """Finds every weight of an open file by name, and checks that it is an array and that the sizes can be true."""
+    root = _child(file, "model_weights") or file
+    legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
+    found = dict(_legacy(root) if legacy else _numbered(root))
+    for name, dataset in found.items():
+        _check(_file(file), name, dataset)
+    sizes = {name: math.prod(dataset.shape) * dataset.dtype.itemsize for name, dataset in found.items()}
+    if sum(sizes.values()) > _MOST_EXPANSION * held:
+        largest = max(sizes, key=sizes.get)
+        raise _Refused(
+            f"{_file(file)!r} lies about its sizes: {sum(sizes.values()):,} bytes of weights in a file of {held:,}; "
+            f"the largest, {largest!r}, is {found[largest].shape}."
+        )
+    return found
+
+
+def _file(inside) -> str:
+    return Path(inside.file.filename).name
+
+
+def _child(group, path: str):
+    """What stands at a path below `group`, `None` when nothing does; a link on the way is refused, never followed."""
     import h5py
 
-    return group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    for name in path.split("/"):
+        link = group.get(name, getlink=True) if name and isinstance(group, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise _Refused(f"{_file(group)!r}: {name!r} is a link, and links are not followed.")
+        group = group[name]
+    return group
 
 
 def _texts(group, key: str) -> list[str]:
     """A list of texts among a group's attributes; a long one is split into `key0`, `key1` ..."""
     keys = [key, *itertools.takewhile(group.attrs.__contains__, (f"{key}{n}" for n in itertools.count()))]
     texts = [text for key in keys if key in group.attrs for text in group.attrs[key]]
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+    return [_text(text) for text in texts]
+
+
+def _text(text) -> str:
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 def _legacy(root):
@@ -93,48 +152,42 @@ def _legacy(root):
         for number, weight in enumerate(_texts(group, "weight_names") if group is not None else ()):
             known = _VARIABLE.fullmatch(weight)
             variable = _VARIABLES.get(known[1], known[1]) if known else str(number)
-            yield f"{layer}/{variable}", _walk(group, weight)
-
-
-def _walk(group, path: str):
-    for part in path.split("/"):
-        group = _child(group, part) if group is not None else None
-    return group
+            yield f"{layer}/{variable}", _child(group, weight)
 
 
 def _numbered(root):
     """Yields (name, dataset) of Keras 3's format: a group for each layer, its variables numbered."""
     import h5py
 
-    waiting = [(root, (), 0)]
+    waiting, seen = [(root, (), 0)], 0
     while waiting:
-        group, place, depth = waiting.pop(0)
+        group, place, depth = waiting.pop()
+        seen += 1
+        if depth > _DEEPEST or seen > _MOST_GROUPS:
+            raise _Refused(f"{_file(root)!r} nests deeper than any network; it is not read.")
         own = _child(group, "vars")
         if isinstance(own, h5py.Group):
-            layer = own.attrs.get("name") or (place[-1] if place else "model")
+            layer = _text(own.attrs.get("name") or (place[-1] if place else "model"))
             for number in sorted(own, key=_natural):
                 yield f"{layer}/{number}", _child(own, number)
         inside = [(name, _child(group, name)) for name in sorted(group, key=_natural) if name not in _NOT_WEIGHTS]
-        deeper = [(g, (*place, n), depth + 1) for n, g in inside if isinstance(g, h5py.Group)]
-        if deeper and (depth >= _DEEPEST or len(waiting) > _MOST_TENSORS):
-            raise ValueError(f"{root.file.filename!r} nests deeper than any network; it is not read.")
-        waiting = deeper + waiting
+        waiting += [(g, (*place, name), depth + 1) for name, g in reversed(inside) if isinstance(g, h5py.Group)]
 
 
 def _natural(text: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def _check(file: str, name: str, dataset, held: int) -> None:
+def _check(source: str, name: str, dataset) -> None:
     import h5py
 
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise ValueError(f"{file!r}: {name!r} is no array of the file's own, and links are not followed.")
+    if not isinstance(dataset, h5py.Dataset):
+        raise _Refused(f"{source!r} holds no array for the weight {name!r} that it lists.")
+    if dataset.is_virtual or dataset.external:
+        raise _Refused(f"{source!r}: {name!r} stands in another file, and links are not followed.")
     brain = dataset.attrs.get("dtype") == "bfloat16"
     if not (dataset.dtype.kind in "fiub" or brain):
-        raise ValueError(f"{file!r}: {name!r} does not hold numbers. Received: dtype={dataset.dtype}")
-    if dataset.nbytes > held:
-        raise ValueError(f"{file!r} lies about its sizes: {name!r} is {dataset.shape} in a file of {held:,} bytes.")
+        raise _Refused(f"{source!r}: {name!r} does not hold numbers. Received: dtype={dataset.dtype}")
 
 
 def _array(dataset) -> np.ndarray:

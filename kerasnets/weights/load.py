@@ -105,10 +105,7 @@ def _is_path(weights) -> bool:
     if not isinstance(weights, (str, os.PathLike)):
         return False
     return (
-        isinstance(weights, os.PathLike)
-        or os.sep in weights
-        or Path(weights).suffix in KINDS
-        or Path(weights).is_file()
+        isinstance(weights, os.PathLike) or os.sep in weights or str(weights).endswith(KINDS) or Path(weights).is_file()
     )
 
 
@@ -124,13 +121,15 @@ def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> Lo
     odd = [name for name in found if found[name].shape != tuple(wanted[name].variable.shape)]
     last = classifiers(model)
     heads = {name for name in odd if _other_classes(wanted[name], found[name].shape, last)}
-    adapted = {n: a for n in odd if n not in heads and (a := _adapted(found[n], wanted[n], model)) is not None}
+    tried = {n: _adapted(checkpoint, found[n], wanted[n], model) for n in odd if n not in heads}
+    adapted = {name: array for name, array in tried.items() if array is not None}
     skipped = [name for name in odd if name not in heads and name not in adapted]
     if skipped and not skip_mismatch:
         raise ValueError(_explain_shape(checkpoint, len(skipped), found[skipped[0]], wanted[skipped[0]]))
-    for name, tensor in wanted.items():
-        if name in adapted or name in found and name not in odd:
-            tensor.variable.assign(adapted[name] if name in adapted else found[name].read())
+    same = {name: _whole(checkpoint, found[name], wanted[name]) for name in found if name not in odd}
+    # Every array is here and has been checked: what happens from now on cannot fail half-way.
+    for name, array in (same | adapted).items():
+        wanted[name].variable.assign(array)
     both = {n: f"{found[n].name}: {_shape(checkpoint, found[n])} into {tuple(wanted[n].variable.shape)}" for n in odd}
     noted = [f"{entry.name}: {entry.note}" for n, entry in found.items() if entry.note and n not in both]
     return LoadReport(
@@ -140,6 +139,22 @@ def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> Lo
         unused=tuple(sorted(unused)),
         skipped=tuple(map(both.get, skipped)),
     )
+
+
+def _whole(checkpoint: Checkpoint, entry: Entry, tensor: Tensor) -> np.ndarray:
+    """The values of one tensor, in the shape that the model needs."""
+    array, wanted = _numbers(checkpoint, entry), tuple(tensor.variable.shape)
+    if array.shape != wanted:
+        raise ValueError(f"{checkpoint.source}: {entry.name!r} should be {wanted}. Received: {array.shape}")
+    return array
+
+
+def _numbers(checkpoint: Checkpoint, entry: Entry) -> np.ndarray:
+    """The values of one tensor, read to the end."""
+    array = entry.read()
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise ValueError(f"{checkpoint.source}: {entry.name!r} does not hold numbers. Received: dtype={array.dtype}")
+    return array
 
 
 def _shape(checkpoint: Checkpoint, entry: Entry) -> tuple:
@@ -152,12 +167,12 @@ def _other_classes(tensor: Tensor, shape: tuple | None, heads: set[str]) -> bool
     return shape is not None and tensor.layer in heads and shape[:-1] == tuple(tensor.variable.shape)[:-1]
 
 
-def _adapted(entry: Entry, tensor: Tensor, model) -> np.ndarray | None:
+def _adapted(checkpoint: Checkpoint, entry: Entry, tensor: Tensor, model) -> np.ndarray | None:
     """The array made to fit, or `None`; nothing is read that is far larger than its place."""
     wanted = tuple(tensor.variable.shape)
     if entry.shape is None or math.prod(entry.shape) > _MOST_TIMES_LARGER * math.prod(wanted):
         return None
-    array = adapt(entry.name, entry.read(), tensor, model)
+    array = adapt(entry.name, _numbers(checkpoint, entry), tensor, model)
     return array if array is not None and array.shape == wanted else None
 
 

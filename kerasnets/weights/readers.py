@@ -10,8 +10,10 @@ import numpy as np
 
 from kerasnets.weights.hdf5 import open_h5, open_keras
 
-# The kinds of file that are read, by suffix.
-KINDS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".h5", ".hdf5", ".keras")
+# The kinds of file that are read, by how their names end.
+KINDS = (".safetensors", ".pth", ".pth.tar", ".pt", ".th", ".bin", ".h5", ".hdf5", ".keras")
+# Older PyTorch runs code that hides in a file in spite of `weights_only=True` (CVE-2025-32434).
+_OLDEST_TORCH = (2, 6)
 # Where training scripts put the tensors that they save beside other things.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -45,13 +47,13 @@ class Checkpoint(Mapping):
 def open_checkpoint(source):
     """Yields a `Checkpoint` for a dict of arrays (PyTorch's names and layouts) or the path of a file.
 
-    Files: `.safetensors`; `.pth`, `.pt`, `.th`, `.bin` (through PyTorch, `weights_only=True`); `.h5`, `.weights.h5` and
-    `.keras` (the weights inside it; its configuration is never turned into code).
+    Files: `.safetensors`; `.pth`, `.pth.tar`, `.pt`, `.th`, `.bin` (through PyTorch, `weights_only=True`); `.h5`,
+    `.weights.h5` and `.keras` (the weights inside it; its configuration is never turned into code).
 
     Raises:
         FileNotFoundError: for a path where no file is.
         ValueError: for a damaged or hostile file, or a kind that cannot be read.
-        ImportError: for a PyTorch file without PyTorch.
+        ImportError: for a PyTorch file without PyTorch, or with one that is not safe.
     """
     if isinstance(source, Mapping):
         arrays = {name: np.asarray(array) for name, array in source.items()}
@@ -60,14 +62,14 @@ def open_checkpoint(source):
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"No weights file at {str(path)!r}. Received: source={str(source)!r}")
-    readers = {".safetensors": _safetensors, ".h5": open_h5, ".hdf5": open_h5, ".keras": open_keras}
-    readers |= dict.fromkeys((".pth", ".pt", ".th", ".bin"), _torch)
-    if path.suffix not in readers:
+    kind = next((kind for kind in KINDS if path.name.endswith(kind)), None)
+    if kind is None:
         raise ValueError(
             f"Weights are read from a dict of arrays or a file {', '.join(KINDS)}. Received: source={str(source)!r}"
         )
-    layout = "keras" if readers[path.suffix] in (open_h5, open_keras) else "torch"
-    with readers[path.suffix](path) as (shapes, read):
+    own = {".safetensors": _safetensors, ".h5": open_h5, ".hdf5": open_h5, ".keras": open_keras}
+    layout = "keras" if kind in (".h5", ".hdf5", ".keras") else "torch"
+    with own.get(kind, _torch)(path) as (shapes, read):
         yield Checkpoint(shapes, read, path.name, layout)
 
 
@@ -91,6 +93,11 @@ def _torch(path: Path):
         raise ImportError(
             f"Reading {path.name!r} needs PyTorch: `pip install 'kerasnets[torch]'`, or take a .safetensors file."
         ) from None
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _OLDEST_TORCH:
+        raise ImportError(
+            f"Reading {path.name!r} needs PyTorch {'.'.join(map(str, _OLDEST_TORCH))} or newer, since an older one can "
+            f"run code from such a file. Received: torch {torch.__version__}"
+        )
     try:
         # Files before PyTorch 1.6 are no archives and cannot be mapped into memory.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -105,7 +112,7 @@ def _torch(path: Path):
         if math.prod(tensor.shape) * tensor.element_size() > held:
             raise ValueError(f"{str(path)!r} lies about its sizes: {name!r} is {tuple(tensor.shape)}.")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    yield shapes, lambda name: _array(tensors[name], torch)
+    yield shapes, lambda name: _array(path, name, tensors[name])
 
 
 def _state_dict(state, torch) -> dict:
@@ -117,6 +124,8 @@ def _state_dict(state, torch) -> dict:
     return {str(name).removeprefix("module."): t for name, t in named if isinstance(t, torch.Tensor)}
 
 
-def _array(tensor, torch) -> np.ndarray:
-    tensor = tensor.detach()
-    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+def _array(path: Path, name: str, tensor) -> np.ndarray:
+    try:
+        return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or without values
+        raise ValueError(f"{str(path)!r}: {name!r} is no plain tensor: {str(error).splitlines()[0]}") from None
