@@ -110,7 +110,6 @@ def transfer_learning(folder):
     compiled(model, 1e-3).fit(x, y, batch_size=8, verbose=0)
     changed = [w.path for a, w in zip(before, backbone.weights, strict=True) if (a != w.numpy()).any()]
     assert len(changed) > 30, changed
-    assert not [path for path in changed if "moving" in path], "called with training=False, it keeps its statistics"
     model.save(folder / "transfer.keras")
     same(keras.models.load_model(folder / "transfer.keras").predict(x, verbose=0), model.predict(x, verbose=0))
 
