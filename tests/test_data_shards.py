@@ -147,7 +147,7 @@ def test_shards_train_and_resume_exactly_and_are_evaluated_from_memory(shards):
     first = batches_of(source, options, 9)
     assert same(first[5:], batches_of(source, options, 4, start_step=5))
     assert not any(np.array_equal(a, b) for (a, _), (b, _) in zip(first[:4], first[4:8], strict=True))
-    assert len(set(batch_names(source, 5, 3, 1))) == 5
+    assert len(set(batch_names(source, options, 5, 3, 1))) == 5
     stored = [images.numpy() for images, *_ in evaluation_batches(source, RGB, options, batch_size=20)]
     kept = options.model_copy(update={"cache": "memory"})
     cached = [images.numpy() for images, *_ in evaluation_batches(source, RGB, kept, batch_size=20)]

@@ -75,10 +75,23 @@ def random_crop(image, size: int, seed):
     return crop(image, tf.concat([corner, [size, size]], 0))
 
 
-def pad_and_crop(options, size: int) -> Callable:
-    """Returns (image, seed) -> image: a border on each side, then a random `size` x `size` crop."""
+def pad_and_crop(options, size: int, mean=()) -> Callable:
+    """Returns (image, seed) -> image: a border on each side, then a random `size` x `size` crop.
+
+    mean: the colour of the border with the mode `mean`, 0-255, in the image's order of channels.
+    """
     border = [[options.padding] * 2, [options.padding] * 2, [0, 0]]
-    return lambda image, seed: random_crop(tf.pad(image, border, options.mode.upper()), size, seed)
+
+    def move(image, seed):
+        if options.mode == "mean":
+            colour = tf.cast(tf.round(tf.constant(mean, tf.float32)), image.dtype)
+            # Padded after the subtraction, which wraps around and is undone by the sum.
+            padded = tf.pad(image - colour, border) + colour
+        else:
+            padded = tf.pad(image, border, options.mode.upper())
+        return random_crop(padded, size, seed)
+
+    return move
 
 
 def random_flip(direction: str) -> Callable:

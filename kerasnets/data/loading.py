@@ -15,7 +15,7 @@ from kerasnets.data.sources import Source
 
 
 def load_batch(source: Source, batch, transform, batch_size: int):
-    """Loads a batch of records.
+    """Loads a batch of records; `transform` takes (image, number), and a number is as in sampling.py.
 
     Returns:
         images uint8 [n, S, S, C], labels int32 [n], good bool [n]; where not good, the image is black and the label 0.
@@ -25,7 +25,7 @@ def load_batch(source: Source, batch, transform, batch_size: int):
 
     def load_one(position, index, image, label):
         if source.fetch:
-            image, label = source.fetch(index)
+            image, label = source.fetch(index % source.size)
         return position, transform(image, index), label
 
     positions = tf.range(count)
@@ -59,9 +59,11 @@ def _second_try(source: Source, batch, loaded, transform, batch_size: int):
 
     def load_one(position, index, image, label):
         if source.fetch:
-            fetched, label = source.fetch(index)
+            fetched, label = source.fetch(index % source.size)
             image = fetched if source.encoded and not source.paths else image
-        rescued = tf.numpy_function(lambda i, c: _rescue(source, i, c, channels), [index, image], tf.string)
+        rescued = tf.numpy_function(
+            lambda i, c: _rescue(source, i, c, channels), [index % source.size, image], tf.string
+        )
         return position, transform(tf.ensure_shape(rescued, []), index), label
 
     rows = (tf.cast(missing, tf.int32), *(tf.gather(t, missing) for t in (indices, contents, labels)))

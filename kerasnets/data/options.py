@@ -61,10 +61,14 @@ class RandomResizedCrop(Options):
 
 
 class PadAndCrop(Options):
-    """A border of `padding` pixels on each side, then a random crop of the input size (ResNet, section 4.2)."""
+    """A border of `padding` pixels on each side, then a random crop of the input size (ResNet, section 4.2).
+
+    The border is black (`constant`), the network's mean colour (`mean`: zeros once the mean is subtracted), or the
+    image's own edge mirrored (`reflect`).
+    """
 
     padding: int = Field(4, ge=1)
-    mode: Literal["constant", "reflect"] = "constant"
+    mode: Literal["constant", "mean", "reflect"] = "constant"
 
 
 class Affine(Options):
@@ -110,7 +114,8 @@ class AugmentationOptions(Options):
     them, a little faster and harsher.
     At most one of `random_resized_crop` and `scale_jitter` places the crop. `mixup` and `cutmix` are the alpha of the
     Beta distribution; with both, each batch takes one of the two with equal chance. Either makes labels float32 [B,
-    classes].
+    classes]. With `repeats` an epoch takes so many copies, each augmented by itself, of fewer images (Hoffer et al.
+    2020).
     """
 
     random_resized_crop: RandomResizedCrop | None = None
@@ -125,6 +130,7 @@ class AugmentationOptions(Options):
     random_cutout: RandomCutout | None = None
     mixup: float = Field(0.0, ge=0.0)
     cutmix: float = Field(0.0, ge=0.0)
+    repeats: int = Field(1, ge=1)
 
     @model_validator(mode="after")
     def _check(self):
@@ -138,7 +144,8 @@ class AugmentationOptions(Options):
 class DataOptions(Options):
     """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's.
 
-    `cache: memory` reads every file once, before the first step, and keeps it as it is.
+    `cache: memory` reads every file once, before the first step, and keeps it as it is. With `class_balanced` every
+    class comes equally often in training (Shen, Lin and Huang 2015); a stream needs `cache: memory` for it.
     """
 
     source: SourceOptions
@@ -149,4 +156,5 @@ class DataOptions(Options):
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
     interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"] | None = None
     cache: Literal["none", "memory"] = "none"
+    class_balanced: bool = False
     bad_image_limit: Share = 0.01

@@ -2,8 +2,9 @@
 
 The order of things in training:
 
-1. the epoch's order: a stateless shuffle of all indices by (seed, epoch); a stream, whose shards may come in another
-   order each epoch, is shuffled in a buffer by the same seed; `cache: memory` keeps all files and makes an index of it;
+1. the epoch's order (sampling.py): a stateless shuffle of all indices by (seed, epoch), or all classes equally often; a
+   stream, whose shards may come in another order each epoch, is shuffled in a buffer by the same seed; `cache: memory`
+   keeps all files and makes an index of it;
 2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts
    here, in the middle of an epoch, without reading what it skips;
 3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
@@ -28,6 +29,7 @@ from kerasnets.data.determinism import parallel
 from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.options import DataOptions
 from kerasnets.data.preprocess import override
+from kerasnets.data.sampling import make_sampler
 from kerasnets.data.sources import Source
 from kerasnets.data.transforms import evaluation_transform, fold_in, training_transform
 from kerasnets.registry import Preprocessing
@@ -78,11 +80,12 @@ def training_batches(
         or float32 [B, classes] with `mixup` or `cutmix`.
     """
     steps = steps_per_epoch(source, batch_size)
-    source = in_memory(source) if options.cache == "memory" else source
+    source = _kept(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
     finish = batch_steps(augmentation, len(source.classes))
     source.bad_images.set_limit(options.bad_image_limit)
+    draw = make_sampler(source, options, batch_size)
     first_epoch, first_batch = divmod(start_step, steps)
     mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
     before, after = (WHOLE, share) if mixed else (share, WHOLE)
@@ -90,7 +93,7 @@ def training_batches(
 
     def epoch_batches(epoch):
         skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
-        records = _shuffled(source, _seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
+        records = draw(_seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
         numbers = tf.data.Dataset.range(steps).skip(tf.cast(skipped // batch_size, tf.int64))
         batches = tf.data.Dataset.zip(numbers, records.batch(batch_size, drop_remainder=True))
         return batches.map(lambda number, batch: (epoch, number, batch))
@@ -108,12 +111,13 @@ def training_batches(
     return parallel(_loaded(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))
 
 
-def batch_names(source: Source, batch_size: int, seed: int, step: int) -> list[str]:
+def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
     """Returns the names of the images that `training_batches` gives in step `step`, counted from 0."""
     epoch, number = divmod(step, steps_per_epoch(source, batch_size))
     first = tf.constant(number * batch_size, tf.int64)
-    records = _shuffled(source, _seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
-    return [source.image_name(int(index)) for index, *_ in records]
+    draw = make_sampler(_kept(source, options), options, batch_size)
+    records = draw(_seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
+    return [source.image_name(int(drawn) % source.size) for drawn, *_ in records]
 
 
 def evaluation_batches(
@@ -134,7 +138,7 @@ def evaluation_batches(
         shape. Weight 0 marks the padding of the last batch and images that could not be decoded.
     """
     transform = transform or evaluation_transform(override(preprocessing, options))
-    source = in_memory(source) if options.cache == "memory" else source
+    source = _kept(source, options)
     source.bad_images.set_limit(options.bad_image_limit)
     size = len(range(batch_size)[share])
 
@@ -182,23 +186,15 @@ def _seed(seed: int, purpose: int, epoch):
     return fold_in(fold_in(tf.constant([seed, 0], tf.int64), purpose), epoch)
 
 
+def _kept(source: Source, options: DataOptions) -> Source:
+    return in_memory(source) if options.cache == "memory" else source
+
+
 def _in_order(source: Source) -> tf.data.Dataset:
     """Returns the source's records (index, image or empty, label or 0), in its own order."""
     if source.stream:
         return source.stream()
     return tf.data.Dataset.range(source.size).map(_index_only)
-
-
-def _shuffled(source: Source, seed, skipped, count: int) -> tf.data.Dataset:
-    """Returns records `skipped` to `count` of the order that `seed` gives."""
-    if source.stream:
-        number = tf.bitcast(tf.random.stateless_uniform([], seed, None, None, tf.int64), tf.int64)
-        records = source.stream(fold_in(seed, 0)).shuffle(
-            source.shuffle_buffer, seed=number, reshuffle_each_iteration=False
-        )
-        return records.take(count).skip(skipped)
-    order = tf.random.experimental.stateless_shuffle(tf.range(source.size, dtype=tf.int64), seed)
-    return tf.data.Dataset.from_tensor_slices(order[skipped:count]).map(_index_only)
 
 
 def _index_only(index):

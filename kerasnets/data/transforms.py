@@ -106,14 +106,14 @@ def _window(options, size: int) -> Callable | None:
 
 def _steps(preprocessing, options) -> list:
     """Steps 2 to 7 that are switched on, as (name, number, (image, seed) -> image)."""
-    size = preprocessing.size
+    size, mean = preprocessing.size, preprocessing.mean[:: -1 if preprocessing.channel_order == "bgr" else 1]
     if len(preprocessing.mean) != 3 and (options.color_jitter or options.pca_lighting or options.rand_augment):
         raise ValueError(
             "`color_jitter`, `pca_lighting` and `rand_augment` need 3 channels. "
             f"Received: a network of {len(preprocessing.mean)} channel(s)"
         )
     steps = {
-        "pad_and_crop": options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size),
+        "pad_and_crop": options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size, mean),
         "random_flip": options.random_flip and geometry.random_flip(options.random_flip),
         "affine": options.affine and geometry.affine(options.affine),
         "color_jitter": options.color_jitter and color.color_jitter(options.color_jitter),

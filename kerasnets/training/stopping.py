@@ -77,7 +77,9 @@ def bad_numbers(job, what: str, first: int, last: int) -> RuntimeError:
     """
     recipe = job.recipe
     steps = range(first - 1, last)
-    names = [name for step in steps for name in batch_names(job.source, recipe.batch_size, recipe.seed, step)]
+    names = [
+        name for step in steps for name in batch_names(job.source, recipe.data, recipe.batch_size, recipe.seed, step)
+    ]
     found = checkpoints.load_newest(job.folder / "checkpoints")
     good = f"the last good checkpoint is that of step {found[1]['step']}" if found else "there is no checkpoint yet"
     append_log(job.folder, "bad_numbers", message=what, first_step=first, last_step=last, images=names)
