@@ -59,8 +59,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         x = tf.cast(x, tf.float32)
         present = 1.0 if PRESENT.get() is None else PRESENT.get()
         count = present * tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
-        sums = [present * tf.reduce_sum(x, [0, 1, 2]), present * tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
-        total, squares, count = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        # One sum over the replicas: several may be taken in another order on each of them.
+        sums = [present * tf.reduce_sum(x, [0, 1, 2]), present * tf.reduce_sum(tf.square(x), [0, 1, 2]), [count]]
+        context, channels = tf.distribute.get_replica_context(), x.shape[-1]
+        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(sums, 0))
+        total, squares, count = sums[:channels], sums[channels:-1], sums[-1]
         mean = total / count
         variance = squares / count - tf.square(mean)
         self._update(self.moving_mean, mean, count)
