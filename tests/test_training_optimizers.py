@@ -124,3 +124,14 @@ def test_weight_decay_moves_kernels_only(name):
     (kernel, bias), (decayed_kernel, same_bias) = after
     assert not np.allclose(kernel, decayed_kernel, atol=1e-6)
     np.testing.assert_array_equal(bias, same_bias)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "lamb"])
+def test_weight_decay_of_all_variables(name):
+    """Without a gradient only weight decay moves a weight: biases with `decay_all`, as in Caffe and Torch."""
+    for everything in (False, True):
+        variables = ones()
+        optimizer = optimizer_of(variables, name=name, learning_rate=0.1, weight_decay=0.5, decay_all=everything)
+        optimizer.apply([tf.zeros(v.shape) for v in variables], variables)
+        assert (variables[0].numpy() < 1).all()
+        assert (variables[1].numpy() < 1).all() == everything

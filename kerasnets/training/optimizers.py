@@ -3,9 +3,9 @@
 The optimizers are Keras's, with two differences. They take gradients that are *already summed over the replicas*, so
 that clipping and the check for finite values see the gradient of the whole batch (Keras clips each replica's own, which
 gives another result on every number of devices). And weight decay leaves batch norm and biases alone: every variable
-with fewer than two axes is exempt. For SGD and RMSprop it is L2 inside the gradient, added after clipping as Caffe and
-PyTorch do, or before it (`clip_weight_decay`) as TF-slim does, where L2 is part of the loss. For AdamW it is decoupled;
-for LAMB it is part of the update whose length the trust ratio sets.
+with fewer than two axes is exempt, unless `decay_all` includes them. For SGD and RMSprop it is L2 inside the gradient,
+added after clipping as Caffe and PyTorch do, or before it (`clip_weight_decay`) as TF-slim does, where L2 is part of
+the loss. For AdamW it is decoupled; for LAMB it is part of the update whose length the trust ratio sets.
 """
 
 import math
@@ -14,20 +14,23 @@ import keras
 import tensorflow as tf
 
 
-def decayed(variable, spared=()) -> bool:
+def decayed(variable, options) -> bool:
     """Whether weight decay applies: to kernels, not to biases and the scales and offsets of normalisation layers.
 
-    spared: parts of layers' names that it does not apply to either.
+    options: the recipe's `optimizer` block, of which `undecayed` spares more and `decay_all` less.
     """
-    return len(variable.shape) > 1 and not any(part in variable.path for part in spared)
+    kernel = options.decay_all or len(variable.shape) > 1
+    return kernel and not any(part in variable.path for part in options.undecayed)
 
 
 class _Summed:
-    """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them."""
+    """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them.
 
-    l2 = 0.0
+    `l2` has a number for each variable; empty is 0 for all.
+    """
+
+    l2 = ()
     l2_clipped = False
-    spared = ()
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
@@ -45,8 +48,8 @@ class _Summed:
     def _with_l2(self, grads, variables):
         if not self.l2:
             return grads
-        pairs = zip(grads, variables, strict=True)
-        return [g + tf.cast(self.l2, g.dtype) * v if decayed(v, self.spared) else g for g, v in pairs]
+        numbers = [self.l2[self._get_variable_index(v)] for v in variables]
+        return [g + tf.cast(n, g.dtype) * v if n else g for g, n, v in zip(grads, numbers, variables, strict=True)]
 
 
 class SGD(_Summed, keras.optimizers.SGD):
@@ -132,26 +135,26 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
         precision: `"mixed_float16"` adds dynamic loss scaling.
         begun: for each variable the step from which on it is trained; `None` is 0 for all.
     """
-    spared, rates = options.undecayed, getattr(options, "rates", {})
-    if unknown := [part for part in (*spared, *rates) if not any(part in v.path for v in variables)]:
+    rates = getattr(options, "rates", {})
+    if unknown := [part for part in (*options.undecayed, *rates) if not any(part in v.path for v in variables)]:
         raise ValueError(
             f"optimizer.undecayed and optimizer.rates: no weight has this part in its path. Received: {unknown[0]!r}"
         )
-    ours = {"name", "weight_decay", "undecayed", "rates", "clip_norm", "clip_weight_decay"}
+    ours = {"name", "weight_decay", "decay_all", "undecayed", "rates", "clip_norm", "clip_weight_decay"}
     values = options.model_dump(exclude=ours)
     values |= {"learning_rate": schedule}
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
         optimizer = AdamW(**values, weight_decay=options.weight_decay)
         optimizer.begun = begun
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v, spared)])
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v, options)])
     elif options.name == "lamb":
         optimizer = Lamb(**values)
         optimizer.begun = begun
-        optimizer.decays = [options.weight_decay if decayed(v, spared) else None for v in variables]
+        optimizer.decays = [options.weight_decay if decayed(v, options) else None for v in variables]
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
-        optimizer.l2, optimizer.spared = options.weight_decay, spared
+        optimizer.l2 = [options.weight_decay if decayed(v, options) else 0.0 for v in variables]
         optimizer.l2_clipped = options.clip_weight_decay
         optimizer.rates = rates and [math.prod(r for p, r in rates.items() if p in v.path) for v in variables]
     if precision == "mixed_float16":

@@ -1,0 +1,144 @@
+"""What a recipe may say about optimizers and learning rates. Durations are in epochs, rates for the global batch."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Strict(BaseModel):
+    """A block that refuses unknown keys, infinities and changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CommonOptimizerOptions(Strict):
+    """What every optimizer has. `clip_norm` bounds the global norm of the gradient of the whole batch.
+
+    Weight decay spares biases and batch norm (not with `decay_all`, as Caffe and Torch had it), and the layers with one
+    of the parts `undecayed` in their names.
+    """
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    decay_all: bool = False
+    undecayed: tuple[str, ...] = ()
+    clip_norm: PositiveFloat | None = None
+
+
+class L2Options(CommonOptimizerOptions):
+    """Optimizers whose weight decay is L2 inside the gradient: added to what `clip_norm` has clipped, as in Caffe.
+
+    With `clip_weight_decay` it is clipped too, as in TF-slim, where L2 is part of the loss.
+    """
+
+    clip_weight_decay: bool = False
+
+
+class SGDOptions(L2Options):
+    """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers.
+
+    `rates` multiplies the rate of the weights with this part in their paths: `{bias: 2.0}`, `{conv_offset: 0.1}`.
+    """
+
+    name: Literal["sgd"]
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    rates: dict[str, PositiveFloat] = {}
+
+
+class AdamWOptions(CommonOptimizerOptions):
+    """AdamW: weight decay is decoupled, `w = w - lr * weight_decay * w`."""
+
+    name: Literal["adamw"]
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-8
+
+
+class LambOptions(CommonOptimizerOptions):
+    """LAMB (You et al. 2019): Adam's step, with weight decay in it, made as long as the weights times the rate."""
+
+    name: Literal["lamb"]
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-6
+
+
+class RMSpropOptions(L2Options):
+    """RMSprop as the Inception and EfficientNet papers use it; weight decay is L2 inside the gradient.
+
+    `initial_accumulator` is what the mean of the squared gradients begins with: 1 in TensorFlow 1, which those papers
+    used, 0 in Keras and PyTorch.
+    """
+
+    name: Literal["rmsprop"]
+    rho: Fraction = 0.9
+    momentum: Fraction = 0.9
+    epsilon: PositiveFloat = 1e-3
+    initial_accumulator: NonNegativeFloat = 0.0
+
+
+class CommonScheduleOptions(Strict):
+    """Warm-up, which every schedule has: from `warmup_start` times the rate, straight or constant, to the whole."""
+
+    warmup_epochs: NonNegativeFloat = 0.0
+    warmup_start: Share = 0.0
+    warmup: Literal["linear", "constant"] = "linear"
+
+
+class ConstantOptions(CommonScheduleOptions):
+    """The rate stays."""
+
+    name: Literal["constant"]
+
+
+class StepOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` at each milestone (epochs)."""
+
+    name: Literal["step"]
+    milestones: tuple[PositiveFloat, ...]
+    factor: PositiveFloat = 0.1
+
+
+class CosineOptions(CommonScheduleOptions):
+    """Half a cosine from the rate after warm-up down to `final` times the rate at the end."""
+
+    name: Literal["cosine"]
+    final: Share = 0.0
+
+
+class PolynomialOptions(CommonScheduleOptions):
+    """`(1 - progress) ** power` after warm-up, down to `final` times the rate at the end."""
+
+    name: Literal["polynomial"]
+    power: PositiveFloat = 1.0
+    final: Share = 0.0
+
+
+class ExponentialOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` per `every_epochs`, in stairs or smoothly, counted from the first step."""
+
+    name: Literal["exponential"]
+    factor: PositiveFloat
+    every_epochs: PositiveFloat
+    staircase: bool = True
+
+
+class PlateauOptions(CommonScheduleOptions):
+    """The rate is multiplied by `factor` when `monitor` has not improved for `patience` evaluations."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    patience: PositiveInt = 5
+    monitor: Literal["loss", "val_loss", "val_top1"] = "val_loss"
+    minimum: NonNegativeFloat = 0.0
+
+
+OptimizerOptions = Annotated[SGDOptions | AdamWOptions | RMSpropOptions | LambOptions, Field(discriminator="name")]
+ScheduleOptions = Annotated[
+    ConstantOptions | StepOptions | CosineOptions | PolynomialOptions | ExponentialOptions | PlateauOptions,
+    Field(discriminator="name"),
+]
