@@ -11,9 +11,10 @@ import tensorflow as tf
 from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.data.preprocess import normalise
 from kerasnets.export.check import ExportError, check_file
-from kerasnets.export.export import FORMS, export
+from kerasnets.export.export import export
 from kerasnets.export.images import calibration_images, check_images
 from kerasnets.export.network import classifier, inference_form, pixel_network, probabilities
+from kerasnets.export.place import FORMS
 from kerasnets.export.predict import open_predictor, predict
 from kerasnets.export.runtime import load_bytes_runner, load_runner
 from kerasnets.export.sidecar import read_sidecar
@@ -128,7 +129,7 @@ def test_labels_are_also_a_text_file(exported, tmp_path):
     from pathlib import Path
 
     path = Path(exported["tflite"]["path"])
-    assert path.with_suffix(".labels.txt").read_text().split() == list("0123456789")
+    assert path.with_name("net.tflite.labels.txt").read_text().split() == list("0123456789")
     assert (path.parent / "net" / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
 
 
@@ -136,7 +137,8 @@ def test_nothing_but_the_exports_is_left_in_the_folder(exported):
     from pathlib import Path
 
     folder = Path(exported["tflite"]["path"]).parent
-    names = {f"net{mid}{end}" for mid in ("", "_float16", "_int8") for end in (".tflite", ".json", ".labels.txt")}
+    files = [f"net{mid}.tflite" for mid in ("", "_float16", "_int8")]
+    names = {file + end for file in files for end in ("", ".json", ".labels.txt")}
     assert {file.name for file in folder.iterdir()} == names | {"net"}
 
 
@@ -210,7 +212,7 @@ def test_a_truncated_file_is_one_clear_line(digits, exported, tmp_path, keep):
 def test_a_file_without_its_description_says_what_is_missing(exported, tmp_path):
     path = tmp_path / "lonely.tflite"
     path.write_bytes(open(exported["tflite"]["path"], "rb").read())
-    with pytest.raises(FileNotFoundError, match="lonely.json beside it"):
+    with pytest.raises(FileNotFoundError, match="lonely.tflite.json beside it"):
         predict(path, [])
 
 

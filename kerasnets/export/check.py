@@ -127,7 +127,7 @@ def _run_fresh(path, form: str, folder: str) -> dict:
 def main(path: str, form: str, folder: str) -> None:
     """Runs the file on the folder's images: writes outputs.npy there and prints operators and latency as JSON."""
     images = np.load(Path(folder) / "images.npy")
-    run, seconds = load_runner(path), []
+    run, seconds = load_runner(path).run, []
     if form == "saved-model":
         for image in images[:20]:
             _timed(run, image[np.newaxis], seconds)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +9,10 @@ import numpy as np
 from kerasnets.export.check import ExportError, check_file
 from kerasnets.export.images import calibration_images, check_images
 from kerasnets.export.network import classifier, inference_form, probabilities
-from kerasnets.export.runtime import is_saved_model
-from kerasnets.export.sidecar import sidecar_paths, write_sidecar
+from kerasnets.export.place import FORMS, find_place, put, workshop
+from kerasnets.export.sidecar import check_labels, write_sidecar
 from kerasnets.export.target import Target, open_target
 from kerasnets.registry import did_you_mean
-
-# Form -> what the default name of its file ends in.
-FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}
-
 
 # What a run of the file on this machine cannot show.
 UNCHECKED = {
@@ -81,9 +75,10 @@ def export(
             "A network by name is exported with its weights (--weights); `allow_random=True` (--allow-random) exports "
             f"random ones. Received: target={target.name!r}, weights=None"
         )
-    place = _place(output, target.name, to)
+    place = find_place(output, target.name, to)
     net = classifier(target.model)
-    with _workshop(place) as folder:
+    check_labels(target.labels, net.output_shape[-1], target.name)
+    with workshop(place) as folder:
         draft = Path(folder) / place.name
         _write(inference_form(net), target, to, calibrate, draft)
         report = _check(net, target, to, calibrate, draft, bounds=bounds, examples=examples)
@@ -91,35 +86,10 @@ def export(
         if not report["passed"]:
             raise ExportError(f"{place} was not written: {'; '.join(report['failures'])}", report)
         write_sidecar(draft, to, target.preprocessing, target.labels, target.name)
-        _put(draft, place, Path(folder))
+        put(draft, place, Path(folder))
     if target.run is not None:
         _keep_report(target.run, report)
     return report
-
-
-def _place(output, name: str, form: str) -> Path:
-    """Returns the final path, refusing to replace what is not an export of that form."""
-    place = Path(output) if output is not None else Path("saved_models") / (name + FORMS[form])
-    if form == "saved-model":
-        if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_saved_model(place)):
-            raise ValueError(
-                f"A SavedModel is a folder of its own; this holds something else. Received: output={str(place)!r}"
-            )
-        return place
-    if place.is_dir():
-        place = place / (name + FORMS[form])
-    if place.suffix != ".tflite":
-        raise ValueError(f"A TFLite file's name ends in .tflite. Received: output={str(place)!r}")
-    return place
-
-
-def _workshop(place: Path) -> tempfile.TemporaryDirectory:
-    """Makes a folder beside the final place, so that moving a file from one to the other is a rename."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent)
-    except OSError as error:
-        raise OSError(f"The folder {str(place.parent)!r} cannot be written: {error.strerror}") from None
 
 
 def _write(net, target: Target, form: str, calibrate, draft: Path) -> None:
@@ -155,23 +125,6 @@ def _encoded(net, target: Target, images: np.ndarray, folder: Path) -> tuple[lis
         files.append(file.read_bytes())
         pixels.append(np.asarray(load_image(file, target.preprocessing)))
     return files, probabilities(net, np.stack(pixels), target.preprocessing)
-
-
-def _put(draft: Path, place: Path, folder: Path) -> None:
-    """Moves a checked export to its final name, the file that is looked for last."""
-    if draft.is_dir():
-        if place.exists():
-            os.replace(place, folder / "older")
-        try:
-            os.replace(draft, place)
-        except OSError:
-            if (folder / "older").exists():
-                os.replace(folder / "older", place)
-            raise
-        shutil.rmtree(folder / "older", ignore_errors=True)
-        return
-    for source, goal in zip((*sidecar_paths(draft), draft), (*sidecar_paths(place), place), strict=True):
-        os.replace(source, goal)
 
 
 def _keep_report(run: Path, report: dict) -> None:

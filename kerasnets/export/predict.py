@@ -10,7 +10,7 @@ from kerasnets.data.decode import is_image_file
 from kerasnets.data.pipeline import load_image
 from kerasnets.export.network import classifier, probabilities
 from kerasnets.export.runtime import is_saved_model, load_runner
-from kerasnets.export.sidecar import read_sidecar
+from kerasnets.export.sidecar import check_labels, read_sidecar
 from kerasnets.export.target import open_target
 from kerasnets.registry import Preprocessing
 
@@ -38,12 +38,16 @@ def open_predictor(target: str | Path, weights: str | None = None) -> Predictor:
     """
     path = Path(target)
     if path.suffix == ".tflite" or is_saved_model(path):
-        run = load_runner(path)
-        return Predictor(run, *read_sidecar(path))
+        if not path.exists():
+            raise FileNotFoundError(f"There is no exported network. Received: target={str(path)!r}")
+        (preprocessing, labels), runner = read_sidecar(path), load_runner(path)
+        check_labels(labels, runner.classes, path)
+        return Predictor(runner.run, preprocessing, labels)
     opened = open_target(target, weights)
     if opened.run is None and weights is None:
         raise ValueError(f"A network by name predicts with its weights. Received: target={str(target)!r}, weights=None")
     net = classifier(opened.model)
+    check_labels(opened.labels, net.output_shape[-1], opened.name)
     return Predictor(
         lambda images: probabilities(net, images, opened.preprocessing), opened.preprocessing, opened.labels
     )

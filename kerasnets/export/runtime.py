@@ -5,11 +5,19 @@ A .tflite file is run without importing TensorFlow, as on the device it is made 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 
-def load_runner(path: str | Path, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
+class Runner(NamedTuple):
+    """A loaded file: what runs it, and the number of its classes."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    classes: int
+
+
+def load_runner(path: str | Path, threads: int = 1) -> Runner:
     """Loads an exported file.
 
     Args:
@@ -47,7 +55,13 @@ def _load_tflite(path: Path, threads: int):
         interpreter.invoke()
         return interpreter.get_tensor(sink["index"])[0]
 
-    return lambda images: np.stack([run_one(image) for image in images])
+    def run(images: np.ndarray) -> np.ndarray:
+        try:
+            return np.stack([run_one(image) for image in images])
+        except (ValueError, RuntimeError) as error:  # Some damage shows when the file runs and not before.
+            raise ValueError(f"{path} cannot be run: {_first_line(error)}") from None
+
+    return Runner(run, int(sink["shape"][-1]))
 
 
 def _load_saved_model(path: Path):
@@ -57,7 +71,7 @@ def _load_saved_model(path: Path):
         raise ValueError(f"A SavedModel is a folder with the file saved_model.pb. Received: path={str(path)!r}")
     try:
         loaded = tf.saved_model.load(str(path))
-        loaded.signatures["serving_default"]
+        classes = loaded.signatures["serving_default"].structured_outputs["probabilities"].shape[-1]
     except Exception as error:  # TensorFlow raises many kinds for a damaged folder; all mean the same to the reader.
         raise ValueError(f"{path} is no readable SavedModel, or not a whole one: {_first_line(error)}") from None
 
@@ -66,7 +80,7 @@ def _load_saved_model(path: Path):
         serve = loaded.signatures["serving_default"]
         return serve(images=tf.constant(images, tf.float32))["probabilities"].numpy()
 
-    return run
+    return Runner(run, classes)
 
 
 def load_bytes_runner(path: str | Path) -> Callable[[list[bytes]], np.ndarray]:
