@@ -102,10 +102,9 @@ def model_info(name: str) -> ModelInfo:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = dict(rows[name])
     del facts["checkpoints"]
-    numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.pop("preprocessing").items()}
     lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "departures")}
     lists["checkpoints"] = checkpoints(name)
-    paper, preprocessing = Paper(**facts.pop("paper")), Preprocessing(**numbers)
+    paper, preprocessing = Paper(**facts.pop("paper")), Preprocessing.from_plain(facts.pop("preprocessing"))
     return ModelInfo(name=name, paper=paper, preprocessing=preprocessing, **lists, **facts)
 
 

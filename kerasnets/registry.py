@@ -36,6 +36,31 @@ class Preprocessing:
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     channel_order: str = "rgb"
 
+    def as_plain(self) -> dict:
+        """Returns the numbers as JSON values, which `from_plain` reads."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, values: dict) -> "Preprocessing":
+        """Reads what `as_plain` gives.
+
+        Raises:
+            ValueError: for an unknown key, or a value of another type.
+        """
+        numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        defaults = dataclasses.asdict(cls())
+        for key, value in numbers.items():
+            if key not in defaults or not _alike(value, defaults[key]):
+                raise ValueError(f"Preprocessing has {', '.join(defaults)}. Received: {key}={value!r}")
+        return cls(**numbers)
+
+
+def _alike(value, default) -> bool:
+    """Whether a value has the type of a default; a whole number may stand for a float."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_alike(item, 0.0) for item in value)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))
+
 
 def did_you_mean(name: str, allowed: Iterable[str], count: int = 3) -> str:
     """Returns " Did you mean ...?" with the closest of `allowed`, or "" when nothing is close."""

@@ -1,5 +1,7 @@
 """The catalogue of public checkpoints beside what its sources say of themselves, where they are installed."""
 
+import dataclasses
+import functools
 from pathlib import Path
 
 import keras
@@ -84,3 +86,54 @@ def test_entries_are_those_of_timm():
 
 def _tagged(name: str, item) -> str:
     return f"{PEERS[name]['timm']}.{item.tag}"
+
+
+def stub(function, calls: list):
+    """A function of the same signature that notes how it was called and costs nothing."""
+
+    @functools.wraps(function)
+    def cheap(x, *arguments, **extras):
+        calls.append(extras)
+        return keras.layers.GlobalAveragePooling2D()(x) if len(arguments) > 1 else x
+
+    return cheap
+
+
+def test_every_checkpoint_is_built_with_its_arguments_size_and_numbers(monkeypatch):
+    """All of them, through the real builder with a body that costs nothing; no download."""
+    monkeypatch.setattr("kerasnets.weights.load.load_initial_weights", lambda *arguments: None)
+    walked = 0
+    for name, found in FACTS.items():
+        for item in found:
+            calls, row = [], get_row(name)
+            row = dataclasses.replace(row, body=stub(row.body, calls), head=stub(row.head, calls))
+            model = row(weights=item.tag, name="renamed")
+            size, built = item.preprocessing.size, {key: v for call in calls for key, v in call.items()}
+            assert model.input_shape == (None, size, size, row.input_shape[2]), (name, item.tag)
+            assert model.preprocessing == item.preprocessing, (name, item.tag)
+            assert built.items() >= item.arguments.items(), (name, item.tag)
+            defaults = {key: p.default for key, p in row.extras.items() if key in built and key not in item.arguments}
+            assert built.items() >= defaults.items(), (name, item.tag)
+            walked += 1
+    assert walked == sum(map(len, FACTS.values())) == 242
+
+
+ODD = sorted(
+    (name, item.tag)
+    for name, found in FACTS.items()
+    for item in found
+    if item.arguments or item.preprocessing.size != get_row(name).input_shape[0]
+)
+CHEAP = ("mobilenet_v1", "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"), [pytest.param(*one, marks=() if one[0] in CHEAP else pytest.mark.slow) for one in ODD]
+)
+def test_a_checkpoint_unlike_its_network_is_built(name, tag, monkeypatch):
+    """Real networks: 17 of another size, 11 of another width."""
+    monkeypatch.setattr("kerasnets.weights.load.load_initial_weights", lambda *arguments: None)
+    item = next(item for item in FACTS[name] if item.tag == tag)
+    model, plain = get_row(name)(weights=tag), get_row(name)(**item.arguments)
+    assert len(ODD) == 28 and model.input_shape[1] == item.preprocessing.size
+    assert [v.shape for v in model.weights] == [v.shape for v in plain.weights]

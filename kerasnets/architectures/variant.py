@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from kerasnets.blocks.head import pooled_head
+from kerasnets.layers.network import Network, at_size
 from kerasnets.layers.preprocessing import PixelNormalization
 from kerasnets.registry import Paper, Preprocessing, did_you_mean
 from kerasnets.registry import register as add_to_registry
@@ -33,8 +34,8 @@ Args:
     include_top: whether to end in the classifier, the layer `predictions`.
     weights: `None` (random initialisation), `"imagenet"`, a checkpoint's tag, or the path of a weights file.
     input_tensor: a Keras tensor to build the network on, instead of a new input.
-    input_shape: (height, width, channels); `None` is {input_shape}, or (None, None, {channels}) without the top.
-        {size_rule}
+    input_shape: (height, width, channels); `None` is {input_shape}, or the size of the checkpoint that `weights`
+        names, or (None, None, {channels}) without the top. {size_rule}
     pooling: without the top, `None` for the last feature map (batch, height, width, channels), `"avg"` or `"max"` for
     its
         mean or maximum over height and width (batch, channels).
@@ -45,7 +46,8 @@ Args:
         weights were trained.{extras}
 
 Returns:
-    A flat functional `keras.Model`: (batch, height, width, channels) -> (batch, classes).{aux}
+    A flat functional `keras.Model`: (batch, height, width, channels) -> (batch, classes).{aux} Its `preprocessing`
+    is that of its weights.
 
 Raises:
     ValueError: for a shape, pooling, class count or weights that the network cannot have.
@@ -136,17 +138,20 @@ class Variant:
             unknown = next((key for key in kwargs if key not in self.signature.parameters), None)
             hint = did_you_mean(unknown, self.signature.parameters) if unknown else ""
             raise TypeError(f"{self.python_name}() {error}.{hint}") from None
+        numbers = self.preprocessing
+        if bound.arguments.get("weights") is not None:
+            bound.arguments, numbers = _weights("preprocess").with_checkpoint(self, bound.arguments)
         bound.apply_defaults()
-        return self._build(**bound.arguments)
+        return self._build(**bound.arguments, preprocessing=numbers)
 
     def _build(self, *, include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name,
-               include_preprocessing, **extras) -> keras.Model:  # fmt: skip
+               include_preprocessing, preprocessing, **extras) -> keras.Model:  # fmt: skip
         aux_heads = extras.pop("aux_heads", False)
         self._check(include_top, input_shape, pooling, classes, aux_heads)
         inputs = self._input(include_top, input_tensor, input_shape)
         x = inputs
         if include_preprocessing:  # the layer is there in any case; its constants belong to the weights
-            x = PixelNormalization.from_numbers(_weights("load").initial_preprocessing(self, weights, extras))(inputs)
+            x = PixelNormalization.from_numbers(preprocessing)(inputs)
         x = self.body(x, self.spec, **self._only(self.body, extras))
         if include_top:
             outputs = self.head(x, self.spec, classes, classifier_activation, **self._only(self.head, extras))
@@ -160,7 +165,9 @@ class Variant:
             outputs = {"predictions": outputs, **heads}
         sources = keras.utils.get_source_inputs(input_tensor) if input_tensor is not None else inputs
         with deep_recursion():
-            model = keras.Model(sources, outputs, name=name or self.name)
+            model = Network(
+                sources, outputs, name=name or self.name, preprocessing=at_size(preprocessing, inputs.shape)
+            )
         if weights is not None:
             _weights("load").load_initial_weights(model, self, weights, include_top, extras)
         return model

@@ -6,6 +6,7 @@ The commands import what they call when they run, so that `list`, `info` and `--
 """
 
 import sys
+import warnings
 
 import typer
 
@@ -42,6 +43,10 @@ def exit_code_of(error: BaseException) -> int:
     return 2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError) else 1
 
 
+def _show_warning(message, *_) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code.
 
@@ -51,7 +56,10 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         command = typer.main.get_command(app)
-        return command.main([a for a in arguments if a != "--debug"], prog_name="kerasnets", standalone_mode=False) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            wanted = [argument for argument in arguments if argument != "--debug"]
+            return command.main(wanted, prog_name="kerasnets", standalone_mode=False) or 0
     except KeyboardInterrupt:
         print("kerasnets: interrupted", file=sys.stderr)
         return 130

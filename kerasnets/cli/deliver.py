@@ -16,9 +16,9 @@ from kerasnets.cli.show import (
     work_on_stderr,
 )
 
-TARGET = Annotated[str, typer.Argument(help="A run folder or a network's name.")]
+TARGET = Annotated[str, typer.Argument(help="A run folder, a .keras file or a network's name.")]
 ANYTHING = Annotated[
-    str, typer.Argument(help="A run folder, a .tflite file, a SavedModel's folder, or a network's name.")
+    str, typer.Argument(help="A run folder, a .keras or .tflite file, a SavedModel's folder, or a network's name.")
 ]
 IMAGES = Annotated[list[str], typer.Argument(help="Image files, and folders of them.")]
 FORM = Annotated[str, typer.Option("--to", help="saved-model, tflite, tflite-float16 or tflite-int8.")]

@@ -15,7 +15,9 @@ RUN_DIR = Annotated[
 OVERRIDES = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: optimizer.learning_rate=0.05.")
 ]
-TARGETS = Annotated[list[str], typer.Argument(help="A run folder or a network's name; several vote together.")]
+TARGETS = Annotated[
+    list[str], typer.Argument(help="A run folder, a .keras file or a network's name; several vote together.")
+]
 WEIGHTS = Annotated[str | None, typer.Option(help="For a network by name: imagenet, a checkpoint's tag, or a file.")]
 DATA = Annotated[
     str | None,
@@ -120,7 +122,7 @@ def _open(target: str, weights: str | None, data: str | None, split: str | None)
     from kerasnets.export.target import open_target
 
     opened = open_target(target, weights)
-    if opened.run is None and (weights is None or data is None):
+    if opened.random or opened.run is None and data is None:
         raise ValueError(f"A network by name is evaluated with --weights and --data. Received: target={target!r}")
     options = _data_options(data) if data else opened.data
     return opened, open_source(options.source, split or options.evaluation_split), options

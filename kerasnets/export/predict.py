@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from kerasnets.data.decode import is_image_file
@@ -30,21 +31,22 @@ class Predictor:
     labels: tuple[str, ...]
 
 
-def open_predictor(target: str | Path, weights: str | None = None) -> Predictor:
-    """Opens a run folder, a .tflite file, a SavedModel's folder, or the network called `target` with `weights`.
+def open_predictor(target: str | Path | keras.Model, weights: str | None = None) -> Predictor:
+    """Opens a run folder, a .keras or .tflite file, a SavedModel's folder, a model, or the network called `target` with
+    `weights`.
 
     Raises:
         ValueError, FileNotFoundError: for a target that cannot be opened, or a network by name without weights.
     """
-    path = Path(target)
-    if path.suffix == ".tflite" or is_saved_model(path):
+    if isinstance(target, str | Path) and (Path(target).suffix == ".tflite" or is_saved_model(target)):
+        path = Path(target)
         if not path.exists():
             raise FileNotFoundError(f"There is no exported network. Received: target={str(path)!r}")
         (preprocessing, labels), runner = read_sidecar(path), load_runner(path)
         check_labels(labels, runner.classes, path)
         return Predictor(runner.run, preprocessing, labels)
     opened = open_target(target, weights)
-    if opened.run is None and weights is None:
+    if opened.random:
         raise ValueError(f"A network by name predicts with its weights. Received: target={str(target)!r}, weights=None")
     net = classifier(opened.model)
     check_labels(opened.labels, net.output_shape[-1], opened.name)

@@ -95,10 +95,8 @@ def read_sidecar(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
         )
     try:
         what = json.loads(json_path.read_text(encoding="utf-8"))
-        numbers = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in what["preprocessing"].items()
-        }
-        preprocessing, labels, described = Preprocessing(**numbers), tuple(what["labels"]), what["sha256"]
+        preprocessing = Preprocessing.from_plain(what["preprocessing"])
+        labels, described = tuple(what["labels"]), what["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{json_path} is not the description of an exported network: {error}") from None
     if described != digest(path):

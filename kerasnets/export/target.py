@@ -7,8 +7,8 @@ import keras
 
 from kerasnets.data.labels import default_labels, readable
 from kerasnets.data.options import DataOptions
-from kerasnets.registry import Preprocessing, create_model, did_you_mean, get_row, list_models
-from kerasnets.training.runs import is_run, open_run
+from kerasnets.registry import Preprocessing, create_model, did_you_mean, list_models
+from kerasnets.training.runs import is_run, load_model, open_run
 from kerasnets.weights.preprocess import preprocessing_of
 
 
@@ -35,16 +35,20 @@ class Target:
     random: bool = False
 
 
-def open_target(target: str | Path, weights: str | None = None) -> Target:
-    """Opens a run folder, or builds the network called `target`.
+def open_target(target: str | Path | keras.Model, weights: str | None = None) -> Target:
+    """Opens a run folder or a `.keras` file, or builds the network called `target`.
 
     Args:
-        target: a run folder or a network's name.
+        target: a run folder, a `.keras` file, a model, or a network's name.
         weights: for a network by name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
 
     Raises:
         ValueError: for a target that is neither, or weights that the network cannot take.
     """
+    if isinstance(target, keras.Model):
+        return _target(target.name, target)
+    if Path(target).suffix == ".keras":
+        return _target(Path(target).stem, load_model(target))
     if is_run(target):
         run = open_run(target)
         labels = readable(run.labels)
@@ -52,11 +56,11 @@ def open_target(target: str | Path, weights: str | None = None) -> Target:
     names = list_models()
     if str(target) not in names:
         raise ValueError(
-            "The target should be a run folder, an exported file (to predict) or a network's name."
+            "The target should be a run folder, an exported file (to predict), a .keras file or a network's name."
             f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
         )
-    row, model = get_row(str(target)), create_model(str(target), weights=weights)
-    preprocessing = preprocessing_of(row.name, weights)
-    preprocessing = dataclasses.replace(preprocessing, size=model.input_shape[1] or preprocessing.size)
-    labels = default_labels(model.output_shape[-1])
-    return Target(str(target), model, preprocessing, labels, random=weights is None)
+    return _target(str(target), create_model(str(target), weights=weights), random=weights is None)
+
+
+def _target(name: str, model: keras.Model, random: bool = False) -> Target:
+    return Target(name, model, preprocessing_of(model), default_labels(model.output_shape[-1]), random=random)

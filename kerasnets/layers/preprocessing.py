@@ -38,6 +38,11 @@ class PixelNormalization(keras.layers.Layer):
         """Makes the layer from a `kerasnets.registry.Preprocessing`."""
         return cls(preprocessing.mean, preprocessing.std, preprocessing.channel_order, name=name)
 
+    def set_numbers(self, preprocessing):
+        """Takes other numbers, those of weights that were loaded later."""
+        self.mean, self.std = tuple(preprocessing.mean), tuple(preprocessing.std)
+        self.channel_order = preprocessing.channel_order
+
     def call(self, inputs):
         x = normalize_pixels(inputs, self.mean, self.std, self.channel_order, full_constants=False)
         return ops.cast(x, self.compute_dtype)

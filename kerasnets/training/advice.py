@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerasnets.data.decode import decode_image
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source
+from kerasnets.data.transforms import to_pixels
 from kerasnets.registry import Preprocessing
 
 LOOKED_AT = 8
@@ -67,7 +68,7 @@ def _samples(source: Source, channels: int) -> list:
     else:
         places = np.linspace(0, source.size - 1, min(LOOKED_AT, source.size)).astype("int64")
         images = [source.fetch(tf.constant(place))[0] for place in places]
-    return [_decoded(image, channels) if source.encoded else image for image in images]
+    return [_decoded(image, channels) if source.encoded else to_pixels(image, channels) for image in images]
 
 
 def _decoded(image, channels):

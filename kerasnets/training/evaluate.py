@@ -15,6 +15,7 @@ from kerasnets.data.sources import Source, open_source
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import Run, open_run
 from kerasnets.training.strategy import local_strategy
+from kerasnets.weights.preprocess import preprocessing_of
 
 # How many wrong predictions are listed, with pictures.
 WRONG_LIMIT = 64
@@ -24,9 +25,9 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
     """Evaluates a network that gives probabilities.
 
     Args:
-        target: a run, the path of one, or a `keras.Model` on normalised pixels with one output.
+        target: a run, the path of one, or a `keras.Model` with one output.
         source: the labelled images; a run knows its own.
-        preprocessing: turns images into the model's input; a run knows its own.
+        preprocessing: turns images into the model's input; runs and models know their own.
         options: the `DataOptions` of `source`; a run knows its own.
         **settings: those of `score`: `batch_size`, `max_batches`, `wrong_folder`.
 
@@ -46,7 +47,7 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
         source = source or open_source(options.source, options.evaluation_split)
         settings.setdefault("batch_size", target.recipe.evaluation.batch_size or target.recipe.batch_size)
         target = target.model
-    return score(target, source, preprocessing, options, **settings)
+    return score(target, source, preprocessing or preprocessing_of(target), options, **settings)
 
 
 def score(

@@ -27,9 +27,11 @@ def load_start(network: keras.Model, recipe):
         last = classifiers(network)
         named = [layer for layer in network.layers if layer.name in last]
         heads = {layer: layer.kernel.numpy() for layer in named if isinstance(layer, keras.layers.Dense)}
+        numbers = network.preprocessing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what is left at initial values stands in the run's log
             report = load_initial_weights(network, row, weights, True, extras)
+        network.preprocessing = numbers  # the recipe may change the checkpoint's
         for layer, before in heads.items():
             if (layer.kernel.numpy() == before).all():
                 layer.kernel.assign(np.zeros_like(before))

@@ -30,7 +30,7 @@ from kerasnets.training.schema import Recipe
 from kerasnets.training.stopping import lost_workers_explained
 from kerasnets.training.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer
-from kerasnets.weights.preprocess import preprocessing_of
+from kerasnets.weights.preprocess import assumption, is_path, numbers_in, preprocessing_of, with_checkpoint
 
 # Arguments of a builder that the trainer decides.
 DECIDED = ("include_top", "input_tensor", "input_shape", "pooling", "classifier_activation", "name")
@@ -152,7 +152,7 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
 
     Its weights are initial ones; `load_start` loads those that the recipe names.
     """
-    arguments = {key: value for key, value in recipe.model.arguments.items() if key != "weights"}
+    arguments = dict(recipe.model.arguments)
     if taken := [name for name in DECIDED if name in arguments]:
         raise ValueError(
             f"model.arguments.{taken[0]} is decided by the trainer; size and channels come from data.size and "
@@ -166,10 +166,15 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
     activation = None if training else "softmax"
     with about("model.spec"):
         row = get_row(recipe.model.name).with_spec(**recipe.model.spec)
+    if arguments.get("weights") is not None:
+        arguments, _ = with_checkpoint(row, arguments)
+    arguments["weights"] = None
     try:
-        return row(classifier_activation=activation, **arguments)
+        network = row(classifier_activation=activation, **arguments)
     except TypeError as error:
         raise ValueError(f"model.arguments: {error}") from None
+    network.preprocessing = preprocessing
+    return network
 
 
 def start(job: Job, resume: bool) -> None:
@@ -184,8 +189,10 @@ def start(job: Job, resume: bool) -> None:
         for message in advise(job):
             warn(job, message)
         if job.loaded:
-            source = str(job.recipe.model.arguments["weights"])
-            append_log(job.folder, "weights", source=source, summary=str(job.loaded), left=job.loaded.left)
+            source = job.recipe.model.arguments["weights"]
+            append_log(job.folder, "weights", source=str(source), summary=str(job.loaded), left=job.loaded.left)
+            if is_path(source) and numbers_in(source) is None and job.recipe.preprocessing.mean is None:
+                warn(job, assumption(Path(source).name, job.trainer.preprocessing))
         return
     tensors, state, complaints = found
     for complaint in complaints:

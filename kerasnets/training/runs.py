@@ -41,7 +41,9 @@ class Run:
     @functools.cached_property
     def model(self) -> keras.Model:
         """The trained network: `[B, H, W, C]` normalised pixels -> probabilities `[B, classes]`."""
-        return load_model(self.path / "model.keras")
+        model = load_model(self.path / "model.keras")
+        model.preprocessing = self.preprocessing
+        return model
 
     @property
     def evaluation(self) -> dict:
@@ -88,10 +90,9 @@ def open_run(path) -> Run:
         raise FileNotFoundError(f"No run at {os.fspath(path)!r}: a run folder holds recipe.yaml and log.jsonl.")
     if not (path / "model.keras").is_file():
         raise FileNotFoundError(f"The run at {os.fspath(path)!r} has not finished; train it with --resume first.")
-    numbers = json.loads((path / "preprocessing.json").read_text())
-    numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()}
+    numbers = Preprocessing.from_plain(json.loads((path / "preprocessing.json").read_text()))
     labels = tuple((path / "labels.txt").read_text(encoding="utf-8").splitlines())
-    return Run(path, Preprocessing(**numbers), labels, load_recipe(path / "recipe.yaml"))
+    return Run(path, numbers, labels, load_recipe(path / "recipe.yaml"))
 
 
 def is_run(path) -> bool:
@@ -126,7 +127,7 @@ def claim(path, *, resume: bool, overwrite: bool) -> Path:
 def begin(path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devices: list[str]) -> None:
     """Writes what is known before the first step."""
     write_atomically(path / "labels.txt", "".join(f"{label}\n" for label in labels))
-    write_atomically(path / "preprocessing.json", json.dumps(dataclasses.asdict(preprocessing), indent=1) + "\n")
+    write_atomically(path / "preprocessing.json", json.dumps(preprocessing.as_plain(), indent=1) + "\n")
     write_atomically(path / "environment.json", json.dumps(environment(devices), indent=1) + "\n")
     write_atomically(path / "recipe.yaml", dump_recipe(recipe))
 

@@ -66,8 +66,13 @@ def all_checkpoints() -> dict[str, tuple[PublicCheckpoint, ...]]:
 
 
 def _checkpoint(facts: dict) -> PublicCheckpoint:
-    numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["preprocessing"].items()}
-    return PublicCheckpoint(**{**facts, "preprocessing": Preprocessing(**numbers)})
+    return PublicCheckpoint(**{**facts, "preprocessing": Preprocessing.from_plain(facts["preprocessing"])})
+
+
+def checkpoint_in(file: str) -> PublicCheckpoint | None:
+    """Returns the public checkpoint whose file is called `file`, `None` for any other name."""
+    named = (facts for found in _facts()["checkpoints"].values() for facts in found if facts["file"] == file)
+    return next(map(_checkpoint, named), None)
 
 
 def sibling(name: str) -> str:
@@ -81,13 +86,15 @@ def without_weights(name: str) -> str:
     return f"{name!r} has no public weights" + (f"; {nearest!r} has." if nearest else ", and no row near to it has.")
 
 
-def choose(name: str, tag: str, changed: dict) -> PublicCheckpoint:
+def choose(name: str, tag: str, given: dict, defaults: dict) -> PublicCheckpoint:
     """Returns the checkpoint that a builder's `weights` means.
 
     Args:
-        name: a row.
+        name: a network.
         tag: a checkpoint's tag, or `"imagenet"` for the first that fits.
-        changed: arguments of the row that it is built with and that are not its defaults, for example `{"alpha": 0.5}`.
+        given: arguments of the network that it is built with, for example `{"alpha": 0.5}`. A tag brings those that are
+            not given; for `"imagenet"` they are the defaults.
+        defaults: the network's own arguments with their defaults.
 
     Raises:
         ValueError: for a row without public weights, an unknown tag, or arguments that it was not trained with.
@@ -103,10 +110,12 @@ def choose(name: str, tag: str, changed: dict) -> PublicCheckpoint:
     if tag == "imagenet" and not any(checkpoint.dataset == tag for checkpoint in found):
         others = f"{name!r} has weights called {', '.join(tags)}, none of ImageNet." if tags else without_weights(name)
         raise ValueError(f"{others} Received: weights={tag!r}")
-    shaping = {key for checkpoint in found for key in checkpoint.arguments}
-    built = {key: value for key, value in changed.items() if key in shaping}
-    fitting = [checkpoint for checkpoint in found if checkpoint.arguments == built]
-    if not fitting or tag != "imagenet" and tags[tag] not in fitting:
+    shaping = {key: defaults[key] for checkpoint in found for key in checkpoint.arguments}
+    wanted = {key: value for key, value in given.items() if key in shaping}
+    wanted = shaping | wanted if tag == "imagenet" else wanted
+    named = found if tag == "imagenet" else (tags[tag],)
+    fitting = [checkpoint for checkpoint in named if (shaping | checkpoint.arguments).items() >= wanted.items()]
+    if not fitting:
         trained = ", ".join(f"{c.tag}: {c.arguments or 'defaults'}" for c in found)
-        raise ValueError(f"The weights of {name!r} were trained with {trained}. Received: weights={tag!r}, {built}")
-    return fitting[0] if tag == "imagenet" else tags[tag]
+        raise ValueError(f"The weights of {name!r} were trained with {trained}. Received: weights={tag!r}, {wanted}")
+    return fitting[0]

@@ -8,6 +8,7 @@ import numpy as np
 from kerasnets.architectures.variant import deep_recursion
 from kerasnets.complexity import operations
 from kerasnets.layers.deformable_conv import DeformableConv2D
+from kerasnets.layers.network import carried
 
 # Layers whose output is linear in a kernel and a bias; grouped convolution is a Conv2D.
 _LINEAR = (
@@ -58,6 +59,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             _assign_folded(twins[id(layer)], layer, *shares[id(layer)])
         elif layer.weights and layer.name not in folds:
             twins[id(layer)].set_weights(layer.get_weights())
+    folded.preprocessing = carried(model)
     return folded
 
 

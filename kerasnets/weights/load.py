@@ -3,19 +3,17 @@
 import dataclasses
 import difflib
 import math
-import os
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kerasnets.registry import Preprocessing
 from kerasnets.weights.adapt import adapt
-from kerasnets.weights.catalogue import PublicCheckpoint, choose
 from kerasnets.weights.fetch import fetch
 from kerasnets.weights.names import Tensor, classifiers, needless, tensors
-from kerasnets.weights.readers import KINDS, Checkpoint, open_checkpoint
+from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
+from kerasnets.weights.readers import Checkpoint, open_checkpoint
 from kerasnets.weights.rules import FORMATS, Entry, entries, recognise
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
@@ -49,7 +47,9 @@ class LoadReport:
 def load_weights(model: keras.Model, source, *, format: str = "auto", skip_mismatch: bool = False) -> LoadReport:
     """Loads a checkpoint of torchvision, timm, efficientnet_pytorch, keras.applications or of this package.
 
-    A classifier of other classes is left at its initial values; other channels and another input size are adapted.
+    A classifier of other classes is left at its initial values; other channels and another input size are adapted. The
+    model's `preprocessing` becomes that of a public checkpoint, known by the name of its file, or of a `.keras` file.
+    For any other file a warning says which numbers stay; a dict changes nothing.
 
     Args:
         model: a network of this package.
@@ -70,7 +70,9 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
     if format not in FORMATS:
         raise ValueError(f"`format` should be one of {', '.join(FORMATS)}. Received: format={format!r}")
     with open_checkpoint(source) as checkpoint:
-        return _load(model, checkpoint, format, skip_mismatch)
+        report = _load(model, checkpoint, format, skip_mismatch)
+    adopt(model, source)
+    return report
 
 
 def load_initial_weights(model, row, weights, include_top: bool = True, extras: dict | None = None) -> LoadReport:
@@ -83,30 +85,11 @@ def load_initial_weights(model, row, weights, include_top: bool = True, extras: 
         include_top: whether the network has its classifier; a file holds one either way.
         extras: the arguments of the row's own that it was built with.
     """
-    path = Path(weights) if _is_path(weights) else fetch(_chosen(row, weights, extras))
+    path = Path(weights) if is_path(weights) else fetch(checkpoint_of(row, weights, extras or {}))
     report = load_weights(model, path)
     if report.left:
         warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
     return report
-
-
-def initial_preprocessing(row, weights, extras: dict) -> Preprocessing:
-    """The pixel numbers that belong to the `weights` of a builder: a public checkpoint's own, or else the row's."""
-    return row.preprocessing if weights is None or _is_path(weights) else _chosen(row, weights, extras).preprocessing
-
-
-def _chosen(row, weights, extras: dict | None) -> PublicCheckpoint:
-    """The public checkpoint that `weights` names."""
-    changed = {key: value for key, value in (extras or {}).items() if value != row.extras[key].default}
-    return choose(row.name, str(weights), changed)
-
-
-def _is_path(weights) -> bool:
-    if not isinstance(weights, (str, os.PathLike)):
-        return False
-    return (
-        isinstance(weights, os.PathLike) or os.sep in weights or str(weights).endswith(KINDS) or Path(weights).is_file()
-    )
 
 
 def _load(model, checkpoint: Checkpoint, format: str, skip_mismatch: bool) -> LoadReport:

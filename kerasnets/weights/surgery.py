@@ -5,6 +5,7 @@ import re
 import keras
 
 from kerasnets.complexity import operations, reach
+from kerasnets.layers.network import Network, carried
 
 
 def features(model: keras.Model, levels=None) -> keras.Model:
@@ -28,7 +29,8 @@ def features(model: keras.Model, levels=None) -> keras.Model:
     missing = [stride for stride in levels if stride not in maps]
     if missing or not levels:
         raise ValueError(f"`levels` should be strides of the network, {sorted(maps)}. Received: levels={levels}")
-    return keras.Model(model.input, {stride: maps[stride] for stride in levels}, name=f"{model.name}_features")
+    outputs = {stride: maps[stride] for stride in levels}
+    return Network(model.input, outputs, name=f"{model.name}_features", preprocessing=carried(model))
 
 
 def _last_maps(model) -> dict:

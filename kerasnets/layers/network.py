@@ -1,0 +1,41 @@
+"""The class of this package's networks: a functional Keras model that carries the preprocessing of its weights."""
+
+import dataclasses
+
+import keras
+
+from kerasnets.registry import Preprocessing
+
+
+@keras.saving.register_keras_serializable("kerasnets")
+class Network(keras.Model):
+    """A functional `keras.Model` that knows how its weights want images to be prepared.
+
+    The numbers are part of the configuration, so that `.keras` files and `from_config` keep them.
+    `keras.models.clone_model` makes new weights, and the clone carries no numbers.
+
+    Attributes:
+        preprocessing: the numbers of its weights, or `None` where nobody knows them.
+    """
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        numbers = kwargs.pop("preprocessing", None)
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        self.preprocessing = Preprocessing.from_plain(numbers) if isinstance(numbers, dict) else numbers
+
+    def get_config(self):
+        numbers = self.preprocessing and self.preprocessing.as_plain()
+        return {**super().get_config(), "preprocessing": numbers}
+
+
+def at_size(preprocessing: Preprocessing, shape) -> Preprocessing:
+    """Returns the numbers with the size of an input shape (batch, height, width, channels) where that is fixed."""
+    return dataclasses.replace(preprocessing, size=shape[1] or preprocessing.size)
+
+
+def carried(model: keras.Model) -> Preprocessing | None:
+    """Returns the numbers that a model carries: its own, or those of the one network that is nested in it."""
+    if (own := getattr(model, "preprocessing", None)) is not None:
+        return own
+    nested = {carried(layer) for layer in model.layers if isinstance(layer, keras.Model)} - {None}
+    return nested.pop() if len(nested) == 1 else None
