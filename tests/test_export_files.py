@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -126,16 +128,12 @@ def test_labels_and_numbers_lie_beside_the_file(exported, form):
 
 
 def test_labels_are_also_a_text_file(exported, tmp_path):
-    from pathlib import Path
-
     path = Path(exported["tflite"]["path"])
     assert path.with_name("net.tflite.labels.txt").read_text().split() == list("0123456789")
     assert (path.parent / "net" / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
 
 
 def test_nothing_but_the_exports_is_left_in_the_folder(exported):
-    from pathlib import Path
-
     folder = Path(exported["tflite"]["path"]).parent
     files = [f"net{mid}.tflite" for mid in ("", "_float16", "_int8")]
     names = {file + end for file in files for end in ("", ".json", ".labels.txt")}
@@ -274,3 +272,25 @@ def test_a_run_keeps_the_newest_report_of_each_file(digits, tmp_path):
     (tmp_path / "exports.json").write_text(json.dumps(older))
     report = export(dataclasses.replace(digits, run=tmp_path), "tflite", output=path, examples=8)
     assert json.loads((tmp_path / "exports.json").read_text()) == [older[1], report]
+
+
+def test_a_file_that_does_not_come_to_an_end_is_given_up(digits, exported, monkeypatch):
+    monkeypatch.setitem(check_file.__globals__, "time_limit", lambda examples: 0.2)
+    images, *_ = check_images(digits, None, 2)
+    with pytest.raises(ExportError, match="did not come to an end within 0.2 s"):
+        check_file(exported["tflite"]["path"], "tflite", images, np.zeros((2, 10)))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder that even root cannot write")
+def test_a_run_folder_that_cannot_be_written_is_found_before_the_work(digits, tmp_path):
+    target = dataclasses.replace(digits, run=Path("/proc"), model=None)  # no model: any work would fail on it
+    with pytest.raises(OSError, match="run folder '/proc' cannot be written, .* exports.json"):
+        export(target, "tflite", output=tmp_path / "net.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_record_of_exports_is_found_before_the_work(digits, tmp_path):
+    (tmp_path / "exports.json").write_text('[{"format": ')
+    with pytest.raises(ValueError, match="exports.json.* is damaged"):
+        export(dataclasses.replace(digits, run=tmp_path, model=None), "tflite", output=tmp_path / "net.tflite")
+    assert [file.name for file in tmp_path.iterdir()] == ["exports.json"]

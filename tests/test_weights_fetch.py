@@ -180,3 +180,15 @@ def test_two_processes_at_once_download_once(server, home):
     answers = [process.communicate(timeout=120)[0].strip() for process in running]
     assert answers == [str(home / "net.pth")] * 2 and (home / "net.pth").read_bytes() == CONTENT
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("said", ["", "\n ", "offline\nmore of it"])
+def test_an_error_of_the_hub_without_a_word_is_named_by_its_kind(said, home, monkeypatch):
+    def fail(*_, **__):
+        raise TimeoutError(said)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    item = PublicCheckpoint("v1", "timm", "net.safetensors", "MIT", Preprocessing(), hub="timm/net", revision="main")
+    with pytest.raises(RuntimeError, match="offline" if "offline" in said else "TimeoutError") as error:
+        fetch(item)
+    assert "more of it" not in str(error.value)

@@ -26,6 +26,11 @@ BOUNDS = {
 }
 
 
+def time_limit(examples: int) -> float:
+    """Returns after how many seconds the checking process is given up: generous, so that only a hang reaches it."""
+    return 300 + 10 * examples
+
+
 class ExportError(RuntimeError):
     """An export that failed or lies outside its bounds; `report` is what was measured, or None."""
 
@@ -52,13 +57,13 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
         one image, TFLite on one thread), bounds, failures, passed.
 
     Raises:
-        ExportError: if the file cannot be loaded or run at all.
+        ExportError: if the file cannot be loaded or run at all, or takes longer than `time_limit`.
     """
     with tempfile.TemporaryDirectory(prefix="kerasnets-check-") as folder:
         np.save(Path(folder) / "images.npy", images)
         for number, content in enumerate(encoded[0] if encoded else ()):
             (Path(folder) / f"file-{number:04d}").write_bytes(content)
-        found = _run_fresh(path, form, folder)
+        found = _run_fresh(path, form, folder, time_limit(len(images)))
         actual = np.load(Path(folder) / "outputs.npy")
         if encoded:
             actual = np.concatenate([actual, np.load(Path(folder) / "outputs_of_files.npy")])
@@ -110,13 +115,17 @@ def _failures(report: dict) -> list[str]:
     return failures
 
 
-def _run_fresh(path, form: str, folder: str) -> dict:
-    """Runs this file as a program of its own; returns what it prints."""
+def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
+    """Runs this module as a program of its own, for so many seconds at most; returns what it prints."""
     package_parent = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": search}
     command = [sys.executable, "-m", "kerasnets.export.check", str(Path(path).resolve()), form, folder]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    options = {"capture_output": True, "text": True, "env": environment, "cwd": folder}
+    try:
+        done = subprocess.run(command, timeout=seconds, **options)
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"The exported file's check did not come to an end within {seconds:g} s.") from None
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     lines = [line for line in done.stderr.splitlines() if line.strip()]

@@ -1,7 +1,7 @@
 """The export of a network: converted, run in a fresh process, compared with Keras, and only then put in its place."""
 
 import json
-import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,10 @@ from kerasnets.export.place import FORMS, find_place, put, workshop
 from kerasnets.export.sidecar import check_labels, write_sidecar
 from kerasnets.export.target import Target, open_target
 from kerasnets.registry import did_you_mean
+from kerasnets.training.checkpoints import write_atomically
 
-# What a run of the file on this machine cannot show.
-UNCHECKED = {
-    "saved-model": (),
-    **dict.fromkeys(
-        ("tflite", "tflite-float16", "tflite-int8"),
-        ("decoding and resizing, which the program around the file does", "the speed on another device"),
-    ),
-}
+# What a run of a TFLite file on this machine cannot show.
+_UNCHECKED = ("decoding and resizing, which the program around the file does", "the speed on another device")
 
 
 def export(
@@ -63,7 +58,7 @@ def export(
         ValueError: for a request that cannot be met.
         ExportError: for a network that cannot be converted, or a file outside its bounds (`error.report` has the
             figures).
-        OSError: if the place cannot be written.
+        OSError: if the place or the run's folder cannot be written.
     """
     if to not in FORMS:
         raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
@@ -75,6 +70,8 @@ def export(
             "A network by name is exported with its weights (--weights); `allow_random=True` (--allow-random) exports "
             f"random ones. Received: target={target.name!r}, weights=None"
         )
+    if target.run is not None:
+        _check_record(target.run)
     place = find_place(output, target.name, to)
     net = classifier(target.model)
     check_labels(target.labels, net.output_shape[-1], target.name)
@@ -108,8 +105,9 @@ def _check(net, target: Target, form: str, calibrate, draft: Path, *, bounds, ex
     expected = probabilities(net, images.pixels, target.preprocessing)
     encoded = _encoded(net, target, images.pixels[:4], draft.parent) if form == "saved-model" else None
     report = check_file(draft, form, images.pixels, expected, images.labels, bounds=bounds, encoded=encoded)
-    random = ("trained weights: these are random",) if target.random else ()
-    return report | {"images": images.origin, "not_checked": [*random, *images.unchecked, *UNCHECKED[form]]}
+    unchecked = ["trained weights: these are random"] * target.random
+    unchecked += [*images.unchecked, *(() if form == "saved-model" else _UNCHECKED)]
+    return report | {"images": images.origin, "not_checked": unchecked}
 
 
 def _encoded(net, target: Target, images: np.ndarray, folder: Path) -> tuple[list[bytes], np.ndarray]:
@@ -127,11 +125,26 @@ def _encoded(net, target: Target, images: np.ndarray, folder: Path) -> tuple[lis
     return files, probabilities(net, np.stack(pixels), target.preprocessing)
 
 
+def _check_record(run: Path) -> None:
+    """Makes sure, before the work, that a run's exports.json can be read and written."""
+    _record(run)
+    try:
+        tempfile.TemporaryFile(dir=run).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"The run folder {str(run)!r} cannot be written, for its exports.json: {reason}") from None
+
+
+def _record(run: Path) -> list[dict]:
+    path = run / "exports.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged; delete it to begin a new one: {error}") from None
+
+
 def _keep_report(run: Path, report: dict) -> None:
     """Adds a report to the run's exports.json, in the place of an older one of the same file."""
-    path = run / "exports.json"
-    older = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    older = _record(run)
     reports = [entry for entry in older if (entry["format"], entry["path"]) != (report["format"], report["path"])]
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps([*reports, report], indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(run / "exports.json", json.dumps([*reports, report], indent=2) + "\n")

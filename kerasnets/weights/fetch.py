@@ -152,7 +152,8 @@ def _from_hub(checkpoint: PublicCheckpoint, part: Path, target: Path) -> None:
     try:
         whole = hf_hub_download(checkpoint.hub, "model.safetensors", **options)
     except Exception as error:
-        raise _unreachable(target, checkpoint.address, str(error).strip().splitlines()[0]) from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise _unreachable(target, checkpoint.address, lines[0]) from None
     os.replace(whole, part)
     shutil.rmtree(folder, ignore_errors=True)
 
