@@ -51,7 +51,7 @@ def complexity(model: keras.Model) -> Complexity:
         raise ValueError(
             f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}"
         )
-    rows = [_layer_cost(operation, node) for operation, node in operations(model)]
+    rows = [_layer_cost(operation, node) for operation, node in _inner_operations(model)]
     weighted = [row for row in rows if row.multiply_adds]
     return Complexity(
         parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -70,13 +70,21 @@ def operations(model: keras.Model):
                 yield node.operation, node
 
 
+def _inner_operations(model: keras.Model):
+    """Yields what `operations` does, and before a layer with a residual branch the calls in that branch."""
+    for layer, node in operations(model):
+        if hasattr(layer, "branch"):
+            yield from _inner_operations(layer.branch)
+        yield layer, node
+
+
 def _layer_cost(layer, node) -> LayerCost:
     source, target = node.input_tensors[0].shape, node.outputs[0].shape
     return LayerCost(
         layer.name,
         type(layer).__name__,
         tuple(target[1:]),
-        sum(math.prod(v.shape) for v in getattr(layer, "trainable_variables", ())),
+        0 if hasattr(layer, "branch") else sum(math.prod(v.shape) for v in getattr(layer, "trainable_variables", ())),
         multiply_adds(layer, source, target),
     )
 
@@ -115,17 +123,25 @@ def reach(model: keras.Model) -> dict[str, Reach]:
 
     Where branches meet, the one that sees most counts; what comes after global pooling has no position and is left out.
     """
-    found = {id(tensor): Reach() for tensor in model.inputs}
-    named = {}
+    return _reach(model, Reach())[0]
+
+
+def _reach(model: keras.Model, start: Reach) -> tuple[dict[str, Reach], dict[int, Reach]]:
+    """Layer name -> `Reach` and id of a tensor -> `Reach`, where the model's inputs see `start`."""
+    found, named = {id(tensor): start for tensor in model.inputs}, {}
     for layer, node in operations(model):
         sources = [found[id(t)] for t in node.input_tensors if id(t) in found]
         output = node.outputs[0]
         if not sources or len(output.shape) != 4 or _is_global(layer):
             continue
+        if hasattr(layer, "branch"):
+            inner, tensors = _reach(layer.branch, sources[-1])
+            named |= inner
+            sources.append(tensors[id(layer.branch.outputs[0])])
         stride, field = max(s.stride for s in sources), max(s.receptive_field for s in sources)
         step, window = _geometry(layer)
         named[layer.name] = found[id(output)] = Reach(stride * step, field + (window - 1) * stride)
-    return named
+    return named, found
 
 
 def _is_global(layer) -> bool:

@@ -7,7 +7,7 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Docu
   drawings of the digits. Its layer `predictions` brings its loss along (`RBFOutput.example_losses`): the discriminative
   one of equation 9, unless `loss="mle"` asks for equation 8. `kerasnets.training.paper_losses.RBFLoss` serves `fit`.
 * S2 and S4 sum their four inputs, as the text says. Most copies average, which only scales the coefficient.
-* Weights start uniform in +-2.4 / fan-in (section III.B; in C3 each map has its own fan-in), biases at zero.
+* Weights start uniform in +-2.4 / fan-in (appendix A; in C3 each map has its own fan-in), biases at zero.
 * The softmax of the negative distances is the posterior of the paper's Gaussian reading, so `lenet5` gives
   probabilities like every other row; `classifier_activation=None` gives the negative distances.
 * `lenet5_softmax` has a dense layer in place of the radial basis functions. `lenet5_modern` is what most libraries call

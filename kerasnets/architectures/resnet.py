@@ -10,8 +10,9 @@ A convolution is followed by batch normalisation and ReLU; the shortcut is added
 * Pooling: the authors' Caffe files pool without padding and count the last incomplete window; all rows here pad by one,
   as torchvision, timm and keras.applications do. Both give 56x56.
 * Stochastic depth (Huang et al. 2016): `stochastic_depth=` is the last block's drop rate, with linear decay, one
-  decision a batch, branches scaled at inference. Its rows have the authors' shortcut: means of 2x2, zeros behind. Their
-  Lua keeps biases in the convolutions, which the normalisation cancels; ours have none.
+  decision a batch; a dropped block is not computed, and branches are scaled at inference. Its rows have the authors'
+  shortcut: means of 2x2, zeros behind. Their Lua keeps biases in the convolutions, which the normalisation cancels;
+  ours have none.
 * Initialisation: normal with variance 2 / fan-out, one of the two forms that the paper's reference [12] allows.
 """
 

@@ -9,8 +9,8 @@ section 5.1 and table 3 (the wider net).
   with his constants (n=5, k=2, alpha=1e-4, beta=0.75).
 * 224 -> 110 -> 55 -> 26 -> 13 -> 6 of figure 3 needs padding 1 in conv1, none in conv2, and pooling that counts the
   last incomplete window.
-* Section 3.1: after each step a filter whose root mean square is above 0.1 is scaled back to it; here a constraint of
-  the convolutions, which every Keras optimizer applies.
+* Section 3.1: after each step a filter of any convolutional layer whose root mean square is above 0.1 is scaled back to
+  it; here a constraint of the convolutions, which every Keras optimizer applies.
 """
 
 from typing import NamedTuple

@@ -4,8 +4,8 @@
 import keras
 
 from kerasnets.blocks.convolution import activate, batch_norm, conv
+from kerasnets.blocks.residual import residual_sum
 from kerasnets.layers.shortcut import PaddedIdentity
-from kerasnets.layers.stochastic_depth import StochasticDepth
 
 
 def basic(filters, stride):
@@ -40,18 +40,22 @@ def preactivation_unit(
     """
     initializer, dropout = options.get("initializer"), options.get("dropout", 0.0)
     filters, stride = convolutions[-1][0], max(step for _, _, step in convolutions)
-    y = x if activated else _activated(x, f"{name}.{norm}1", f"{name}.relu1")
+    identity = x
     if stride != 1 or x.shape[-1] != filters:
-        x = _fit(y, filters, stride, f"{name}.{shortcut}" if shortcut else None, name, initializer)
-    for number, (width, kernel, step) in enumerate(convolutions, 1):
-        if number > 1:
-            y = _activated(y, f"{name}.{norm}{number}", f"{name}.relu{number}")
-        if dropout and number == len(convolutions):
-            y = keras.layers.Dropout(dropout, name=f"{name}.dropout")(y)
-        y = conv(y, width, kernel, step, name=f"{name}.conv{number}", initializer=initializer)
-    if drop:
-        y = StochasticDepth(drop, name=f"{name}.drop")(y)
-    return keras.layers.Add(name=name)([x, y])
+        x = x if activated else _activated(x, f"{name}.{norm}1", f"{name}.relu1")
+        identity = _fit(x, filters, stride, f"{name}.{shortcut}" if shortcut else None, name, initializer)
+        activated = True
+
+    def branch(y):
+        for number, (width, kernel, step) in enumerate(convolutions, 1):
+            if number > 1 or not activated:
+                y = _activated(y, f"{name}.{norm}{number}", f"{name}.relu{number}")
+            if dropout and number == len(convolutions):
+                y = keras.layers.Dropout(dropout, name=f"{name}.dropout")(y)
+            y = conv(y, width, kernel, step, name=f"{name}.conv{number}", initializer=initializer)
+        return y
+
+    return residual_sum(identity, x, branch, name=name, drop=drop)
 
 
 def _fit(x, filters, stride, convolution, name, initializer):

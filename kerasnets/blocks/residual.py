@@ -7,7 +7,7 @@ import keras
 
 from kerasnets.blocks.convolution import activate, batch_norm, conv, max_pool
 from kerasnets.layers.shortcut import PaddedIdentity
-from kerasnets.layers.stochastic_depth import StochasticDepth
+from kerasnets.layers.stochastic_branch import StochasticBranch
 
 
 class Unit(NamedTuple):
@@ -58,12 +58,15 @@ def cifar_stem(x, filters=16):
 
 def basic_block(x, filters, stride, *, name, **ending):
     """Two 3x3 convolutions (He et al. 2015, figure 5 left). `ending` is what `add_shortcut` takes."""
-    y = conv(x, filters, 3, stride, name=f"{name}.conv1")
-    y = batch_norm(y, name=f"{name}.bn1")
-    y = activate(y, name=f"{name}.relu1")
-    y = conv(y, filters, 3, name=f"{name}.conv2")
-    y = batch_norm(y, name=f"{name}.bn2")
-    return add_shortcut(x, y, stride, name=name, **ending)
+
+    def branch(y):
+        y = conv(y, filters, 3, stride, name=f"{name}.conv1")
+        y = batch_norm(y, name=f"{name}.bn1")
+        y = activate(y, name=f"{name}.relu1")
+        y = conv(y, filters, 3, name=f"{name}.conv2")
+        return batch_norm(y, name=f"{name}.bn2")
+
+    return add_shortcut(x, branch, filters, stride, name=name, **ending)
 
 
 def bottleneck(x, filters, stride, *, name, inner=(1, 1), groups=1, stride_on="3x3", middle=conv, **ending):
@@ -81,38 +84,47 @@ def bottleneck(x, filters, stride, *, name, inner=(1, 1), groups=1, stride_on="3
         ending: what `add_shortcut` takes.
     """
     first, second = (stride, 1) if stride_on == "1x1" else (1, stride)
-    y = conv(x, inner[0] * filters, 1, first, name=f"{name}.conv1")
-    y = batch_norm(y, name=f"{name}.bn1")
-    y = activate(y, name=f"{name}.relu1")
-    y = middle(y, inner[1] * filters, 3, second, groups=groups, name=f"{name}.conv2")
-    y = batch_norm(y, name=f"{name}.bn2")
-    y = activate(y, name=f"{name}.relu2")
-    y = conv(y, 4 * filters, 1, name=f"{name}.conv3")
-    y = batch_norm(y, name=f"{name}.bn3")
-    return add_shortcut(x, y, stride, name=name, **ending)
+
+    def branch(y):
+        y = conv(y, inner[0] * filters, 1, first, name=f"{name}.conv1")
+        y = batch_norm(y, name=f"{name}.bn1")
+        y = activate(y, name=f"{name}.relu1")
+        y = middle(y, inner[1] * filters, 3, second, groups=groups, name=f"{name}.conv2")
+        y = batch_norm(y, name=f"{name}.bn2")
+        y = activate(y, name=f"{name}.relu2")
+        y = conv(y, 4 * filters, 1, name=f"{name}.conv3")
+        return batch_norm(y, name=f"{name}.bn3")
+
+    return add_shortcut(x, branch, 4 * filters, stride, name=name, **ending)
 
 
-def add_shortcut(x, y, stride, *, name, shortcut="projection", gate=None, drop=0.0):
-    """Adds the block's input `x` to its branch `y` and applies the last ReLU.
+def add_shortcut(x, branch, filters, stride, *, name, shortcut="projection", gate=None, drop=0.0):
+    """Adds the block's input `x` to its branch and applies the last ReLU.
 
     Args:
-        x, y: (batch, height, width, channels) before and after the branch.
-        stride: the branch's stride.
+        x: (batch, height, width, channels).
+        branch: the function of `x` that is added.
+        filters, stride: the branch's channels and stride.
         name: the block's name.
         shortcut: how `x` is fitted where the shapes differ, one of `fit`'s kinds, or `None` for a plain network that
             has no shortcuts at all.
-        gate: a function of (y, name) for the branch, such as squeeze-and-excitation.
+        gate: a function of (y, name) behind the branch, such as squeeze-and-excitation.
         drop: the branch's rate of stochastic depth.
     """
     if shortcut is None:
-        return activate(y, name=name)
-    if gate is not None:
-        y = gate(y, name)
-    if drop:
-        y = StochasticDepth(drop, name=f"{name}.drop")(y)
-    if stride != 1 or x.shape[-1] != y.shape[-1]:
-        x = fit(x, y.shape[-1], stride, shortcut, name=f"{name}.downsample")
-    return activate(keras.layers.Add(name=f"{name}.add")([x, y]), name=name)
+        return activate(branch(x), name=name)
+    gated = branch if gate is None else lambda y: gate(branch(y), name)
+    changes = stride != 1 or x.shape[-1] != filters
+    identity = fit(x, filters, stride, shortcut, name=f"{name}.downsample") if changes else x
+    return activate(residual_sum(identity, x, gated, name=f"{name}.add", drop=drop), name=name)
+
+
+def residual_sum(shortcut, x, branch, *, name, drop=0.0):
+    """Returns `shortcut + branch(x)` as the layer `name`, which skips the branch at the rate `drop` while training."""
+    if not drop:
+        return keras.layers.Add(name=name)([shortcut, branch(x)])
+    inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}.input")
+    return StochasticBranch(keras.Model(inputs, branch(inputs), name=f"{name}.branch"), drop, name=name)([shortcut, x])
 
 
 def fit(x, filters, stride, kind, *, name):

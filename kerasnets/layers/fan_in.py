@@ -15,7 +15,7 @@ class FanInUniform(keras.initializers.Initializer):
         limit: numerator.
         seed: integer, or `None`.
 
-    Source: LeCun et al. 1998, section III.B
+    Source: LeCun et al. 1998, appendix A
     """
 
     def __init__(self, fan_in=None, limit=2.4, seed=None):

@@ -9,7 +9,8 @@ class MaxFilterRMS(keras.constraints.Constraint):
 
     Kernels are (height, width, channels, filters); the mean is over all axes but the last.
 
-    Source: Zeiler and Fergus 2013, section 3.1: renormalisation keeps a few filters of the first layer from dominating.
+    Source: Zeiler and Fergus 2013, section 3.1: in all convolutional layers, because a few filters of the first
+        dominate otherwise.
     """
 
     def __init__(self, limit=0.1):

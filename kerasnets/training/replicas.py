@@ -83,7 +83,8 @@ def _batch_norms(network) -> list:
             "synchronized_batch_norm does not work with batch norm that is recomputed; set "
             "model.arguments.recompute=false. Received: synchronized_batch_norm=True"
         )
-    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    parts = [part for layer in network.layers for part in getattr(layer, "parts", (layer,))]
+    norms = [part for part in parts if isinstance(part, keras.layers.BatchNormalization)]
     if not norms:
         raise ValueError(
             f"synchronized_batch_norm needs a network with batch normalisation; {network.name} has none, leave the key "

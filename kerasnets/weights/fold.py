@@ -9,6 +9,7 @@ from kerasnets.architectures.variant import deep_recursion
 from kerasnets.complexity import operations
 from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.layers.network import carried
+from kerasnets.layers.stochastic_branch import StochasticBranch
 
 # Layers whose output is linear in a kernel and a bias; grouped convolution is a Conv2D.
 _LINEAR = (
@@ -41,6 +42,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     def clone(layer):
         config = layer.get_config()
+        if isinstance(layer, StochasticBranch):
+            return StochasticBranch(fold_batch_norm(layer.branch), layer.rate, name=layer.name, dtype=config["dtype"])
         if id(layer) in shares:
             config["use_bias"] = True
         twins[id(layer)] = twin = layer.__class__.from_config(config)
@@ -57,7 +60,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if id(layer) in shares:
             _assign_folded(twins[id(layer)], layer, *shares[id(layer)])
-        elif layer.weights and layer.name not in folds:
+        elif layer.weights and layer.name not in folds and id(layer) in twins:
             twins[id(layer)].set_weights(layer.get_weights())
     folded.preprocessing = carried(model)
     return folded
