@@ -69,11 +69,14 @@ def test_labels_are_known_without_reading_images():
 
 
 def test_a_balanced_stream_needs_memory(tfds_folder):
-    options = data({"kind": "tfds", "name": "shades", "data_dir": str(tfds_folder), "download": False})
-    options = options.model_copy(update={"class_balanced": True})
+    stream = {"kind": "tfds", "name": "shades", "data_dir": str(tfds_folder), "download": False}
+    with pytest.raises(ValueError, match="set data.cache to memory for tfds and tfrecord"):
+        data(stream, class_balanced=True)
+    options = data(stream, class_balanced=True, cache="memory")
     source = open_source(options.source, "train")
-    with pytest.raises(ValueError, match="set data.cache to memory for a stream"):
-        training_batches(source, RGB, options, batch_size=2, seed=0)
+    for _, labels in training_batches(source, RGB, options, batch_size=6, seed=0).take(3):
+        assert sorted(labels.numpy()) == [0, 0, 1, 1, 2, 2]
+    assert len(batch_names(source, options, 6, 0, 2)) == 6
 
 
 @pytest.mark.parametrize("batch_size", [9, 8])

@@ -54,7 +54,7 @@ def test_steps_in_the_header_are_those_of_the_recipe(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_what_the_sources_of_all_recipes_share(path):
-    """TensorFlow 1's RMSprop begins with 1; networks that subtract the mean are padded with it; TF-slim clips L2 too."""
+    """RMSprop of TensorFlow 1 begins with 1; what subtracts the mean is padded with it; TF-slim clips L2 too."""
     recipe = load_recipe(path)
     optimizer, border = recipe.optimizer, recipe.data.augmentation.pad_and_crop
     if optimizer.name == "rmsprop":
@@ -68,7 +68,11 @@ def test_what_the_sources_of_all_recipes_share(path):
 def test_the_modern_resnet_is_procedure_a2():
     """Wightman, Touvron and Jegou 2021, table 2."""
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "resnet50_modern_imagenet.yaml")
-    assert (recipe.optimizer.name, recipe.optimizer.learning_rate, recipe.optimizer.weight_decay) == ("lamb", 5e-3, 0.02)
+    assert (recipe.optimizer.name, recipe.optimizer.learning_rate, recipe.optimizer.weight_decay) == (
+        "lamb",
+        5e-3,
+        0.02,
+    )
     assert (recipe.batch_size, recipe.epochs, recipe.schedule.warmup_epochs) == (2048, 300, 5)
     assert recipe.loss.name == "binary_cross_entropy" and recipe.loss.label_smoothing == 0 and recipe.ema is None
     augmentation = recipe.data.augmentation

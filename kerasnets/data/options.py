@@ -158,3 +158,12 @@ class DataOptions(Options):
     cache: Literal["none", "memory"] = "none"
     class_balanced: bool = False
     bad_image_limit: Share = 0.01
+
+    @model_validator(mode="after")
+    def _labels_known(self):
+        if self.class_balanced and self.source.kind in ("tfds", "tfrecord") and self.cache != "memory":
+            raise ValueError(
+                "`class_balanced` needs the labels beforehand; set data.cache to memory for tfds and tfrecord. "
+                f"Received: kind={self.source.kind!r}, cache={self.cache!r}"
+            )
+        return self

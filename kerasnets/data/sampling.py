@@ -20,9 +20,6 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
         source: what the records come from.
         options: `DataOptions`, of which `class_balanced` and `augmentation.repeats` count.
         batch_size: the global batch, of which `skipped` and `count` are multiples.
-
-    Raises:
-        ValueError: `class_balanced` for a stream, whose labels are not known before it is read.
     """
     repeats, places = options.augmentation.repeats, _spread(batch_size, options.augmentation.repeats)
     if not source.stream:
@@ -35,11 +32,6 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
             return tf.data.Dataset.from_tensor_slices(numbers).map(lambda number: (number, tf.constant(b""), 0))
 
         return draw
-    if options.class_balanced:
-        raise ValueError(
-            "`class_balanced` needs a source with an index; set data.cache to memory for a stream. "
-            f"Received: {source.name}/{source.split}"
-        )
 
     def draw_from_stream(seed, skipped, count):
         number = tf.bitcast(tf.random.stateless_uniform([], seed, None, None, tf.int64), tf.int64)
