@@ -92,7 +92,9 @@ def main() -> None:
     print()
     columns = ("", "accuracy", "size", "latency, 1 image", "largest difference")
     print_table(columns, summary(), right=columns[1:])
-    print(f"\nHeld-out digits only. Took {time.monotonic() - begin:.0f} s. The report: {RUN / 'report.html'}")
+    count = json.loads((RUN / "evaluation.json").read_text(encoding="utf-8"))["examples"]
+    took = f"Took {time.monotonic() - begin:.0f} s"
+    print(f"\nAccuracy of {count} held-out digits. {took}. The report: {RUN / 'report.html'}")
     if wrong := verdict():
         sys.exit(f"demo: {'; '.join(wrong)}")
 
