@@ -4,11 +4,12 @@ import collections
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from damaged_files import KINDS, write_damaged
-from data_files import RGB, data_options
+from data_files import RGB, data_options, write_folder
 
 from kerasnets.data.pipeline import evaluation_batches, training_batches
 from kerasnets.data.shards import write_shards
@@ -109,3 +110,35 @@ def test_a_thousand_damaged_images(tmp_path):
     assert result["examples"] == len(names) - len(bad)
     print(f"{len(bad)} of {len(names)} files skipped; at most {peak / 1e6:.0f} MB, without them {plain / 1e6:.0f} MB")
     assert peak < plain + 300e6
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+@pytest.mark.parametrize("make", [training_batches, evaluation_batches])
+def test_a_file_that_cannot_be_read_stops_the_run_and_is_no_bad_image(tmp_path, make, cache):
+    write_folder(tmp_path)
+    options = data_options({}, 1.0, kind="folder", path=str(tmp_path)).model_copy(update={"cache": cache})
+    source = open_source(options.source, "train")
+    gone = Path(source.paths[3])
+    gone.unlink()
+    gone.mkdir()  # an error that is not "no such file", for whomever the tests run as
+    settings = {"seed": 0} if make is training_batches else {}
+    with pytest.raises(OSError, match="could not be read") as caught, source.bad_images.explained():
+        for _ in make(source, RGB, options, batch_size=10, **settings).take(2):
+            pass
+    assert str(gone) in str(caught.value) and "\n" not in str(caught.value)
+    assert not source.bad_images.all()
+
+
+def test_a_batch_without_a_good_image_stops_the_run(tmp_path):
+    write_folder(tmp_path)
+    options = data_options({}, 1.0, kind="folder", path=str(tmp_path))
+    source = open_source(options.source, "train")
+    for path in source.paths:
+        Path(path).write_bytes(b"no picture")
+    with pytest.raises(RuntimeError, match="Not one of the 10 images of a batch can be decoded"):
+        with source.bad_images.explained():
+            next(iter(training_batches(source, RGB, options, batch_size=10, seed=0)))
+    source = open_source(options.source, "train")
+    # An evaluation says how many it counted.
+    for _, _, weights in evaluation_batches(source, RGB, options, batch_size=10):
+        assert not weights.numpy().any()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -76,25 +78,57 @@ def test_a_log_survives_a_line_that_was_cut_off(tmp_path):
     assert [(e["event"], e.get("loss")) for e in read_log(tmp_path)] == [("resume", None), ("epoch", 1.0)]
 
 
+def take(path, resume=False, overwrite=False):
+    with claim(path, resume=resume, overwrite=overwrite) as run:
+        return run
+
+
 def test_run_folders_are_not_overwritten_by_accident(tmp_path):
     run = tmp_path / "run"
-    claim(run, resume=False, overwrite=False)
+    take(run)
     (run / "recipe.yaml").write_text("{}")
     (run / "log.jsonl").write_text("")
     with pytest.raises(ValueError, match="unfinished run, which --resume continues"):
-        claim(run, resume=False, overwrite=False)
+        take(run)
     (run / "model.keras").write_text("")
     with pytest.raises(ValueError, match="holds a finished run; --overwrite"):
-        claim(run, resume=False, overwrite=False)
-    assert claim(run, resume=True, overwrite=False) == run and (run / "model.keras").exists()
-    assert claim(run, resume=False, overwrite=True) == run and not (run / "model.keras").exists()
+        take(run)
+    assert take(run, resume=True) == run and (run / "model.keras").exists()
+    assert take(run, overwrite=True) == run and not (run / "model.keras").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.doc").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(ValueError, match="is not a run folder"):
-            claim(tmp_path / "other", resume=False, overwrite=overwrite)
+            take(tmp_path / "other", overwrite=overwrite)
     with pytest.raises(OSError, match="cannot be written"):
-        claim(tmp_path / "other" / "thesis.doc" / "run", resume=False, overwrite=False)
+        take(tmp_path / "other" / "thesis.doc" / "run")
+
+
+HOLD = """
+import sys, time
+from kerasnets.training.runs import claim
+with claim(sys.argv[1], resume=False, overwrite=False):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("settings", [{"resume": True}, {"overwrite": True}])
+def test_a_folder_that_another_process_trains_in_is_refused_until_that_is_gone(tmp_path, settings):
+    run = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
+    try:
+        while "held" not in process.stdout.readline():
+            assert process.poll() is None
+        for name in ("recipe.yaml", "log.jsonl", "model.keras"):
+            (run / name).write_text("")
+        with pytest.raises(ValueError, match="Another process trains in") as caught:
+            take(run, **settings)
+        assert "\n" not in str(caught.value) and (run / "model.keras").exists()
+    finally:
+        process.kill()
+        process.wait()
+    assert take(run, **settings) == run and (run / "model.keras").exists() == ("resume" in settings)
 
 
 def test_a_folder_without_a_finished_run_is_named(tmp_path):

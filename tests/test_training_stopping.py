@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kerasnets.cli.app import exit_code_of
-from kerasnets.training import callbacks, checkpoints, stopping
+from kerasnets.cli.app import run as run_command
+from kerasnets.training import callbacks, checkpoints, loop, stopping
 from kerasnets.training.loop import train
 from kerasnets.training.runs import open_run, read_log
 
@@ -66,6 +67,41 @@ def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp
             k: v for k, v in theirs.items() if "second" not in k
         }
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_writes_a_checkpoint_and_a_second_one_does_not_wait(tmp_path, monkeypatch, capsys):
+    run, settings = tmp_path / "run", [part for setting in SHORT for part in ("--set", setting)]
+    command = ["train", str(DIGITS), "-o", str(run), *settings]
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 2, ctrl_c)
+        assert run_command(command) == 130
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1] == "kerasnets: Stopped by Ctrl-C; the checkpoint of step 3 is written, go on with --resume"
+    assert "stopping after this step; Ctrl-C again stops at once" in lines
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 5, lambda: (ctrl_c(), ctrl_c()))
+        assert run_command([*command, "--resume"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "kerasnets: interrupted"
+    assert newest(run)[1]["step"] == 4
+    train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+    assert newest(run)[1]["step"] == 8 and signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+@pytest.mark.parametrize("moment", ["on_train_end", "finish"])
+def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, moment):
+    with monkeypatch.context() as patch:
+        if moment == "finish":
+            patch.setattr(loop, "score", lambda *_, **__: terminate())
+        else:
+            at(patch, moment, 8, terminate)
+        with pytest.raises(stopping.Stopped, match="checkpoint .*is written, go on with --resume"):
+            train(DIGITS, tmp_path / "run", overrides=SHORT, progress=False)
+    assert newest(tmp_path / "run")[1]["step"] == 8 and not (tmp_path / "run" / "model.keras").exists()
+    assert train(DIGITS, tmp_path / "run", overrides=SHORT, resume=True, progress=False).evaluation["examples"] == 16
 
 
 def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch):

@@ -32,6 +32,10 @@ def one_line(error: BaseException) -> str:
     if hasattr(error, "errors") and callable(error.errors):  # pydantic: one clause for every wrong key
         clauses = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         return "; ".join(clauses)
+    if type(error).__module__.startswith("tensorflow."):
+        from kerasnets.data.errors import first_line
+
+        return first_line(error)
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     return " ".join(text.split()) or type(error).__name__
 
@@ -60,8 +64,8 @@ def run(arguments: list[str]) -> int:
             warnings.showwarning = _show_warning
             wanted = [argument for argument in arguments if argument != "--debug"]
             return command.main(wanted, prog_name="kerasnets", standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        print("kerasnets: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"kerasnets: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
@@ -69,7 +73,7 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
         elif type(error).__name__ == "Abort":
-            print("kerasnets: interrupted", file=sys.stderr)
+            print(f"kerasnets: {str(error.__cause__ or '') or 'interrupted'}", file=sys.stderr)
             return 130
         else:
             print(f"kerasnets: {one_line(error)}", file=sys.stderr)

@@ -51,7 +51,7 @@ def run_workers(command: list[str], count: int) -> int:
     """Runs a command in `count` processes that know of one another, until all have ended.
 
     Returns:
-        The code of the worker to blame: negative, the number of the signal that killed it, else 2, 1, 75 or 0.
+        The code of the worker to blame: negative, the number of the signal that killed it, else 2, 1, 130, 75 or 0.
     """
     ports = free_ports(count)
     with contextlib.ExitStack() as stack:
@@ -60,19 +60,19 @@ def run_workers(command: list[str], count: int) -> int:
         for index, stderr in enumerate(messages):
             output = {"stderr": stderr, "stdout": subprocess.DEVNULL} if index else {}
             workers.append(subprocess.Popen(command, env=worker_environment(ports, index), **output))
-        stack.enter_context(_sigterm_forwarded(workers))
+        stack.enter_context(_signals_forwarded(workers))
         while not any(worker.poll() for worker in workers) and any(worker.poll() is None for worker in workers):
             time.sleep(0.1)
         killed = min(worker.poll() or 0 for worker in workers)
         if killed == 0:
-            _wait(workers, STOPPING if any(worker.poll() == 75 for worker in workers) else NOTICING)
+            _wait(workers, STOPPING if any(worker.poll() in (75, 130) for worker in workers) else NOTICING)
         _end(workers)
         codes = [worker.returncode for worker in workers]
         for index in range(1, count):
             if codes[index] in (1, 2) and codes[index] != codes[0]:
                 messages[index].seek(0)
                 print(f"worker {index}: {messages[index].read().strip().splitlines()[-1:]}", file=sys.stderr)
-    return killed or next((code for code in (2, 1, 75) if code in codes), 0)
+    return killed or next((code for code in (2, 1, 130, 75) if code in codes), 0)
 
 
 def _wait(workers: list[subprocess.Popen], seconds: float) -> None:
@@ -90,17 +90,20 @@ def _end(workers: list[subprocess.Popen]) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_forwarded(workers: list[subprocess.Popen]):
+def _signals_forwarded(workers: list[subprocess.Popen]):
     def forward(*_):
-        for worker in workers:
+        for (
+            worker
+        ) in workers:  # as SIGTERM: a terminal sends Ctrl-C to the workers itself, and a second one is too many
             if worker.poll() is None:
                 worker.terminate()
 
-    former = signal.signal(signal.SIGTERM, forward)
+    former = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def free_ports(count: int) -> list[int]:

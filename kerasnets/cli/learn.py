@@ -71,7 +71,8 @@ def train_command(
 ) -> None:
     """Train a network by a recipe: the run folder holds model, log, checkpoints, evaluation and report.
 
-    SIGTERM writes a checkpoint and ends with exit code 75; --resume goes on. Several machines: docs/distributed.md.
+    SIGTERM and Ctrl-C write a checkpoint and end with exit code 75 and 130; --resume goes on. Several machines:
+    docs/distributed.md.
     """
     from kerasnets.training.recipe import load_recipe
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from kerasnets.data.errors import first_line
 from kerasnets.data.sources import Source
 
 
@@ -15,6 +16,7 @@ def in_memory(source: Source) -> Source:
     in memory already are left alone. The files stay with `source`: asked again, they are not read again.
 
     Raises:
+        OSError: when a file cannot be read.
         ValueError: when the files take more than half of the memory that is free.
     """
     if not source.encoded:
@@ -23,28 +25,30 @@ def in_memory(source: Source) -> Source:
         source.memory.append(_read(source))
     contents, labels = source.memory[0]
     return dataclasses.replace(
-        source, stream=None, fetch=lambda index: (tf.gather(contents, index), tf.gather(labels, index))
+        source, stream=None, paths=(), fetch=lambda index: (tf.gather(contents, index), tf.gather(labels, index))
     )
 
 
 def _read(source: Source):
-    """Returns the files, string [N], and their labels, int32 [N]; a file that cannot be read is left empty."""
+    """Returns the files, string [N], and their labels, int32 [N]."""
     if source.stream:
         records = source.stream()
     else:
         records = tf.data.Dataset.range(source.size).map(
             lambda index: (index, *source.fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
         )
-        records = records.ignore_errors()
     contents, labels, room = [b""] * source.size, [0] * source.size, _free_memory() / 2
-    for index, image, label in records.as_numpy_iterator():
-        contents[index], labels[index] = image, label
-        room -= len(image)
-        if room < 0:
-            raise ValueError(
-                f"The files of {source.name}/{source.split} take more than half of the free memory. Set data.cache to "
-                "none. Received: cache='memory'"
-            )
+    try:
+        for index, image, label in records.as_numpy_iterator():
+            contents[index], labels[index] = image, label
+            room -= len(image)
+            if room < 0:
+                raise ValueError(
+                    f"The files of {source.name}/{source.split} take more than half of the free memory. Set data.cache "
+                    "to none. Received: cache='memory'"
+                )
+    except tf.errors.OpError as error:
+        raise OSError(f"{source.name}/{source.split} could not be read: {first_line(error)}") from error
     return tf.constant(contents), tf.constant(labels, tf.int32)
 
 

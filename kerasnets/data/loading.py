@@ -81,9 +81,14 @@ def _second_try(source: Source, batch, loaded, transform, batch_size: int):
 
 
 def _rescue(source: Source, index: int, contents: bytes, channels: int) -> bytes:
-    """Returns the image as PNG bytes, or no bytes (which no decoder takes) after noting it as bad."""
+    """Returns the image as PNG bytes, or no bytes (which no decoder takes) after noting what is wrong with it."""
     try:
-        return reencode(contents or Path(source.paths[index]).read_bytes(), channels)
+        contents = Path(source.paths[index]).read_bytes() if source.paths else contents
+    except OSError as error:
+        source.bad_images.unreadable(source.image_name(index), error)
+        return b""
+    try:
+        return reencode(contents, channels)
     except Exception as error:
         source.bad_images.add(index, source.image_name(index), reason(error))
         return b""
@@ -96,12 +101,12 @@ def reason(error: Exception) -> str:
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
-def replace_bad(images, labels, good):
-    """Puts good images of the batch, in turn, where bad ones were; a batch without a good one stays black."""
+def replace_bad(source: Source, images, labels, good):
+    """Puts good images of the batch, in turn, where bad ones were; a batch without a good one stops the run."""
 
     def replaced():
-        rows = tf.where(good)[:, 0]
-        rows = tf.concat([rows, tf.zeros([tf.cast(tf.equal(tf.size(rows), 0), tf.int32)], tf.int64)], 0)
+        with tf.control_dependencies([tf.numpy_function(source.bad_images.check_batch, [good], [])]):
+            rows = tf.where(good)[:, 0]
         turn = tf.cumsum(tf.cast(~good, tf.int32)) - 1
         chosen = tf.where(good, tf.range(tf.size(good), dtype=tf.int64), tf.gather(rows, turn % tf.size(rows)))
         return tf.gather(images, chosen), tf.gather(labels, chosen)

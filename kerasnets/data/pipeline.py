@@ -10,7 +10,7 @@ The order of things in training:
 3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
 4. images that cannot be decoded are replaced: first Pillow is asked, and what it refuses too is noted in
    `source.bad_images`; its place is taken by good images of the same batch, so batches stay full and epochs keep their
-   length;
+   length; a file that cannot be read, and a batch without a good image, stop the run;
 5. batch augmentation (batch_augmentation.py), seeded by (seed, epoch, batch number);
 6. prefetch.
 """
@@ -104,7 +104,7 @@ def training_batches(
         images, labels, good = load_batch(
             source, batch, lambda image, index: transform(image, fold_in(base, index)), size
         )
-        images, labels = (_of_length(size, tensor) for tensor in replace_bad(images, labels, good))
+        images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, images, labels, good))
         return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)

@@ -154,6 +154,7 @@ def open_shards(options: SourceOptions, split: str) -> Source:
         image_name=image_name,
         stream=stream,
         shuffle_buffer=options.shuffle_buffer,
+        facts=lambda: {f"the SHA-256 of {shard['file']}": shard["sha256"] for shard in shards},
     )
 
 

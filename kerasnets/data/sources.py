@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasnets.data.bad_images import BadImages
 from kerasnets.data.decode import is_image_file
+from kerasnets.data.fingerprint import of_arrays, of_files, of_shards
 from kerasnets.data.labels import DIGITS
 from kerasnets.data.options import SourceOptions
 from kerasnets.registry import did_you_mean
@@ -38,6 +39,7 @@ class Source:
         shuffle_buffer: how many examples of a stream are mixed at a time.
         bad_images: collects what could not be decoded.
         memory: holds the files once they are to be kept (cache.py).
+        facts: () -> what the split is made of, by name (fingerprint.py).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Source:
     paths: tuple[str, ...] = ()
     shuffle_buffer: int = 10_000
     memory: list = dataclasses.field(default_factory=list, repr=False, compare=False)
+    facts: Callable[[], dict] | None = None
 
 
 def open_source(options: SourceOptions, split: str) -> Source:
@@ -86,6 +89,7 @@ def _from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, 
         bad_images=BadImages(len(images)),
         image_name=lambda index: f"{name}/{split}/{index}",
         fetch=lambda index: (tf.gather(pixels, index), tf.gather(numbers, index)),
+        facts=lambda: of_arrays(images, labels),
     )
 
 
@@ -174,6 +178,7 @@ def _open_folder(options: SourceOptions, split: str) -> Source:
         image_name=lambda index: paths[index],
         fetch=lambda index: (tf.io.read_file(tf.gather(names, index)), tf.gather(numbers, index)),
         paths=tuple(paths),
+        facts=lambda: of_files(paths, (classes[label] for label in labels)),
     )
 
 
@@ -230,6 +235,7 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
         return examples.map(lambda index, row: (index, row[image_key], tf.cast(row[label_key], tf.int32)))
 
     size = builder.info.splits[split].num_examples
+    files = sorted({str(part.filename) for part in builder.info.splits[split].file_instructions})
     return Source(
         name=options.name,
         split=split,
@@ -240,6 +246,7 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
         image_name=lambda index: f"{options.name}/{split}/{index}",
         stream=stream,
         shuffle_buffer=options.shuffle_buffer,
+        facts=lambda: {"the version": str(builder.version)} | of_shards(files),
     )
 
 

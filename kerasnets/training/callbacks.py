@@ -11,7 +11,7 @@ from kerasnets.training import checkpoints
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import Scalars, append_log
-from kerasnets.training.stopping import Stopped, Wish, check_infinite_steps, check_loss, check_weights
+from kerasnets.training.stopping import Wish, check_infinite_steps, check_loss, check_weights
 from kerasnets.training.strategy import cluster
 
 
@@ -149,7 +149,7 @@ class StopWhenAsked(_Callback):
     def _asked(self):
         trainer = self.job.trainer
         if trainer.stop_votes is None:
-            return self.wish.asked
+            return bool(self.wish.asked)
         if self.wish.asked:  # the next step tells the other workers, so that all stop after the same one
             trainer.stop_wish.assign(1.0)
         return float(trainer.stop_votes.numpy()) > 0
@@ -157,7 +157,7 @@ class StopWhenAsked(_Callback):
     def _stop(self, tensors=None):
         save(self.job, tensors)
         append_log(self.job.folder, "stopped", step=self.state.step)
-        raise Stopped(f"Stopped by SIGTERM; the checkpoint of step {self.state.step} is written, go on with --resume")
+        raise self.wish.stopped(f"the checkpoint of step {self.state.step} is written")
 
 
 class SwapAverages(_Callback):

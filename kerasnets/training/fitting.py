@@ -15,7 +15,7 @@ from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import Job, make_callbacks, variables
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import append_log, is_run
-from kerasnets.training.stopping import sigterm_noted
+from kerasnets.training.stopping import Wish
 from kerasnets.training.strategy import cluster, distribute, same_everywhere
 
 # Steps that a run has left when it is worth finding out whether the pipeline is slower than the step.
@@ -49,14 +49,13 @@ def meet(job: Job, where: str) -> None:
         )
 
 
-def fit(job: Job, progress: bool) -> None:
-    """Runs `fit` from the state's step to the end of the recipe."""
+def fit(job: Job, progress: bool, wish: Wish) -> None:
+    """Runs `fit` from the state's step to the end of the recipe, or until there is a `wish` to stop."""
     recipe, state, trainer = job.recipe, job.state, job.trainer
     meet(job, "begin")
     done, rest = divmod(state.step, job.steps_per_epoch)
     tensors = checkpoints.read_variables({"metric": variables(job)["metric"]})
     with contextlib.ExitStack() as stack:
-        wish = stack.enter_context(sigterm_noted())
         callbacks = make_callbacks(job, tensors if rest or state.judged < done else None, progress, wish)
         for callback in callbacks:
             if isinstance(callback, ProgressBar):
@@ -83,6 +82,16 @@ def fit(job: Job, progress: bool) -> None:
                     shuffle=False,
                     verbose=0,
                 )
+    if _asked_after_the_last_step(job, wish):
+        append_log(job.folder, "stopped", step=state.step)
+        raise wish.stopped(f"the checkpoint of step {state.step} is written")
+
+
+def _asked_after_the_last_step(job: Job, wish: Wish) -> bool:
+    """Whether this worker or another was asked to stop too late for a step to tell; all workers call it together."""
+    if cluster().workers == 1:
+        return bool(wish.asked)
+    return not same_everywhere(job.trainer.distribute_strategy, bool(wish.asked)) or bool(wish.asked)
 
 
 def _conclude(job: Job, callbacks: list) -> None:

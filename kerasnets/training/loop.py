@@ -1,8 +1,8 @@
 """Training by a recipe: everything is checked, a run folder is written, `fit` runs, and goes on after a kill."""
 
+import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -18,16 +18,27 @@ from kerasnets.training import checkpoints
 from kerasnets.training.advice import advise
 from kerasnets.training.callbacks import Job, State, log_bad_images, variables
 from kerasnets.training.evaluate import score
+from kerasnets.training.failures import failures_explained
 from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import fit, meet, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.precision import computing_in, resolve
 from kerasnets.training.process_state import process_state_kept
-from kerasnets.training.recipe import about, differences, load_recipe, smoke_twin
+from kerasnets.training.recipe import about, load_recipe, smoke_twin
 from kerasnets.training.replicas import put_right
-from kerasnets.training.runs import Run, append_log, begin, claim, is_run, open_run, save_model
+from kerasnets.training.resuming import check_data, check_same, data_facts
+from kerasnets.training.runs import (
+    Run,
+    append_log,
+    begin,
+    claim,
+    is_run,
+    locked,
+    open_run,
+    save_model,
+)
 from kerasnets.training.schema import Recipe
-from kerasnets.training.stopping import lost_workers_explained
+from kerasnets.training.stopping import signals_noted
 from kerasnets.training.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer
 from kerasnets.weights.preprocess import assumption, is_path, numbers_in, preprocessing_of, with_checkpoint
@@ -61,6 +72,9 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
     recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)
+    if is_run(folder) and cluster().is_chief:
+        with locked(folder):  # found before the work, and held for good by `claim`
+            pass
     if resume and is_run(folder):
         check_same(recipe, folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
@@ -73,26 +87,22 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
 def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> None:
     with computing_in(recipe.precision):
         job = prepare(recipe, folder)
+    changed = check_data(job) if resume and is_run(folder) else []
     chief = cluster().is_chief
-    if chief:
-        claim(folder, resume=resume, overwrite=overwrite)
-    start(job, resume)
-    with job.source.bad_images.explained(), job.evaluation_source.bad_images.explained(), lost_workers_explained():
-        with computing_in(recipe.precision):
-            fit(job, progress)
+    with contextlib.ExitStack() as stack:
         if chief:
+            stack.enter_context(claim(folder, resume=resume, overwrite=overwrite))
+        stack.enter_context(failures_explained(job))
+        start(job, resume)
+        for message in changed:
+            warn(job, message)
+        wish = stack.enter_context(signals_noted())
+        with computing_in(recipe.precision):
+            fit(job, progress, wish)
+        if chief:
+            wish.at_once = True
             finish(job)
         meet(job, "ended")
-
-
-def check_same(recipe: Recipe, folder: Path) -> None:
-    """Refuses to go on with a run by another recipe; the steps in a call may change, which changes no result."""
-    before = load_recipe(folder / "recipe.yaml").model_copy(update={"steps_per_execution": recipe.steps_per_execution})
-    if changed := differences(recipe, before):
-        raise ValueError(
-            f"A run goes on with the recipe that it began with; {', '.join(changed)} changed. "
-            f"Put it back, or choose --overwrite or --output DIR. Received: run {os.fspath(folder)!r}"
-        )
 
 
 def prepare(recipe: Recipe, folder: Path) -> Job:
@@ -181,7 +191,8 @@ def start(job: Job, resume: bool) -> None:
     """Writes the opening of the run folder, and puts the newest checkpoint back if the run goes on."""
     found = checkpoints.load_newest(job.folder / "checkpoints") if resume else None
     if cluster().is_chief:
-        begin(job.folder, job.recipe, job.trainer.preprocessing, job.source.classes, visible_devices())
+        facts = (job.recipe, job.trainer.preprocessing, job.source.classes, visible_devices(), data_facts(job))
+        begin(job.folder, *facts)
     if found is None:
         facts = {"parameters": job.trainer.network.count_params(), "train_examples": job.source.size}
         facts |= {"steps_per_epoch": job.steps_per_epoch, "epochs": job.recipe.epochs, "sharding": sharding(job)}

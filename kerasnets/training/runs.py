@@ -1,9 +1,11 @@
 """Run folders: what a training run leaves behind, and how to read it.
 
-Known before the first step: recipe.yaml, environment.json, labels.txt, preprocessing.json. Growing: log.jsonl,
-tensorboard/, checkpoints/ with last, previous, best. At the end: model.keras, evaluation.json, wrong/ with pictures.
+Known before the first step: recipe.yaml, environment.json, data.json, labels.txt, preprocessing.json. Growing:
+log.jsonl, tensorboard/, checkpoints/ with last, previous, best. At the end: model.keras, evaluation.json, wrong/ with
+pictures.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from filelock import FileLock, Timeout
 
 from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.registry import Preprocessing
@@ -26,7 +29,9 @@ from kerasnets.training.strategy import cluster
 
 PACKAGES = ("kerasnets", "tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
 # What a run that was killed in its first moment leaves behind; it may be begun again.
-BEGUN = {"checkpoints", "labels.txt", "preprocessing.json", "environment.json", "recipe.yaml"}
+LOCK = ".lock"
+BEGUN = {LOCK, "checkpoints", "labels.txt", "preprocessing.json", "environment.json", "data.json", "recipe.yaml"}
+BEGUN |= {"log.jsonl"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +105,14 @@ def is_run(path) -> bool:
     return (Path(path) / "recipe.yaml").is_file() and (Path(path) / "log.jsonl").is_file()
 
 
-def claim(path, *, resume: bool, overwrite: bool) -> Path:
-    """Makes the folder of a run, or takes over the one that is there if it was asked to.
+@contextlib.contextmanager
+def claim(path, *, resume: bool, overwrite: bool):
+    """A context that holds the folder of a run: makes it, or takes over the one that is there if it was asked to.
+
+    It is held by a lock that ends with this process, however that ends.
 
     Raises:
-        ValueError: something is there already.
+        ValueError: something is there already, or another process trains there.
         OSError: the folder cannot be written.
     """
     path = Path(path)
@@ -114,18 +122,44 @@ def claim(path, *, resume: bool, overwrite: bool) -> Path:
         raise ValueError(f"{place!r} holds {what}; --overwrite begins again, --output DIR writes elsewhere.")
     if path.exists() and not is_run(path) and not (path.is_dir() and BEGUN >= {entry.name for entry in path.iterdir()}):
         raise ValueError(f"{place!r} is there and is not a run folder; choose another with --output DIR.")
-    if is_run(path) and overwrite and not resume:
-        shutil.rmtree(path)
     try:
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise OSError(f"The run folder {place!r} cannot be written: {error.strerror or error}") from None
-    return path
+    with locked(path):
+        if is_run(path) and overwrite and not resume:
+            for entry in path.iterdir():
+                if entry.name != LOCK:
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        (path / "checkpoints").mkdir(exist_ok=True)
+        yield path
 
 
-def begin(path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devices: list[str]) -> None:
+@contextlib.contextmanager
+def locked(path: Path):
+    """A context in which no other process trains in a run folder.
+
+    Raises:
+        ValueError: one does.
+    """
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"Another process trains in {os.fspath(path)!r}; wait for its end, or choose another folder with --output "
+            "DIR."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devices: list[str], data: dict) -> None:
     """Writes what is known before the first step."""
+    write_atomically(path / "data.json", json.dumps(data, indent=1) + "\n")
     write_atomically(path / "labels.txt", "".join(f"{label}\n" for label in labels))
     write_atomically(path / "preprocessing.json", json.dumps(preprocessing.as_plain(), indent=1) + "\n")
     write_atomically(path / "environment.json", json.dumps(environment(devices), indent=1) + "\n")
@@ -145,8 +179,14 @@ def environment(devices: list[str]) -> dict:
         **versions,
         "system": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
+        "workers": cluster().workers,
         "devices": [":".join(device.split(":")[-2:]) for device in devices],
     }
+
+
+def read_json(path: Path) -> dict:
+    """Returns what a file of a run folder holds, and nothing for one that an older version did not write."""
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def append_log(path: Path, event: str, **values) -> None:
@@ -154,9 +194,12 @@ def append_log(path: Path, event: str, **values) -> None:
 
     Of several workers only the chief does.
     """
-    if not cluster().is_chief:
-        return
-    file_path = Path(path) / "log.jsonl"
+    if cluster().is_chief:
+        append_line(Path(path) / "log.jsonl", event, **values)
+
+
+def append_line(file_path: Path, event: str, **values) -> None:
+    """Adds one line to a file of JSON lines, as `append_log` does."""
     line = json.dumps({"event": event, **values}) + "\n"
     with open(file_path, "ab+") as file:
         if file.tell():

@@ -1,27 +1,24 @@
-"""What ends a run before its end: SIGTERM, a worker that is lost, numbers that are none.
+"""What ends a run before its end: a signal, and numbers that are none (failures.py: a lost worker, other errors).
 
-A run that was stopped from outside goes on with `--resume` and says so by its exit code, 75 (the system's EX_TEMPFAIL,
-"try again later").
+A run that was stopped from outside goes on with `--resume`. It says so by its exit code, which is 75 after SIGTERM (the
+system's EX_TEMPFAIL, "try again later") and 130 after Ctrl-C, so that no scheduler starts it again.
 """
 
 import contextlib
 import math
 import signal
+import sys
 import threading
 
 import numpy as np
-import tensorflow as tf
 
 from kerasnets.data.pipeline import batch_names
 from kerasnets.training import checkpoints
 from kerasnets.training.runs import append_log
-from kerasnets.training.strategy import cluster
 
 NAMED = 3  # so many images of a bad batch stand in the message; the log has them all
 # Loss scaling halves its scale at each step that it leaves out: after so many in a row no scale is left to try.
 INFINITE_STEPS = 30
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-LOST += (tf.errors.InternalError, tf.errors.FailedPreconditionError, tf.errors.UnknownError)
 
 
 class Stopped(RuntimeError):
@@ -30,42 +27,52 @@ class Stopped(RuntimeError):
     exit_code = 75
 
 
+class Interrupted(KeyboardInterrupt):
+    """A run that was stopped by Ctrl-C; as `Stopped`, for a person and not for a scheduler."""
+
+
 class Wish:
-    """Whether the process was asked to end."""
+    """Which signal asked the process to end, if one did.
+
+    Attributes:
+        asked: the signal, or 0.
+        at_once: set once there is no checkpoint left to write; then a signal ends the run where it is.
+    """
 
     def __init__(self):
-        self.asked = False
+        self.asked = 0
+        self.at_once = False
 
-    def ask(self, *_) -> None:
-        """Notes that somebody asked; a signal handler."""
-        self.asked = True
+    def ask(self, number: int, frame=None) -> None:
+        """Notes a signal; a signal handler. A second Ctrl-C ends the run where it is."""
+        again, self.asked = self.asked == signal.SIGINT, number
+        if self.at_once:
+            raise self.stopped("the last checkpoint is written")
+        if number == signal.SIGINT:
+            if again:
+                raise KeyboardInterrupt
+            print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+    def stopped(self, what: str) -> BaseException:
+        """Returns what to raise when the run is stopped, by this process's signal or by another worker's."""
+        if self.asked == signal.SIGINT:
+            return Interrupted(f"Stopped by Ctrl-C; {what}, go on with --resume")
+        return Stopped(f"Stopped by SIGTERM; {what}, go on with --resume")
 
 
 @contextlib.contextmanager
-def sigterm_noted():
-    """A context in which SIGTERM is only noted, in the `Wish` that it gives, so that a checkpoint can be written."""
+def signals_noted():
+    """A context that notes SIGTERM and Ctrl-C in the `Wish` that it gives, so that a checkpoint can be written."""
     wish = Wish()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
         yield wish
         return
-    former = signal.signal(signal.SIGTERM, wish.ask)
+    former = {number: signal.signal(number, wish.ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield wish
     finally:
-        signal.signal(signal.SIGTERM, former)
-
-
-@contextlib.contextmanager
-def lost_workers_explained():
-    """A context in which the error of a step that another worker did not finish becomes one plain line."""
-    try:
-        yield
-    except LOST:
-        if cluster().workers == 1:
-            raise
-        raise Stopped(
-            "Another worker was lost, or the way to it; start the same command on all machines again with --resume"
-        ) from None
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def bad_numbers(job, what: str, first: int, last: int) -> RuntimeError:
