@@ -39,8 +39,12 @@ def test_a_folder(tmp_path):
     found = difference((cats / "03.bmp").unlink, **settings)
     assert found == "the size of cat/03.bmp is nothing, it was 5"
     assert "new.jpg" in difference(lambda: (cats / "new.jpg").write_bytes(b"1"), **settings)
-    (tmp_path / "train" / "bird").mkdir()
-    assert "bird/a.jpg" in difference(lambda: (tmp_path / "train" / "bird" / "a.jpg").write_bytes(b"1"), **settings)
+
+    def another_class():
+        (tmp_path / "train" / "bird").mkdir()
+        (tmp_path / "train" / "bird" / "a.jpg").write_bytes(b"1")
+
+    assert "bird/a.jpg" in difference(another_class, **settings)
 
 
 def test_a_large_folder_costs_little_and_still_names_the_class(tmp_path, monkeypatch):

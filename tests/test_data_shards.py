@@ -1,5 +1,6 @@
 """Shards: what is written is read back, other readers understand it, a damaged one is refused by its name; caching."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -152,6 +153,23 @@ def test_shards_train_and_resume_exactly_and_are_evaluated_from_memory(shards):
     kept = options.model_copy(update={"cache": "memory"})
     cached = [images.numpy() for images, *_ in evaluation_batches(source, RGB, kept, batch_size=20)]
     np.testing.assert_array_equal(stored, cached)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_the_images_of_a_batch_are_named_without_reading_the_epoch(shards, cache):
+    options = data_options({}, kind="tfrecord", path=str(shards), shuffle_buffer=8).model_copy(update={"cache": cache})
+    source = open_source(options.source, "train")
+    ((pixels, *_),) = evaluation_batches(source, RGB, options, batch_size=20)
+    named = {source.image_name(index): pixels[index].numpy() for index in range(20)}
+    trained = [images.numpy() for images, _ in training_batches(source, RGB, options, batch_size=5, seed=3).take(8)]
+
+    def read(seed=None):
+        raise AssertionError("the images were read")
+
+    unread = dataclasses.replace(source, stream=read)
+    for step in (0, 2, 7):
+        for name, image in zip(batch_names(unread, options, 5, 3, step), trained[step], strict=True):
+            np.testing.assert_array_equal(named[name], image)
 
 
 def test_a_folder_in_memory_gives_the_same_pixels_and_is_read_once(tmp_path):

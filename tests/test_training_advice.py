@@ -90,12 +90,22 @@ def test_speeds_are_compared_with_both_figures():
     assert "the pipeline is slower than the step: reading a batch takes 2" in line
 
 
+def test_the_time_of_a_batch_is_the_median():
+    def slow_once(number):
+        time.sleep(0.3 if number == 3 else 0.01)
+        return number
+
+    batches = tf.data.Dataset.range(100).map(lambda i: tf.numpy_function(slow_once, [i], tf.int64))
+    assert advice.seconds_a_batch(batches) < 0.06
+
+
 def test_a_batch_that_does_not_divide():
     strategy = SimpleNamespace(num_replicas_in_sync=4)
     trainer = SimpleNamespace(distribute_strategy=strategy, preprocessing=numbers(127.5, 127.5))
     source = open_source(SourceOptions(kind="digits"), "train")
     recipe = SimpleNamespace(batch_size=30, epochs=1)
-    job = SimpleNamespace(recipe=recipe, trainer=trainer, source=source, evaluation_source=source, steps_per_epoch=2)
+    settings = {"source": source, "sources": {"training": source}, "steps_per_epoch": 2}
+    job = SimpleNamespace(recipe=recipe, trainer=trainer, **settings)
     (line,) = advice.advise(job)
     assert line.startswith("batch_size=30 does not divide by 4 devices") and "28 would do" in line
 

@@ -50,7 +50,7 @@ def explained(monkeypatch, tmp_path, error, workers=2):
     tmp_path.mkdir(exist_ok=True)
     monkeypatch.setattr(failures, "cluster", lambda: Cluster(workers, 1))
     source = SimpleNamespace(bad_images=BadImages(10))
-    job = SimpleNamespace(folder=tmp_path, source=source, evaluation_source=source)
+    job = SimpleNamespace(folder=tmp_path, sources={"training": source})
     with pytest.raises((RuntimeError, OSError)) as caught, failures.failures_explained(job):
         raise error
     assert caught.value.__cause__ is error
@@ -96,7 +96,7 @@ def test_too_many_bad_images_of_one_of_several_workers_are_no_lost_worker(monkey
     source.bad_images.set_limit(0.1)
     for index in range(2):
         source.bad_images.add(index, f"{index}.jpg", "cut off")
-    job = SimpleNamespace(folder=tmp_path, source=source, evaluation_source=source)
+    job = SimpleNamespace(folder=tmp_path, sources={"training": source})
     with pytest.raises(RuntimeError, match="2 of 10 images .* cannot be decoded") as caught:
         with failures.failures_explained(job):
             raise tf.errors.UnknownError(None, None, "RuntimeError: 2 of 10")

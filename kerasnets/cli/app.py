@@ -64,8 +64,8 @@ def run(arguments: list[str]) -> int:
             warnings.showwarning = _show_warning
             wanted = [argument for argument in arguments if argument != "--debug"]
             return command.main(wanted, prog_name="kerasnets", standalone_mode=False) or 0
-    except KeyboardInterrupt as error:
-        print(f"kerasnets: {str(error) or 'interrupted'}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("kerasnets: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
         elif type(error).__name__ == "Abort":
-            print(f"kerasnets: {str(error.__cause__ or '') or 'interrupted'}", file=sys.stderr)
+            print("kerasnets: interrupted", file=sys.stderr)
             return 130
         else:
             print(f"kerasnets: {one_line(error)}", file=sys.stderr)

@@ -155,7 +155,7 @@ def _data_options(text: str):
 
 
 def _figures(evaluation: dict) -> dict:
-    return {key: evaluation[key] for key in ("examples", "top1", "top5", "loss")}
+    return {key: evaluation[key] for key in ("examples", "top1", "top5", "loss", "chosen_on") if key in evaluation}
 
 
 def _lines(evaluation: dict) -> list[tuple[str, str]]:
@@ -166,4 +166,5 @@ def _lines(evaluation: dict) -> list[tuple[str, str]]:
         ("top-1", percent(evaluation["top1"])),
         ("top-5", percent(evaluation["top5"])),
         ("loss", f"{evaluation['loss']:.4f}"),
+        *[("note", "these images also chose the epoch") for _ in "1" if evaluation.get("chosen_on") == "evaluation"],
     ]

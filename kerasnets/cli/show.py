@@ -86,6 +86,17 @@ def start_tensorflow() -> None:
         os.close(kept)
 
 
+class Interrupted(Exception):
+    """Ctrl-C; typer would end the command at a KeyboardInterrupt without a word."""
+
+    exit_code = 130
+
+
+@contextlib.contextmanager
 def work_on_stderr():
-    """Returns a context in which everything that the work prints, progress bars included, goes to standard error."""
-    return contextlib.redirect_stdout(sys.stderr)
+    """A context in which everything that the work prints, progress bars included, goes to standard error."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(str(error) or "interrupted") from error

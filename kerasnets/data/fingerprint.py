@@ -55,7 +55,8 @@ def fingerprint(source) -> dict:
 
 def first_difference(before: dict, now: dict) -> str | None:
     """Says in a few words what changed first between two fingerprints of a split, or `None`."""
-    for key in [*before, *(key for key in now if key not in before)]:
+    keys = [*before, *(key for key in now if key not in before)]
+    for key in sorted(keys, key=lambda key: not key.startswith("the size of")):  # a file, where it is known
         if before.get(key) != now.get(key):
             values = [" ".join(str(facts.get(key, "nothing")).split())[:60] for facts in (now, before)]
             return f"{key} is {values[0]}, it was {values[1]}"

@@ -144,12 +144,17 @@ class AugmentationOptions(Options):
 class DataOptions(Options):
     """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's.
 
+    `evaluation_split` is what the finished network is scored on. The best epoch is chosen on `validation_split`, or on
+    `validation_fraction` of the training images, of each class the same, which are then not trained on.
+
     `cache: memory` reads every file once, before the first step, and keeps it as it is. With `class_balanced` every
     class comes equally often in training (Shen, Lin and Huang 2015); a stream needs `cache: memory` for it.
     """
 
     source: SourceOptions
     train_split: str = "train"
+    validation_split: str | None = None
+    validation_fraction: float | None = Field(None, gt=0.0, lt=1.0)
     evaluation_split: str = "test"
     augmentation: AugmentationOptions = AugmentationOptions()
     size: int | None = Field(None, ge=1)
@@ -166,4 +171,10 @@ class DataOptions(Options):
                 "`class_balanced` needs the labels beforehand; set data.cache to memory for tfds and tfrecord. "
                 f"Received: kind={self.source.kind!r}, cache={self.cache!r}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_validation(self):
+        if self.validation_split and self.validation_fraction:
+            raise ValueError("`validation_split` and `validation_fraction` both choose the epoch: give one of them.")
         return self

@@ -15,6 +15,7 @@ The order of things in training:
 6. prefetch.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -112,10 +113,16 @@ def training_batches(
 
 
 def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
-    """Returns the names of the images that `training_batches` gives in step `step`, counted from 0."""
+    """Returns the names of the images that `training_batches` gives in step `step`, counted from 0.
+
+    No image is read for it.
+    """
     epoch, number = divmod(step, steps_per_epoch(source, batch_size))
     first = tf.constant(number * batch_size, tf.int64)
-    draw = make_sampler(_kept(source, options), options, batch_size)
+    kept = _kept(source, options)
+    if kept.stream:
+        kept = dataclasses.replace(kept, stream=lambda seed=None: source.order(seed).map(_index_only))
+    draw = make_sampler(kept, options, batch_size)
     records = draw(_seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
     return [source.image_name(int(drawn) % source.size) for drawn, *_ in records]
 

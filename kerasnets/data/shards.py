@@ -135,14 +135,20 @@ def open_shards(options: SourceOptions, split: str) -> Source:
         return rows.enumerate(tf.gather(firsts, number)).map(_parse)
 
     def stream(seed=None):
-        numbers = tf.range(len(shards))
-        if seed is not None:
-            numbers = tf.random.experimental.stateless_shuffle(numbers, seed)
-        return tf.data.Dataset.from_tensor_slices(numbers).flat_map(records)
+        return _shuffled(len(shards), seed).flat_map(records)
+
+    def order(seed=None):
+        lengths = tf.constant(counts, tf.int64)
+        numbers = _shuffled(len(shards), seed)
+        return numbers.flat_map(lambda number: tf.data.Dataset.range(firsts[number], firsts[number] + lengths[number]))
+
+    names = {}  # of the shards that were asked for: each is read once, and not once for each of its images
 
     def image_name(index):
         number = int(np.searchsorted(first, index, side="right")) - 1
-        return _image_name(folder / shards[number]["file"], int(index - first[number]))
+        if number not in names:
+            names[number] = _image_names(folder / shards[number]["file"])
+        return names[number][int(index - first[number])]
 
     return Source(
         name=folder.name,
@@ -153,6 +159,7 @@ def open_shards(options: SourceOptions, split: str) -> Source:
         bad_images=BadImages(size),
         image_name=image_name,
         stream=stream,
+        order=order,
         shuffle_buffer=options.shuffle_buffer,
         facts=lambda: {f"the SHA-256 of {shard['file']}": shard["sha256"] for shard in shards},
     )
@@ -163,11 +170,20 @@ def _parse(index, row):
     return index, example["image/encoded"], tf.cast(example["image/class/label"], tf.int32)
 
 
-def _image_name(path: Path, number: int) -> str:
-    """Returns the shard, the number of an example in it, and the file that it was."""
-    row = next(tf.data.TFRecordDataset(str(path)).skip(number).take(1).as_numpy_iterator())
-    name = tf.train.Example.FromString(row).features.feature["image/filename"].bytes_list.value[0].decode()
-    return f"{path.name}#{number} ({name})"
+def _shuffled(count: int, seed) -> tf.data.Dataset:
+    """Returns the numbers of shards, in another order for each seed."""
+    numbers = tf.range(count)
+    if seed is not None:
+        numbers = tf.random.experimental.stateless_shuffle(numbers, seed)
+    return tf.data.Dataset.from_tensor_slices(numbers)
+
+
+def _image_names(path: Path) -> list[str]:
+    """Returns for each example of a shard the shard, its number in it, and the file that it was."""
+    wanted = {"image/filename": tf.io.FixedLenFeature([], tf.string)}
+    rows = tf.data.TFRecordDataset(str(path), buffer_size=2**20)
+    files = rows.map(lambda row: tf.io.parse_single_example(row, wanted)["image/filename"])
+    return [f"{path.name}#{number} ({name.decode()})" for number, name in enumerate(files.as_numpy_iterator())]
 
 
 def _read_index(folder: Path) -> dict:

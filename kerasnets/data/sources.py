@@ -32,6 +32,7 @@ class Source:
         fetch: int64 index -> (image, int32 label), graph operations; None for a stream.
         stream: (seed=None) -> finite tf.data.Dataset of (int64 index, image, int32 label), in the source's own order;
             a seed (integer [2]) may change the order of its shards; or None.
+        order: (seed=None) -> the indices of `stream` in the same order, for which nothing is read.
         encoded: True when an image is a scalar string (a file's bytes), False when it is uint8 [height, width,
             channels].
         image_name: index -> the name of an image in messages (a file's path).
@@ -51,6 +52,7 @@ class Source:
     image_name: Callable[[int], str]
     fetch: Callable | None = None
     stream: Callable | None = None
+    order: Callable | None = None
     paths: tuple[str, ...] = ()
     shuffle_buffer: int = 10_000
     memory: list = dataclasses.field(default_factory=list, repr=False, compare=False)
@@ -245,6 +247,7 @@ def _open_tfds(options: SourceOptions, split: str) -> Source:
         bad_images=BadImages(size),
         image_name=lambda index: f"{options.name}/{split}/{index}",
         stream=stream,
+        order=lambda seed=None: tf.data.Dataset.range(size),
         shuffle_buffer=options.shuffle_buffer,
         facts=lambda: {"the version": str(builder.version)} | of_shards(files),
     )

@@ -32,7 +32,7 @@ def advise(job) -> list[str]:
     found = pixels(job.source, job.trainer.preprocessing)
     if job.steps_per_epoch * recipe.epochs > A_LOOK:
         found += rate(recipe.optimizer, recipe.batch_size)
-    for source in (job.source, job.evaluation_source):
+    for source in job.sources.values():
         found += missing_classes(source)
     if recipe.batch_size % replicas:
         found.append(
@@ -155,4 +155,4 @@ def seconds_a_batch(dataset) -> float:
         begun = time.perf_counter()
         next(iterator)
         times.append(time.perf_counter() - begun)
-    return statistics.mean(times[2:])
+    return statistics.median(times[2:])

@@ -42,6 +42,13 @@ class Job:
     folder: object
     state: State
     loaded: object = None  # the report of the weights that the run starts from
+    validation_source: object = None  # what the best epoch is chosen on, where it is not the evaluation split
+
+    @property
+    def sources(self) -> dict:
+        """The open splits by the use that they are put to."""
+        found = {"training": self.source, "validation": self.validation_source, "evaluation": self.evaluation_source}
+        return {use: source for use, source in found.items() if source}
 
 
 def variables(job: Job) -> dict[str, list]:
@@ -185,7 +192,7 @@ class Judge(_Callback):
             self.state.stale = 0 if better else self.state.stale + 1
             if better:
                 self.state.best, self.state.best_epoch = float(value), epoch_of(self.job)
-                if rules.keep == "best":
+                if self.job.recipe.keep == "best":
                     self._keep()
             if rules.patience and self.state.stale >= rules.patience:
                 self.state.stopped = self.model.stop_training = True
@@ -270,7 +277,7 @@ def learning_rate(job: Job) -> float:
 
 def log_bad_images(job: Job) -> None:
     """Writes a line for each image that could not be decoded since the last call."""
-    for source in (job.source, job.evaluation_source):
+    for source in job.sources.values():
         for bad in source.bad_images.new():
             append_log(job.folder, "bad_image", split=source.split, index=bad.index, name=bad.name, reason=bad.reason)
 

@@ -44,7 +44,7 @@ def failures_explained(job):
 
 def explanation(job, error: tf.errors.OpError) -> Exception:
     """Returns the error to raise in the place of one of TensorFlow."""
-    for source in (job.source, job.evaluation_source):
+    for source in job.sources.values():
         try:
             source.bad_images.check()
         except (RuntimeError, OSError) as cause:

@@ -135,7 +135,8 @@ def _validation(job: Job):
     replicas = strategy.num_replicas_in_sync
     size = -(-(recipe.evaluation.batch_size or recipe.batch_size) // replicas) * replicas
     settings = {"batch_size": size, "share": cluster().share(size)}
-    found = evaluation_batches(job.evaluation_source, job.trainer.preprocessing, recipe.data, **settings)
+    source = job.validation_source or job.evaluation_source
+    found = evaluation_batches(source, job.trainer.preprocessing, recipe.data, **settings)
     return _distributed(job, found.take(recipe.evaluation.max_batches or -1), size)
 
 

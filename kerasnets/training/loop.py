@@ -13,6 +13,7 @@ from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
+from kerasnets.data.validation import hold_back
 from kerasnets.registry import Preprocessing, get_row
 from kerasnets.training import checkpoints
 from kerasnets.training.advice import advise
@@ -100,7 +101,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         with computing_in(recipe.precision):
             fit(job, progress, wish)
         if chief:
-            wish.at_once = True
+            wish.end_at_once()
             finish(job)
         meet(job, "ended")
 
@@ -120,13 +121,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     with about("model.name"):
         get_row(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
-    with about("data.train_split"):
-        source = open_source(recipe.data.source, recipe.data.train_split)
-    with about("data.evaluation_split"):
-        evaluation_source = open_source(recipe.data.source, recipe.data.evaluation_split)
-    if evaluation_source.classes != source.classes:
-        odd = sorted(set(evaluation_source.classes) ^ set(source.classes))
-        raise ValueError(f"Both splits need the same classes. Only one of them has: {', '.join(odd[:5])}")
+    source, validation_source, evaluation_source = open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
     check_compilation(recipe.jit_compile, replicas)
     whole = steps_per_epoch(source, recipe.batch_size)
@@ -144,7 +139,27 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
         optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, begun)
         at_once = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
         trainer.compile(optimizer, jit_compile=False, steps_per_execution=at_once)
-    return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded)
+    return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded, validation_source)
+
+
+def open_splits(recipe: Recipe) -> tuple:
+    """Opens what is trained on, what the epoch is chosen on (or `None`), and what the network is scored on."""
+    data, validation = recipe.data, None
+    with about("data.train_split"):
+        source = open_source(data.source, data.train_split)
+    with about("data.evaluation_split"):
+        evaluation = open_source(data.source, data.evaluation_split)
+    if data.validation_fraction:
+        with about("data.validation_fraction"):
+            source, validation = hold_back(source, data.validation_fraction, recipe.seed)
+    elif data.validation_split:
+        with about("data.validation_split"):
+            validation = open_source(data.source, data.validation_split)
+    for other in filter(None, (validation, evaluation)):
+        if other.classes != source.classes:
+            odd = sorted(set(other.classes) ^ set(source.classes))
+            raise ValueError(f"All splits need the same classes. Only one of two has: {', '.join(odd[:5])}")
+    return source, validation, evaluation
 
 
 def make_preprocessing(recipe: Recipe) -> Preprocessing:
@@ -217,11 +232,7 @@ def start(job: Job, resume: bool) -> None:
 def finish(job: Job) -> None:
     """Writes the finished network in its inference form, and what it scores."""
     recipe, folder, preprocessing = job.recipe, job.folder, job.trainer.preprocessing
-    best = folder / "checkpoints" / "best.safetensors"
-    weights, kept = [v.numpy() for v in job.trainer.inference_weights()], "last"
-    if recipe.evaluation.keep == "best" and best.exists():
-        tensors, facts = checkpoints.load(best)
-        weights, kept = [tensors[name] for name in sorted(tensors)], f"best (epoch {facts['epoch']})"
+    weights, kept = kept_weights(job)
     model = build_network(recipe, preprocessing, len(job.source.classes), training=False)
     copy_weights(job.trainer.network, weights, model)
     shutil.rmtree(folder / "wrong", ignore_errors=True)
@@ -234,11 +245,24 @@ def finish(job: Job) -> None:
         max_batches=recipe.evaluation.max_batches,
         wrong_folder=folder / "wrong",
     )
+    result["chosen_on"] = recipe.chosen_on if kept != "last" or job.state.stopped else None
     save_model(model, folder / "model.keras")
     checkpoints.write_atomically(folder / "evaluation.json", json.dumps(result) + "\n")
     log_bad_images(job)
-    numbers = {key: result[key] for key in ("examples", "top1", "top5", "loss")}
+    numbers = {key: result[key] for key in ("examples", "top1", "top5", "loss", "chosen_on")}
     append_log(folder, "end", step=job.state.step, kept=kept, stopped_early=job.state.stopped, **numbers)
+
+
+def kept_weights(job: Job) -> tuple[list, str]:
+    """Returns the values of the weights that are kept, and which ones these are."""
+    best = job.folder / "checkpoints" / "best.safetensors"
+    if job.recipe.keep == "best" and best.exists():
+        try:
+            tensors, facts = checkpoints.load(best)
+            return [tensors[name] for name in sorted(tensors)], f"best (epoch {facts['epoch']})"
+        except checkpoints.DamagedCheckpoint as error:
+            warn(job, f"{error}; the weights of the last epoch are kept in the place of the best one's")
+    return [v.numpy() for v in job.trainer.inference_weights()], "last"
 
 
 def copy_weights(trained: keras.Model, values: list, model: keras.Model) -> None:

@@ -23,7 +23,7 @@ def check_same(recipe: Recipe, folder: Path) -> None:
 
 def data_facts(job: Job) -> dict:
     """Returns what the data of a run is made of, by the use that a split is put to."""
-    return {"training": fingerprint(job.source), "evaluation": fingerprint(job.evaluation_source)}
+    return {use: fingerprint(source) for use, source in job.sources.items()}
 
 
 def check_data(job: Job) -> list[str]:

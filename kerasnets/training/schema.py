@@ -107,12 +107,15 @@ class EMAOptions(Strict):
 
 
 class EvaluationOptions(Strict):
-    """When and how to evaluate, which weights to keep, when to stop early (both by `monitor`)."""
+    """When and how to evaluate, which weights to keep, when to stop early (both by `monitor`).
+
+    The weights that are kept are those of the best epoch where the data has a validation split, else the last ones.
+    """
 
     batch_size: PositiveInt | None = None
     every_epochs: PositiveInt = 1
     max_batches: PositiveInt | None = None
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last"] | None = None
     monitor: Literal["val_top1", "val_loss"] = "val_top1"
     patience: PositiveInt | None = None
 
@@ -155,3 +158,16 @@ class Recipe(Strict):
     deterministic: bool = True
     steps_per_execution: PositiveInt = 1
     jit_compile: bool = False
+
+    @property
+    def keep(self) -> str:
+        """Which weights are kept, `"best"` or `"last"`."""
+        validated = self.data.validation_split or self.data.validation_fraction
+        return self.evaluation.keep or ("best" if validated else "last")
+
+    @property
+    def chosen_on(self) -> str | None:
+        """What the epoch is chosen on: `"validation"`, `"evaluation"` (what is scored), or `None`: it is not chosen."""
+        if self.keep == "last" and not self.evaluation.patience:
+            return None
+        return "validation" if self.data.validation_split or self.data.validation_fraction else "evaluation"

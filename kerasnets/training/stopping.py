@@ -36,7 +36,7 @@ class Wish:
 
     Attributes:
         asked: the signal, or 0.
-        at_once: set once there is no checkpoint left to write; then a signal ends the run where it is.
+        at_once: whether no checkpoint is left to write, so that a signal ends the run where it is.
     """
 
     def __init__(self):
@@ -47,11 +47,17 @@ class Wish:
         """Notes a signal; a signal handler. A second Ctrl-C ends the run where it is."""
         again, self.asked = self.asked == signal.SIGINT, number
         if self.at_once:
-            raise self.stopped("the last checkpoint is written")
+            self.end_at_once()
         if number == signal.SIGINT:
             if again:
                 raise KeyboardInterrupt
             print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+    def end_at_once(self) -> None:
+        """Has a signal, also one that was noted already, end the run where it is."""
+        self.at_once = True
+        if self.asked:
+            raise self.stopped("the last checkpoint is written")
 
     def stopped(self, what: str) -> BaseException:
         """Returns what to raise when the run is stopped, by this process's signal or by another worker's."""

@@ -65,7 +65,8 @@ def _head(run: Path, log: list[dict], evaluation: dict) -> str:
     epochs = [event for event in log if event.get("event") == "epoch"]
     facts = []
     if evaluation:
-        facts.append((_percent(evaluation.get("top1")), f"held-out accuracy, {evaluation['examples']:,} images"))
+        own = ", which also chose the epoch" if evaluation.get("chosen_on") == "evaluation" else ""
+        facts.append((_percent(evaluation.get("top1")), f"held-out accuracy, {evaluation['examples']:,} images{own}"))
         if evaluation.get("top5") is not None and len(evaluation.get("confusion") or []) != 5:
             facts.append((_percent(evaluation["top5"]), f"held-out top-5, {evaluation['examples']:,} images"))
         if evaluation.get("loss") is not None:
