@@ -78,6 +78,7 @@ def test_the_modern_resnet_is_procedure_a2():
     augmentation = recipe.data.augmentation
     assert (augmentation.mixup, augmentation.cutmix, augmentation.repeats) == (0.1, 1.0, 3)
     assert recipe.data.crop_fraction == 0.95
+    assert recipe.model.arguments == {"stochastic_depth": 0.05, "drop_mode": "sample"}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from nets import build_twin, fill, pixels
 
 from kerasnets.complexity import complexity, reach
 from kerasnets.layers.stochastic_branch import StochasticBranch
+from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.registry import create_model
 from kerasnets.weights.fold import fold_batch_norm
 from kerasnets.weights.names import tensors
@@ -215,3 +216,21 @@ def test_the_same_blocks_are_dropped_on_every_replica():
 
     done = subprocess.run([sys.executable, "-c", MIRRORED, str(TESTS)], capture_output=True, text=True)
     assert done.stdout.count("equal") == 2 and not done.returncode, done.stderr[-2000:]
+
+
+def test_one_decision_for_each_example():
+    """`drop_mode="sample"`: every branch runs, and a kept example's is scaled up, so that inference needs no scale."""
+    arguments = {"classifier_activation": None, "stochastic_depth": 0.5}
+    model = build_twin("resnet50_v1_5", **arguments, drop_mode="sample")
+    fill(model)
+    drops = [layer for layer in model.layers if isinstance(layer, StochasticDepth)]
+    count = len([layer for layer in model.layers if layer.name.endswith(".add")])
+    np.testing.assert_allclose([layer.rate for layer in drops], 0.5 * np.arange(1, count + 1) / count)
+    assert {(layer.mode, layer.scale) for layer in drops} == {("sample", "train")} and not branches(model)
+    plain = build_twin("resnet50_v1_5", classifier_activation=None)
+    for layer in plain.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    images = pixels((2, *model.input_shape[1:]))
+    np.testing.assert_allclose(model.predict(images, verbose=0), plain.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="`drop_mode` should be 'batch' or 'sample'"):
+        build_twin("resnet50_v1_5", **arguments, drop_mode="image")

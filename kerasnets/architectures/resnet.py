@@ -13,7 +13,7 @@ A convolution is followed by batch normalisation and ReLU; the shortcut is added
   decision a batch; a dropped block is not computed, and branches are scaled at inference. Its rows have the authors'
   shortcut: means of 2x2, zeros behind. Their Lua keeps biases in the convolutions, which the normalisation cancels;
   ours have none.
-* Initialisation: normal with variance 2 / fan-out, one of the two forms that the paper's reference [12] allows.
+* Initialisation: normal with variance 2 / fan-out, one of the two forms that the paper's reference [13] allows.
 """
 
 from typing import NamedTuple
@@ -46,12 +46,14 @@ class Spec(NamedTuple):
     shortcut: str | None = "projection"
 
 
-def resnet(x, spec: Spec, *, stochastic_depth=0.0):
+def resnet(x, spec: Spec, *, stochastic_depth=0.0, drop_mode="batch"):
     """The ImageNet networks: 7x7 stem, 3x3 max pooling, four stages of 64 to 512 filters.
 
     stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
+    drop_mode: `"batch"`, one decision for all examples (the paper), or `"sample"`, one for each (timm).
     """
-    return _stages(imagenet_stem(x), spec, (64, 128, 256, 512), stochastic_depth=stochastic_depth)
+    depth = {"stochastic_depth": stochastic_depth, "drop_mode": drop_mode}
+    return _stages(imagenet_stem(x), spec, (64, 128, 256, 512), **depth)
 
 
 def resnet_cifar(x, spec: Spec, *, stochastic_depth=0.0):

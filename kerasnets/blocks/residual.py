@@ -8,6 +8,7 @@ import keras
 from kerasnets.blocks.convolution import activate, batch_norm, conv, max_pool
 from kerasnets.layers.shortcut import PaddedIdentity
 from kerasnets.layers.stochastic_branch import StochasticBranch
+from kerasnets.layers.stochastic_depth import MODES, StochasticDepth
 
 
 class Unit(NamedTuple):
@@ -98,7 +99,7 @@ def bottleneck(x, filters, stride, *, name, inner=(1, 1), groups=1, stride_on="3
     return add_shortcut(x, branch, 4 * filters, stride, name=name, **ending)
 
 
-def add_shortcut(x, branch, filters, stride, *, name, shortcut="projection", gate=None, drop=0.0):
+def add_shortcut(x, branch, filters, stride, *, name, shortcut="projection", gate=None, **drop):
     """Adds the block's input `x` to its branch and applies the last ReLU.
 
     Args:
@@ -109,18 +110,27 @@ def add_shortcut(x, branch, filters, stride, *, name, shortcut="projection", gat
         shortcut: how `x` is fitted where the shapes differ, one of `fit`'s kinds, or `None` for a plain network that
             has no shortcuts at all.
         gate: a function of (y, name) behind the branch, such as squeeze-and-excitation.
-        drop: the branch's rate of stochastic depth.
+        drop: stochastic depth, the `drop` and `drop_mode` of `residual_sum`.
     """
     if shortcut is None:
         return activate(branch(x), name=name)
     gated = branch if gate is None else lambda y: gate(branch(y), name)
     changes = stride != 1 or x.shape[-1] != filters
     identity = fit(x, filters, stride, shortcut, name=f"{name}.downsample") if changes else x
-    return activate(residual_sum(identity, x, gated, name=f"{name}.add", drop=drop), name=name)
+    return activate(residual_sum(identity, x, gated, name=f"{name}.add", **drop), name=name)
 
 
-def residual_sum(shortcut, x, branch, *, name, drop=0.0):
-    """Returns `shortcut + branch(x)` as the layer `name`, which skips the branch at the rate `drop` while training."""
+def residual_sum(shortcut, x, branch, *, name, drop=0.0, drop_mode="batch"):
+    """Returns `shortcut + branch(x)` as the layer `name`, which skips the branch at the rate `drop` while training.
+
+    drop_mode: `"batch"` skips it for a whole batch, as in the paper; `"sample"` drops its outcome for single examples
+        and scales the others up, as timm and torchvision do.
+    """
+    if drop_mode not in MODES:
+        raise ValueError(f"`drop_mode` should be 'batch' or 'sample'. Received: drop_mode={drop_mode!r}")
+    if drop and drop_mode == "sample":
+        dropped = StochasticDepth(drop, mode="sample", scale="train", name=f"{name}.drop")(branch(x))
+        return keras.layers.Add(name=name)([shortcut, dropped])
     if not drop:
         return keras.layers.Add(name=name)([shortcut, branch(x)])
     inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}.input")
