@@ -10,6 +10,8 @@ import tensorflow as tf
 from nets import build_twin, fill, pixels
 
 from kerasnets.complexity import complexity, reach
+from kerasnets.export.network import inference_form
+from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.registry import create_model
@@ -123,6 +125,32 @@ def test_it_costs_and_sees_and_folds_as_the_plain_network(kind):
     assert kept[1] < kept[0]
     x = pixels((2, *stochastic.input_shape[1:]))
     np.testing.assert_allclose(folded(x), stochastic(x), rtol=1e-3, atol=1e-4)
+
+
+def test_the_exported_form_of_grouped_convolutions_in_branches(monkeypatch):
+    monkeypatch.setattr(grouped_conv, "_is_complete", lambda *_: False)  # as on a machine without oneDNN
+    model = build_twin("resnext50_32x4d", stochastic_depth=0.5)
+    grouped = [
+        p for layer in branches(inference_form(model)) for p in layer.parts if isinstance(p, grouped_conv.GroupedConv2D)
+    ]
+    assert grouped and all(part.native for part in grouped)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "xla"])
+def test_a_step_in_any_precision_compiled_or_not(policy, compiled):
+    if compiled and policy != "float32":
+        pytest.skip("one precision is enough for XLA")
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build("original")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.SGD(1e-3), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=compiled)
+    before = {v.path: np.array(v) for v in model.trainable_variables}
+    losses = [model.train_on_batch(pixels((4, *model.input_shape[1:])), np.arange(4)) for _ in range(4)]
+    moved = [path for v in model.trainable_variables if (np.array(v) != before[path := v.path]).any()]
+    assert np.isfinite(losses).all() and moved
 
 
 RELOAD = """

@@ -18,9 +18,9 @@ def inference_form(model: keras.Model) -> keras.Model:
         model: what `classifier` gives.
     """
     folded = fold_batch_norm(model)
-    for layer in folded.layers:
-        if isinstance(layer, GroupedConv2D):
-            layer.native = True
+    for part in (part for layer in folded.layers for part in getattr(layer, "parts", (layer,))):
+        if isinstance(part, GroupedConv2D):
+            part.native = True
     return folded
 
 
