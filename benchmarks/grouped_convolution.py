@@ -1,33 +1,39 @@
 """ResNeXt-50 32x4d training step, 224x224, batch 8: our grouped convolution against Keras's, and against torchvision.
 
-    python benchmarks/grouped_convolution.py [--batch 8] [--steps 6] [--stock-steps 1]
+    python benchmarks/grouped_convolution.py [--torch-python PYTHON] [--batch 8] [--steps 6] [--stock-steps 1]
 
-One process, one run, the sides one after the other. torchvision takes part if it is installed. TensorFlow uses oneDNN
-by itself on AVX-512 processors only; here it is asked for, for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` to see
-without).
+Each side is a process of its own, since torchvision cannot be imported behind TensorFlow; they take their steps one
+after the other. torchvision takes part if it is installed. TensorFlow uses oneDNN by itself on AVX-512 processors only;
+here it is asked for, for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` to see without).
 """
 
 import argparse
-import importlib.util
 import os
 import statistics
+import sys
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from steps import seconds, torchvision_step  # noqa: E402
+from sides import ask, open_sides, serve, with_torchvision
+from steps import seconds, torchvision_step
 
-from kerasnets.architectures import catalogue  # noqa: E402, F401
-from kerasnets.layers.grouped_conv import GroupedConv2D  # noqa: E402
-from kerasnets.registry import create_model  # noqa: E402
+NET, CLASSES = "resnext50_32x4d", 1000
+SIDES = ("ours", "keras", "torchvision")
 
-ROW = "resnext50_32x4d"
+
+def example(batch: int, size: int):
+    """Returns normalised pixels [B, size, size, 3] and labels [B]."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((batch, size, size, 3)).astype("float32"), rng.integers(0, CLASSES, batch)
 
 
 def with_stock_layers(model):
     """The same graph with `keras.layers.Conv2D(groups=...)`."""
+    import keras
+
+    from kerasnets.layers.grouped_conv import GroupedConv2D
 
     def swap(layer):
         kind = keras.layers.Conv2D if isinstance(layer, GroupedConv2D) else type(layer)
@@ -36,7 +42,18 @@ def with_stock_layers(model):
     return keras.models.clone_model(model, clone_function=swap)
 
 
-def keras_step(model, x, y):
+def keras_step(stock: bool, batch: int, size: int):
+    """Returns a function that takes one step of our network, or of its twin with Keras's layers."""
+    import keras
+    import tensorflow as tf
+
+    from kerasnets.architectures import catalogue  # noqa: F401  (registers every network)
+    from kerasnets.registry import create_model
+
+    model = create_model(NET, input_shape=(size, size, 3))
+    if stock:
+        model = with_stock_layers(model)
+    x, y = map(tf.constant, example(batch, size))
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     optimizer.build(model.trainable_variables)
 
@@ -51,22 +68,31 @@ def keras_step(model, x, y):
     return lambda: step().numpy()
 
 
+def side(name: str, batch: int, size: int) -> None:
+    """Answers a number of steps with the seconds of each, after one that warms up."""
+    if name == "torchvision":
+        step = torchvision_step(NET, *example(batch, size), CLASSES)
+    else:
+        step = keras_step(name == "keras", batch, size)
+    serve(lambda count: seconds(step, int(count)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--stock-steps", type=int, default=1, help="a step of Keras's layers takes about a minute")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((options.batch, 224, 224, 3)).astype("float32")
-    y = rng.integers(0, 1000, options.batch)
-    model = create_model(ROW)
-    stock = with_stock_layers(model)
-    times = {"ours": seconds(keras_step(model, tf.constant(x), tf.constant(y)), options.steps)}
-    if importlib.util.find_spec("torchvision"):
-        times["torchvision"] = seconds(torchvision_step("resnext50_32x4d", x, y, 1000), options.steps)
-    times["keras"] = seconds(keras_step(stock, tf.constant(x), tf.constant(y)), options.stock_steps)
-    found = {name: statistics.median(each) for name, each in times.items()}
+    if options.side:
+        return side(options.side, options.batch, options.size)
+    pythons = with_torchvision({"ours": sys.executable, "keras": sys.executable}, options.torch_python)
+    arguments = ("--batch", str(options.batch), "--size", str(options.size))
+    counts = dict.fromkeys(pythons, options.steps) | {"keras": options.stock_steps}
+    with open_sides(__file__, pythons, *arguments) as processes:
+        found = {name: statistics.median(ask(processes[name], counts[name])) for name in pythons}
     for name, value in found.items():
         print(f"{name}: {value:.2f} s a step, {options.batch / value:.2f} images/s")
     for name in found:

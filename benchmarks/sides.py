@@ -45,3 +45,11 @@ def serve(answer) -> None:
 def has_torch(python: str) -> bool:
     """Whether this Python has torch and torchvision."""
     return not subprocess.run([python, "-c", "import torch, torchvision"], capture_output=True).returncode
+
+
+def with_torchvision(pythons: dict[str, str], torch_python: str) -> dict[str, str]:
+    """Returns the sides with torchvision's beside them where it is installed, and says so where it is not."""
+    if has_torch(torch_python):
+        return pythons | {"torchvision": torch_python}
+    print("torchvision: not run, torch and torchvision are not installed")
+    return pythons

@@ -1,6 +1,7 @@
 """A training step at 224x224, batch 16: our recipe's loop, keras.applications with `fit`, torchvision channels_last.
 
     python benchmarks/training_step.py [--torch-python PYTHON] [--nets NAME ...] [--turns 3] [--steps 3] [--batch 16]
+        [--size 224] [--precisions float32 bfloat16]
 
 Each side is a process of its own; they take turns of a few steps, and the median step of each counts. All train by SGD
 with momentum 0.9 on a batch that lies in memory; ours as `kerasnets train` does it, all callbacks included, Keras's by
@@ -21,7 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
-from sides import ask, has_torch, open_sides, serve
+from sides import ask, open_sides, serve, with_torchvision
 from steps import fit_steps, seconds, torchvision_step
 
 # Our row -> its names in keras.applications and in torchvision.
@@ -33,71 +34,91 @@ NETS = {
     "mobilenet_v2": {"keras": "MobileNetV2", "torchvision": "mobilenet_v2"},
     "efficientnet_b0": {"keras": "EfficientNetB0", "torchvision": "efficientnet_b0"},
 }
-SIZE, CLASSES = 224, 10  # the digits stand for any data; what is timed is one random batch
+CLASSES = 10  # the digits stand for any data; what is timed is one random batch
 
 
-def example(batch: int):
+def example(batch: int, size: int):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (batch, SIZE, SIZE, 3)).astype("uint8"), rng.integers(0, CLASSES, batch)
+    return rng.integers(0, 256, (batch, size, size, 3)).astype("uint8"), rng.integers(0, CLASSES, batch)
 
 
-def ours(net: str, precision: str, batch: int):
+def quickest_bfloat16() -> str:
+    """Returns what a recipe's `auto` stands for; on a machine without bfloat16, the form that runs anywhere."""
+    from kerasnets.training.precision import resolve
+
+    return "mixed_bfloat16" if resolve("auto") == "float32" else resolve("auto")
+
+
+def ours(net: str, precision: str, batch: int, size: int):
     import tensorflow as tf
 
     from kerasnets.training.callbacks import make_callbacks
     from kerasnets.training.loop import prepare
+    from kerasnets.training.precision import computing_in
     from kerasnets.training.recipe import parse_recipe
     from kerasnets.training.stopping import Wish
 
+    form = precision if precision == "float32" else quickest_bfloat16()
     folder = Path(tempfile.mkdtemp())
     content = {
         "model": {"name": net},
-        "data": {"source": {"kind": "digits"}, "size": SIZE},
+        "data": {"source": {"kind": "digits"}, "size": size},
         "preprocessing": {"mean": [127.5] * 3, "std": [127.5] * 3},
         "batch_size": batch,
         "epochs": 1,
         "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
-        "precision": "float32" if precision == "float32" else "auto",
+        "precision": form,
     }
-    job = prepare(parse_recipe(content), folder)
+    with computing_in(form):
+        job = prepare(parse_recipe(content), folder)
     (folder / "checkpoints").mkdir()
-    data = tf.data.Dataset.from_tensors(example(batch)).repeat()
-    return fit_steps(job.trainer, data, make_callbacks(job, None, False, Wish()))
+    data = tf.data.Dataset.from_tensors(example(batch, size)).repeat()
+    take = fit_steps(job.trainer, data, make_callbacks(job, None, False, Wish()))
+
+    def steps(count):
+        with computing_in(form):
+            return take(count)
+
+    return steps
 
 
-def keras_side(net: str, precision: str, batch: int):
+def keras_side(net: str, precision: str, batch: int, size: int):
     import keras
     import tensorflow as tf
 
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
-    model = getattr(keras.applications, NETS[net]["keras"])(weights=None, classes=CLASSES)
+    settings = {"weights": None, "classes": CLASSES, "classifier_activation": None, "input_shape": (size, size, 3)}
+    network = getattr(keras.applications, NETS[net]["keras"])(**settings)
+    # Probabilities in float32, as Keras's guide to mixed precision says: its metrics refuse bfloat16.
+    model = keras.Model(network.inputs, keras.layers.Softmax(dtype="float32")(network.outputs[0]))
     metrics = ["sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)]
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy", metrics=metrics)
-    images, labels = example(batch)
+    images, labels = example(batch, size)
     return fit_steps(model, tf.data.Dataset.from_tensors((images.astype("float32") / 127.5 - 1, labels)).repeat())
 
 
-def torchvision_side(net: str, precision: str, batch: int):
-    pixels, labels = example(batch)
+def torchvision_side(net: str, precision: str, batch: int, size: int):
+    pixels, labels = example(batch, size)
     images = pixels.astype("float32") / 127.5 - 1
     step = torchvision_step(NETS[net]["torchvision"], images, labels, CLASSES, bfloat16=precision != "float32")
     return lambda count: seconds(step, count - 1)
 
 
 def side(name: str) -> None:
-    """Answers `NET PRECISION BATCH STEPS` with the seconds of all steps but the first, keeping one net at a time."""
+    """Answers `NET PRECISION BATCH SIZE STEPS` with the seconds of all steps but the first; keeps one net."""
     open_net = {"ours": ours, "keras": keras_side, "torchvision": torchvision_side}[name]
     kept = {}
 
     def answer(request):
-        net, precision, batch, steps = request.split()
-        if (net, precision, batch) not in kept:
+        *wanted, steps = request.split()
+        if kept.get("wanted") != wanted:
             kept.clear()
-            kept[net, precision, batch] = open_net(net, precision, int(batch))
-            kept[net, precision, batch](2)  # tracing
-        return kept[net, precision, batch](int(steps))
+            net, precision, batch, size = wanted
+            kept.update(wanted=wanted, take=open_net(net, precision, int(batch), int(size)))
+            kept["take"](2)  # tracing
+        return kept["take"](int(steps))
 
     serve(answer)
 
@@ -118,24 +139,26 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument(
+        "--precisions", nargs="*", choices=("float32", "bfloat16"), help="by default what is quick here"
+    )
     parser.add_argument("--side", choices=("ours", "keras", "torchvision"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         return side(options.side)
-    pythons = {"ours": sys.executable, "keras": sys.executable}
-    if has_torch(options.torch_python):
-        pythons["torchvision"] = options.torch_python
-    else:
-        print("torchvision: not run, torch and torchvision are not installed")
+    pythons = with_torchvision({"ours": sys.executable, "keras": sys.executable}, options.torch_python)
     ratios = {}
     with open_sides(__file__, pythons) as processes:
-        for precision in precisions():
+        for precision in options.precisions or precisions():
             for net in options.nets:
                 sides = [name for name in processes if name == "ours" or name in NETS[net]]
                 times = {name: [] for name in sides}
                 for _ in range(options.turns):
                     for name in sides:
-                        times[name] += ask(processes[name], f"{net} {precision} {options.batch} {options.steps}")
+                        times[name] += ask(
+                            processes[name], f"{net} {precision} {options.batch} {options.size} {options.steps}"
+                        )
                 medians = {name: statistics.median(each) for name, each in times.items()}
                 speeds = ", ".join(f"{name} {options.batch / each:.2f}" for name, each in medians.items())
                 print(f"{net} {precision}, images/s: {speeds}", flush=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from kerasnets.registry import did_you_mean
 from kerasnets.training.schema import Recipe
 
-SMOKE = {"epochs": 1, "steps_per_epoch": 2, "steps_per_execution": 1}
+SMOKE = {"epochs": 1, "steps_per_epoch": 2}
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,94 @@
+"""Every benchmark: its arguments are read, its sides are wired, and the cheap ones run in a tiny form."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+HELPERS = ("sides.py", "steps.py")
+SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.name not in HELPERS)
+STEP = ["--nets", "mobilenet_v2", "--size", "32", "--batch", "2", "--turns", "1", "--steps", "2"]
+# Script -> arguments of its tiny form; what it prints.
+TINY = {
+    "training_step float32": ([*STEP, "--precisions", "float32"], "ratio training_step_mobilenet_v2_float32_keras "),
+    "training_step bfloat16": ([*STEP, "--precisions", "bfloat16"], "ratio training_step_mobilenet_v2_bfloat16_keras "),
+    "batch_norm": (["--batch", "1", "--steps", "1"], "ratio batch_norm_resnet50 "),
+    "densenet_memory": (["--batch", "1"], "ratio densenet_recompute_memory "),
+    "grouped_convolution": (
+        ["--batch", "1", "--size", "32", "--steps", "1"],
+        "ratio grouped_convolution_vs_keras ",
+    ),
+    "input_pipeline": (["--rounds", "1", "--batches", "1", "--images", "64"], "ratio input_pipeline_ours_keras "),
+    "load_weights": (["--row", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
+    "loop_overhead": (["--steps", "2", "--turns", "1"], "ratio loop_overhead_lenet5_modern "),
+}
+
+
+def run(*arguments, **settings) -> subprocess.CompletedProcess:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, **settings)
+
+
+def test_keras_s_side_counts_in_bfloat16():
+    """Its metrics refuse predictions in bfloat16 ("InTopKV2"), which `keras.applications` gives under the policy."""
+    done = run(BENCHMARKS / "training_step.py", "--side", "keras", input="mobilenet_v2 bfloat16 2 32 2\n")
+    assert done.stdout.startswith("answer ["), done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_benchmark_in_a_tiny_form(name):
+    arguments, printed = TINY[name]
+    done = run(BENCHMARKS / f"{name.split()[0]}.py", *arguments)
+    assert done.returncode == 0 and printed in done.stdout, done.stdout + done.stderr[-3000:]
+
+
+def test_every_benchmark_has_a_tiny_form():
+    """All but the training of four networks, which is as long as it is."""
+    assert {name.split()[0] for name in TINY} | {"degradation"} == {path.stem for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_no_process_imports_torchvision_behind_tensorflow(path):
+    """Where PyPI's torch is built with CUDA, that ends in a segmentation fault: only a side of its own may."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in imports if isinstance(node, ast.ImportFrom)]
+    with_tensorflow = [m for m in modules if m.split(".")[0] in ("tensorflow", "keras", "kerasnets")]
+    if "torchvision" in path.read_text(encoding="utf-8"):
+        assert not with_tensorflow and "sides" in modules
+        assert ".find_spec(" not in path.read_text(encoding="utf-8")
+
+
+PRECISION = """
+import sys
+sys.path.insert(0, "benchmarks")
+import keras, tensorflow as tf, training_step
+from kerasnets.training import precision
+
+def in_which(model, data, callbacks=()):
+    def steps(count):
+        options = tf.config.optimizer.get_experimental_options()
+        return keras.config.dtype_policy().name, options.get("auto_mixed_precision_onednn_bfloat16", False)
+    return steps
+
+training_step.fit_steps = in_which
+for form in ("float32", "onednn_bfloat16", "mixed_bfloat16"):
+    precision.resolve = lambda wanted: form if wanted == "auto" else wanted
+    take = training_step.ours("lenet5_modern", form.split("_")[-1], 2, 32)
+    print(form, *take(1), keras.config.dtype_policy().name)
+"""
+
+
+def test_our_side_trains_in_the_precision_that_is_printed():
+    """On every processor: `auto` is made to stand for each form in turn."""
+    done = run("-c", PRECISION)
+    assert done.stdout.splitlines() == [
+        "float32 float32 False float32",
+        "onednn_bfloat16 float32 True float32",
+        "mixed_bfloat16 mixed_bfloat16 False float32",
+    ], done.stderr[-3000:]
