@@ -48,7 +48,7 @@ HEAVY = (
     "kerasnets predict efficientnet",
     "kerasnets train recipes/f",
     "kerasnets train recipes/NAME",
-    "kerasnets train recipes/resnet20_cifar.yaml --resume",
+    "kerasnets train recipes/resnet20_cifar",
 )
 BLOCKS = python_blocks()
 HEAVY_BLOCKS = ("README-1", "weights-")
