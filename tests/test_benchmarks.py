@@ -23,6 +23,10 @@ TINY = {
     ),
     "input_pipeline": (["--rounds", "1", "--batches", "1", "--images", "64"], "ratio input_pipeline_ours_keras "),
     "load_weights": (["--row", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
+    "stochastic_depth": (
+        ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],
+        "ratio stochastic_depth_step_time ",
+    ),
     "loop_overhead": (["--steps", "2", "--turns", "1"], "ratio loop_overhead_lenet5_modern "),
 }
 
