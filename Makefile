@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
 
 test-all: $(READY)
-	$(BIN)/python -m pip install -q -e ".[test,torch,photos]"
+	$(BIN)/python -m pip install -q -e ".[test,torch,photos,onnx,tensorboard]"
 	$(BIN)/python -m pytest -n 2 -q -m "slow or not slow"
 
 # Live against torchvision and timm where they are installed: `.venv/bin/pip install -e ".[parity]"`.
