@@ -5,9 +5,11 @@ import functools
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 from damaged_files import damaged, refused
 from safetensors.numpy import save_file
 
+from kerasnets.export.runtime import load_runner
 from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.names import tensors
@@ -128,3 +130,19 @@ def test_of_150_damaged_copies_each_loads_or_is_one_line(net, tmp_path, kind):
         for variable, value in zip(net.weights, before, strict=True):
             variable.assign(value)
     assert refused > 75
+
+
+def test_of_160_damaged_tflite_files_each_runs_or_is_one_line(tmp_path):
+    import kerasnets.architectures.catalogue  # noqa: F401
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(create_model("resnet20_cifar"))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    good, path, refused = converter.convert(), tmp_path / "net.tflite", 0
+    for seed in range(160):
+        path.write_bytes(damaged(good, seed))
+        try:
+            load_runner(path)(np.zeros((1, 32, 32, 3), np.float32))
+        except ValueError as error:
+            refused += 1
+            assert "\n" not in str(error) and "net.tflite is no readable TFLite file" in str(error), (seed, error)
+    assert refused > 80

@@ -3,6 +3,7 @@
 A .tflite file is run without importing TensorFlow, as on the device it is made for.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -41,18 +42,17 @@ def is_saved_model(path: str | Path) -> bool:
 def _load_tflite(path: Path, threads: int):
     from ai_edge_litert.interpreter import Interpreter
 
-    try:
+    with _one_line(path):
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is no readable TFLite file, or not a whole one: {_first_line(error)}") from None
-    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run_one(image: np.ndarray) -> np.ndarray:
         if source["dtype"] == np.uint8:
             image = np.clip(np.rint(image), 0, 255)
-        interpreter.set_tensor(source["index"], image[np.newaxis].astype(source["dtype"]))
-        interpreter.invoke()
+        with _one_line(path):  # some damage shows only now
+            interpreter.set_tensor(source["index"], image[np.newaxis].astype(source["dtype"]))
+            interpreter.invoke()
         return interpreter.get_tensor(sink["index"])[0]
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -62,6 +62,15 @@ def _load_tflite(path: Path, threads: int):
             raise ValueError(f"{path} cannot be run: {_first_line(error)}") from None
 
     return Runner(run, int(sink["shape"][-1]))
+
+
+@contextlib.contextmanager
+def _one_line(path: Path):
+    """Turns what LiteRT raises for a damaged file into one clear line."""
+    try:
+        yield
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(f"{path} is no readable TFLite file, or not a whole one: {_first_line(error)}") from None
 
 
 def _load_saved_model(path: Path):
