@@ -1,13 +1,22 @@
 """What a network costs, read off its graph: parameters, multiply-adds, activations, strides and receptive fields.
 
 Multiply-adds are those of convolutions and dense layers (no bias, normalisation, pooling or activation), the
-convention of the papers' tables. Works on every functional `keras.Model`, ours or not.
+convention of the papers' tables. Works on every functional `keras.Model`, ours or not, and looks into nested models:
+what stands inside is called `<nested model>/<layer>`.
 """
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import keras
+
+_CONVOLUTIONS = (
+    keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D,
+)  # fmt: skip
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +53,15 @@ def complexity(model: keras.Model) -> Complexity:
     """Counts a model whose input height and width are known.
 
     Raises:
-        ValueError: when the input size is not known, or the model is not a functional one.
+        ValueError: when the input size is not known, the model is not a functional one, or a layer holds other layers
+            that cannot be counted.
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
     if not shapes or any(None in shape[1:] for shape in shapes):
         raise ValueError(
             f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}"
         )
-    rows = [_layer_cost(operation, node) for operation, node in _inner_operations(model)]
+    rows = [row for layer, node in operations(model) for row in _costs(layer, node.input_tensors, node.outputs)]
     weighted = [row for row in rows if row.multiply_adds]
     return Complexity(
         parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -64,43 +74,71 @@ def complexity(model: keras.Model) -> Complexity:
 
 def operations(model: keras.Model):
     """Yields (layer, node) for every call in the graph, in order; a node has `input_tensors` and `outputs`."""
-    for nodes in (model._nodes_by_depth[depth] for depth in sorted(model._nodes_by_depth, reverse=True)):
+    by_depth = _graph(model)._nodes_by_depth
+    for nodes in (by_depth[depth] for depth in sorted(by_depth, reverse=True)):
         for node in nodes:
             if not isinstance(node.operation, keras.layers.InputLayer):
                 yield node.operation, node
 
 
-def _inner_operations(model: keras.Model):
-    """Yields what `operations` does, and before a layer with a residual branch the calls in that branch."""
-    for layer, node in operations(model):
-        if hasattr(layer, "branch"):
-            yield from _inner_operations(layer.branch)
-        yield layer, node
+def _graph(model: keras.Model):
+    """The functional model that holds the graph; a `Sequential` keeps one inside."""
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        raise ValueError(f"Only the layers of functional models can be counted. Received: {_named(model)}")
+    return graph
 
 
-def _layer_cost(layer, node) -> LayerCost:
-    source, target = node.input_tensors[0].shape, node.outputs[0].shape
-    return LayerCost(
-        layer.name,
-        type(layer).__name__,
-        tuple(target[1:]),
-        0 if hasattr(layer, "branch") else sum(math.prod(v.shape) for v in getattr(layer, "trainable_variables", ())),
-        multiply_adds(layer, source, target),
-    )
+def _named(layer) -> str:
+    return f"the {type(layer).__name__} {layer.name!r}"
+
+
+def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
+    """What one call costs: one `LayerCost`, for a nested model those of its layers, for a residual branch both."""
+    if isinstance(layer, keras.Model):
+        return _nested_costs(layer, sources, f"{place}{layer.name}/")
+    if hasattr(layer, "branch"):
+        total = LayerCost(place + layer.name, type(layer).__name__, tuple(targets[0].shape[1:]), 0, 0)
+        return [*_nested_costs(layer.branch, sources[-1:], place), total]
+    within = layer._flatten_layers(include_self=False) if isinstance(layer, keras.Layer) else ()
+    if not hasattr(layer, "multiply_adds") and any(inner.weights for inner in within):
+        raise ValueError(f"Only the layers of functional models can be counted. Received: {_named(layer)}")
+    target = targets[0].shape
+    parameters = sum(math.prod(v.shape) for v in getattr(layer, "trainable_variables", ()))
+    cost = multiply_adds(layer, sources[0].shape, target)
+    return [LayerCost(place + layer.name, type(layer).__name__, tuple(target[1:]), parameters, cost)]
+
+
+def _nested_costs(model: keras.Model, inputs, place: str) -> list[LayerCost]:
+    """The costs of a nested model's layers for the inputs of this call, which may have another size than its own."""
+    graph, found = _graph(model), []
+    if [tuple(tensor.shape) for tensor in graph.inputs] == [tuple(tensor.shape) for tensor in inputs]:
+        return [c for inner, node in operations(graph) for c in _costs(inner, node.input_tensors, node.outputs, place)]
+
+    def counting(layer):
+        def call(*arguments, **options):
+            outputs = layer.compute_output_spec(*arguments, **options)
+            flat = (keras.tree.flatten(tensors) for tensors in ((arguments, options), outputs))
+            sources, targets = ([t for t in tensors if isinstance(t, keras.KerasTensor)] for tensors in flat)
+            found.extend(_costs(layer, sources, targets, place))
+            return outputs
+
+        return call
+
+    graph._run_through_graph(inputs, operation_fn=counting)
+    return found
 
 
 def multiply_adds(layer, source, target) -> int:
     """Multiply-adds of one call; a layer of our own that is not a convolution or dense layer says them itself."""
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(source, target)
-    if isinstance(layer, keras.layers.SeparableConv2D):
+    if isinstance(layer, _SEPARABLE):
         kernels = (layer.depthwise_kernel.shape, layer.pointwise_kernel.shape)
-        return math.prod(target[1:3]) * sum(math.prod(shape) for shape in kernels)
-    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-        return math.prod(target[1:3]) * math.prod(layer.kernel.shape)
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return math.prod(source[1:3]) * math.prod(layer.kernel.shape)
-    if isinstance(layer, keras.layers.Dense):
+        return math.prod(target[1:-1]) * sum(math.prod(shape) for shape in kernels)
+    if isinstance(layer, _TRANSPOSED):
+        return math.prod(source[1:-1]) * math.prod(layer.kernel.shape)
+    if isinstance(layer, (*_CONVOLUTIONS, keras.layers.Dense)):
         return math.prod(target[1:-1]) * math.prod(layer.kernel.shape)
     return 0
 
@@ -110,42 +148,99 @@ class Reach:
     """What one feature map sees of the input, in input pixels.
 
     Attributes:
-        stride: distance between neighbouring positions.
-        receptive_field: side of the square that one position depends on.
+        stride: distance between neighbouring positions; below 1 where a map is larger than the input.
+        receptive_field: side of the square that one position depends on; where positions differ, the largest.
     """
 
-    stride: int = 1
+    stride: int | float = 1
     receptive_field: int = 1
+
+
+class _Map(NamedTuple):
+    """The pixels (first, last) that the positions of a map depend on, along one side.
+
+    A transposed convolution makes them differ from one position to the next; after `len(windows)` positions they
+    repeat, `step` pixels further on.
+    """
+
+    step: int = 1
+    windows: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def between(self, first: int, last: int) -> tuple[int, int]:
+        """The pixels that the positions `first` to `last` depend on."""
+        (turn, phase), (last_turn, last_phase) = divmod(first, len(self.windows)), divmod(last, len(self.windows))
+        return self.windows[phase][0] + turn * self.step, self.windows[last_phase][1] + last_turn * self.step
+
+    @property
+    def reach(self) -> Reach:
+        """The map's stride and its largest window."""
+        whole, rest = divmod(self.step, len(self.windows))
+        stride = self.step / len(self.windows) if rest else whole
+        return Reach(stride, max(last - first for first, last in self.windows) + 1)
 
 
 def reach(model: keras.Model) -> dict[str, Reach]:
     """Returns layer name -> `Reach` for every layer that gives a feature map (batch, height, width, channels).
 
     Where branches meet, the one that sees most counts; what comes after global pooling has no position and is left out.
+
+    Raises:
+        ValueError: for a model, or a model in it, that is not a functional one.
     """
-    return _reach(model, Reach())[0]
+    return _reach(model, {id(tensor): _Map() for tensor in model.inputs})
 
 
-def _reach(model: keras.Model, start: Reach) -> tuple[dict[str, Reach], dict[int, Reach]]:
-    """Layer name -> `Reach` and id of a tensor -> `Reach`, where the model's inputs see `start`."""
-    found, named = {id(tensor): start for tensor in model.inputs}, {}
+def _reach(model: keras.Model, found: dict[int, _Map], place: str = "") -> dict[str, Reach]:
+    """As `reach`; `found` holds the maps of the inputs by the id of their tensors, and gets those of all others."""
+    named = {}
     for layer, node in operations(model):
         sources = [found[id(t)] for t in node.input_tensors if id(t) in found]
         output = node.outputs[0]
-        if not sources or len(output.shape) != 4 or _is_global(layer):
-            continue
-        if hasattr(layer, "branch"):
-            inner, tensors = _reach(layer.branch, sources[-1])
-            named |= inner
-            sources.append(tensors[id(layer.branch.outputs[0])])
-        stride, field = max(s.stride for s in sources), max(s.receptive_field for s in sources)
-        step, window = _geometry(layer)
-        named[layer.name] = found[id(output)] = Reach(stride * step, field + (window - 1) * stride)
-    return named, found
+        if isinstance(layer, keras.Model):
+            inner = _inside(layer, [found.get(id(t)) for t in node.input_tensors])
+            named |= _reach(layer, inner, f"{place}{layer.name}/")
+            taken = zip(node.outputs, _graph(layer).outputs, strict=True)
+            found |= {id(tensor): inner[id(own)] for tensor, own in taken if id(own) in inner}
+        elif sources and len(output.shape) == 4 and not _is_global(layer):
+            if hasattr(layer, "branch"):
+                inner = _inside(layer.branch, sources[-1:])
+                named |= _reach(layer.branch, inner, place)
+                sources.append(inner[id(layer.branch.outputs[0])])
+            widest = max(sources, key=lambda source: source.reach.receptive_field)
+            found[id(output)] = _seen_through(layer, widest)
+            named[place + layer.name] = found[id(output)].reach
+    return named
+
+
+def _inside(model: keras.Model, given) -> dict[int, _Map]:
+    """The maps that a nested model is given, by the ids of its own input tensors."""
+    return {id(own): source for own, source in zip(_graph(model).inputs, given, strict=True) if source is not None}
+
+
+def _seen_through(layer, source: _Map) -> _Map:
+    """The map that a layer makes of another."""
+    period = len(source.windows)
+    if isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.UpSampling2D)):
+        factor, window = _enlargement(layer)
+        before = (window - factor) // 2
+        ends = [((p + before - window) // factor + 1, (p + before) // factor) for p in range(factor * period)]
+        return _Map(source.step, tuple(source.between(min(first, last), last) for first, last in ends))
+    stride, window = _geometry(layer)
+    after = period // math.gcd(period, stride)
+    windows = tuple(source.between(p * stride, p * stride + window - 1) for p in range(after))
+    return _Map(source.step * stride * after // period, windows)
 
 
 def _is_global(layer) -> bool:
     return "Global" in type(layer).__name__
+
+
+def _enlargement(layer) -> tuple[int, int]:
+    """(factor, side of the window on the larger map) of a layer that makes a map larger."""
+    if isinstance(layer, keras.layers.UpSampling2D):
+        factor = max(layer.size)
+        return factor, factor if layer.interpolation == "nearest" else 2 * factor
+    return max(layer.strides), max(layer.dilation_rate) * (max(layer.kernel_size) - 1) + 1
 
 
 def _geometry(layer) -> tuple[int, int]:
