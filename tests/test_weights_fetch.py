@@ -1,6 +1,7 @@
 """Public checkpoints on their way here: a server on this machine stands for the publishers."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import subprocess
@@ -50,7 +51,13 @@ def test_success_and_no_second_download(server, home):
     assert path == home / "net.pth" and path.read_bytes() == CONTENT
     assert fetch(checkpoint(server)) == path
     assert [command for command, *_ in server.asked] == ["GET"]
-    assert sorted(p.name for p in home.iterdir() if not p.name.endswith(".lock")) == ["net.pth"]
+    assert sorted(p.name for p in home.iterdir() if not p.name.endswith(".lock")) == ["net.pth", "net.pth.hash"]
+
+
+def test_a_full_hash_needs_no_record(server, home):
+    fetch(checkpoint(server, hash=f"sha256:{HASH}"))
+    fetch(dataclasses.replace(checkpoint(server, hash=f"md5:{hashlib.md5(CONTENT).hexdigest()}"), file="other.pth"))
+    assert not list(home.glob("*.hash"))
 
 
 def test_resumes_within_a_call_and_between_calls(server, home):
@@ -64,6 +71,48 @@ def test_resumes_within_a_call_and_between_calls(server, home):
 def test_a_server_that_cannot_resume_starts_over(server, home):
     server.resumes, server.breaks_after = False, 1000
     assert fetch(checkpoint(server)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("minds", [True, False])
+def test_half_of_a_file_that_has_changed_is_thrown_away(server, home, minds):
+    item, server.minds_if_range = checkpoint(server, hash=""), minds
+    server.breaks_after, server.then = 1000, [0, 0]
+    refused(item, "broke off")
+    server.files["/net.pth"], server.etag = bytes(reversed(CONTENT)), '"4567"'
+    assert fetch(item).read_bytes() == bytes(reversed(CONTENT))
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_a_part_that_begins_elsewhere_is_thrown_away(server, home, shift):
+    item, server.shift = checkpoint(server, hash=""), shift
+    server.breaks_after = 1000
+    assert fetch(item).read_bytes() == CONTENT
+
+
+def test_half_a_file_of_unknown_origin_is_not_gone_on_with(server, home):
+    home.mkdir()
+    (home / "net.pth.part").write_bytes(b"something else")
+    assert fetch(checkpoint(server, hash="")).read_bytes() == CONTENT
+    server.etag = 'W/"0123"'  # weak: the bytes may differ
+    server.breaks_after = 1000
+    assert fetch(dataclasses.replace(checkpoint(server, hash=""), file="other.pth")).read_bytes() == CONTENT
+    assert [start for _, _, start in server.asked] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("hash", ["", f"sha256:{HASH[:8]}"])
+def test_an_answer_without_length_is_no_file_without_a_full_hash(server, home, hash):
+    server.says_length = False
+    refused(checkpoint(server, hash=hash), "does not say how long", "net.pth")
+    assert not (home / "net.pth").exists()
+    assert fetch(checkpoint(server, hash=f"sha256:{HASH}")).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_an_answer_that_ends_early_is_no_file(server, home, says_length):
+    server.says_length, server.resumes = says_length, False
+    server.breaks_after, server.then = 1000, [1000, 1000]
+    refused(checkpoint(server, hash="" if says_length else f"sha256:{HASH}"), "net.pth")
+    assert not (home / "net.pth").exists()
 
 
 def test_a_whole_part_is_not_fetched_again(server, home):
@@ -100,6 +149,27 @@ def test_without_a_published_hash_the_first_one_is_kept(server, home):
     refused(item, "is refused", HASH)
     server.files["/net.pth"] = CONTENT
     assert fetch(item).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("hash", ["", f"sha256:{HASH[:8]}"])
+def test_a_file_put_there_by_hand_is_recorded_when_it_is_first_used(server, home, hash):
+    home.mkdir()
+    item = checkpoint(server, hash=hash, url="http://127.0.0.1:9/net.pth")
+    (home / "net.pth").write_bytes(CONTENT)
+    assert fetch(item) == home / "net.pth"
+    assert (home / "net.pth.hash").read_text().strip() == f"sha256:{HASH}"
+    (home / "net.pth").write_bytes(CONTENT + b"more")
+    refused(item, "could not be fetched")
+
+
+def test_a_file_of_a_mirror_is_recorded_when_it_is_first_used(server, home, monkeypatch):
+    folder = home.parent / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("KERASNETS_MIRROR", str(folder))
+    (folder / "net.pth").write_bytes(CONTENT)
+    assert fetch(checkpoint(server, hash="")) == folder / "net.pth"
+    (folder / "net.pth").write_bytes(CONTENT + b"more")
+    refused(checkpoint(server, hash=""), "is refused", HASH)
 
 
 def test_404_and_no_network_say_where_to_put_the_file(server, home):
@@ -147,22 +217,50 @@ def test_mirrors(server, home, monkeypatch):
     assert fetch(unreachable) == home / "net.pth"
 
 
-def test_the_hub(server, home, monkeypatch):
+@pytest.fixture
+def hub(server, monkeypatch):
+    """The server in place of the Hugging Face hub; it says the file's SHA-256 as the hub does."""
     import huggingface_hub
 
-    server.files["/timm/net.v1/resolve/main/model.safetensors"] = CONTENT
-    monkeypatch.setattr(
-        huggingface_hub,
-        "hf_hub_download",
-        lambda *a, download=huggingface_hub.hf_hub_download, **k: download(*a, **k, endpoint=server.address),
-    )
+    for name in ("hf_hub_download", "hf_hub_url"):
+        theirs = getattr(huggingface_hub, name)
+        monkeypatch.setattr(huggingface_hub, name, functools.partial(theirs, endpoint=server.address))
+    for revision in ("main", "f" * 40):
+        server.files[f"/timm/net.v1/resolve/{revision}/model.safetensors"] = CONTENT
+    server.headers = {"X-Linked-Etag": f'"{HASH}"', "X-Linked-Size": str(len(CONTENT))}
     item = dataclasses.replace(checkpoint(server), file="net.v1.safetensors", hash="", url="", hub="timm/net.v1")
-    item = dataclasses.replace(item, revision="main")
-    assert fetch(item).read_bytes() == CONTENT
+    return dataclasses.replace(item, revision="main")
+
+
+def test_the_hub(server, home, hub):
+    assert fetch(hub).read_bytes() == CONTENT
     assert (home / "net.v1.safetensors.hash").read_text().strip() == f"sha256:{HASH}"
-    del server.files["/timm/net.v1/resolve/main/model.safetensors"]
+    downloaded = {path.split("/")[4] for command, path, _ in server.asked if command == "GET"}
+    assert downloaded == {"f" * 40}  # the commit that `main` stood for when it was asked
+    server.files.clear()
     (home / "net.v1.safetensors").unlink()
-    refused(item, "net.v1.safetensors", "huggingface.co/timm/net.v1", str(home))
+    refused(hub, "net.v1.safetensors", "huggingface.co/timm/net.v1", str(home))
+
+
+def test_a_file_of_the_hub_is_checked_with_what_the_hub_says_of_it(server, home, hub):
+    server.files[f"/timm/net.v1/resolve/{'f' * 40}/model.safetensors"] = CONTENT[:-1] + b"!"
+    refused(hub, "is refused", HASH)
+    assert not list(home.glob("*.safetensors*[!k]"))
+
+
+@pytest.mark.parametrize(
+    "hash, revision, words",
+    [
+        (f"sha256:{HASH}", "main", f"sha256:{HASH}"),
+        (f"sha256:{HASH[:8]}", "", f"sha256:{HASH[:8]}... (only these digits are published: the hash is recorded"),
+        ("", "", "(no published hash: the hash is recorded at first use and checked from then on)"),
+        ("", "main", "(no published hash, and the hub's `main` may change: the hash is recorded at first use"),
+    ],
+)
+def test_info_says_how_far_a_file_is_known(server, hash, revision, words):
+    from kerasnets.cli.models import _pinned
+
+    assert _pinned(checkpoint(server, hash=hash, revision=revision)).startswith(words)
 
 
 PROCESS = """
@@ -187,7 +285,8 @@ def test_an_error_of_the_hub_without_a_word_is_named_by_its_kind(said, home, mon
     def fail(*_, **__):
         raise TimeoutError(said)
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    for name in ("get_hf_file_metadata", "hf_hub_download"):
+        monkeypatch.setattr(f"huggingface_hub.{name}", fail)
     item = PublicCheckpoint("v1", "timm", "net.safetensors", "MIT", Preprocessing(), hub="timm/net", revision="main")
     with pytest.raises(RuntimeError, match="offline" if "offline" in said else "TimeoutError") as error:
         fetch(item)

@@ -7,7 +7,12 @@ import threading
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers from `server.files`; `server.breaks_after` cuts the next answers short, `server.asked` keeps the log."""
+    """Answers from `server.files`; `server.breaks_after` cuts the next answers short, `server.asked` keeps the log.
+
+    `server.etag` names the version of the files, `server.resumes` is whether parts are given, `server.minds_if_range`
+    whether a part of another version is not, `server.says_length` whether answers have a length, `server.shift` how far
+    from the place that was asked for a part begins, and `server.headers` are sent with everything.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -23,17 +28,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.asked.append((self.command, self.path, int(asked[1]) if asked else 0))
         if content is None:
             return self.reply(404, b"", body, {})
-        start = int(asked[1]) if asked and server.resumes else 0
+        same = not server.minds_if_range or self.headers.get("If-Range", server.etag) == server.etag
+        asked = asked if same and server.resumes else None
+        start = int(asked[1]) + server.shift if asked else 0
         if start > len(content) or (asked and start == len(content)):
-            return self.reply(416, b"", body, {"Content-Range": f"bytes */{len(content)}"})
-        headers = {"ETag": '"0123"', "X-Repo-Commit": "f" * 40, "Accept-Ranges": "bytes"}
+            return self.reply(416, b"", body, {"Content-Range": f"bytes */{len(content)}", "ETag": server.etag})
+        headers = {"ETag": server.etag, "X-Repo-Commit": "f" * 40, "Accept-Ranges": "bytes", **server.headers}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         self.reply(206 if start else 200, content[start:], body, headers)
 
     def reply(self, status, content, body, headers):
         self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+        length = {"Content-Length": str(len(content))} if self.server.says_length else {"Connection": "close"}
+        for key, value in {**headers, **length}.items():
             self.send_header(key, value)
         self.end_headers()
         cut = self.server.breaks_after
@@ -54,7 +62,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def serve(files: dict):
     """Yields a running server; `files` is path -> bytes."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files, server.asked, server.breaks_after, server.then, server.resumes = files, [], None, [], True
+    server.files, server.asked, server.breaks_after, server.then = files, [], None, []
+    server.etag, server.headers, server.shift = '"0123"', {}, 0
+    server.resumes = server.minds_if_range = server.says_length = True
     server.address = f"http://127.0.0.1:{server.server_address[1]}"
     server.handle_error = lambda *arguments: None
     thread = threading.Thread(target=server.serve_forever, daemon=True)

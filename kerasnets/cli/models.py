@@ -75,4 +75,15 @@ def _checkpoint(checkpoint) -> str:
     numbers = f"{pixels.channel_order}, mean {list(pixels.mean)}, std {list(pixels.std)}"
     built = ", ".join(f"{key}={value}" for key, value in checkpoint.arguments.items())
     parts = (checkpoint.source, built, ", ".join(accuracy), seen, numbers, checkpoint.license, checkpoint.address)
-    return f"{checkpoint.tag}: {'; '.join(part for part in parts if part)}; {checkpoint.hash or 'no published hash'}"
+    return f"{checkpoint.tag}: {'; '.join(part for part in parts if part)}; {_pinned(checkpoint)}"
+
+
+def _pinned(checkpoint) -> str:
+    """Says how far a checkpoint's file is known before it is fetched."""
+    from kerasnets.weights.fetch import is_full
+
+    if is_full(checkpoint.hash):
+        return checkpoint.hash
+    known = f"{checkpoint.hash}... (only these digits are published" if checkpoint.hash else "(no published hash"
+    moving = ", and the hub's `main` may change" if checkpoint.revision == "main" else ""
+    return f"{known}{moving}: the hash is recorded at first use and checked from then on)"
