@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from nets import read_json
 from kerasnets.ledger import list_models, model_info
 from kerasnets.registry import get_row
 from kerasnets.weights.catalogue import all_checkpoints, sibling
+from kerasnets.weights.fetch import is_full
 
 FACTS = all_checkpoints()
 PEERS = read_json("parity_rows.json")
@@ -32,6 +34,18 @@ def test_every_entry_is_whole():
     assert len({file for file, _ in files}) == len({address for _, address in files})
 
 
+def test_hashes_and_commits_are_whole_or_said_to_be_a_part():
+    items = [item for found in FACTS.values() for item in found]
+    for item in items:
+        kind, _, digits = item.hash.partition(":")
+        assert re.fullmatch(r"(main|[0-9a-f]{40})?", item.revision) and re.fullmatch(r"[0-9a-f]*", digits), item
+        assert kind == "" or len(digits) in (8, 9, {"md5": 32, "sha256": 64}[kind]), item
+        if named := re.search(r"-([0-9a-f]{8,9})\.(pth|th)$", item.url):  # the publisher's digits stand in the name
+            assert item.hash.startswith(f"sha256:{named[1]}"), item
+    whole = [item.hash for item in items if is_full(item.hash)]
+    assert len(set(whole)) == len(whole) >= 66
+
+
 def test_every_row_has_checkpoints_or_names_a_row_that_has():
     assert list_models(weights=True) == sorted(FACTS)
     assert all(sibling(name) == "" for name in FACTS)
@@ -48,7 +62,7 @@ def test_hashes_are_those_in_the_sources_of_keras():
     }
     unhashed = {name for name, item in found if not item.hash}
     assert unhashed == {"mobilenet_v1", "mobilenet_v2"}  # Keras does not check these either
-    assert all(item.hash.removeprefix("md5:") in sources for _, item in found)
+    assert all(item.hash.removeprefix("md5:") in sources for _, item in found if not item.hash.startswith("sha256:"))
     assert all(item.url.startswith("https://storage.googleapis.com/") for _, item in found)
 
 
@@ -59,7 +73,7 @@ def test_entries_are_those_of_torchvision():
         accuracy = weights.meta["_metrics"]["ImageNet-1K"]
         assert (item.url, item.top1, item.top5) == (weights.url, accuracy["acc@1"], accuracy["acc@5"]), name
         assert item.preprocessing.size == item.measured_at == weights.transforms().crop_size[0], name
-        assert f"-{item.hash.removeprefix('sha256:')}." in weights.url
+        assert re.search(r"-(\w+)\.pth$", weights.url)[1] == item.hash.removeprefix("sha256:")[:8]
     have = {(name, item.tag) for name, item in of("torchvision")}
     there = {
         (n, w.name) for n, p in PEERS.items() if "torchvision" in p for w in models.get_model_weights(p["torchvision"])
