@@ -126,7 +126,7 @@ def _unit(x, *, filters, rate, affine, name):
     return activate(x, name=f"{name}.relu")
 
 
-def _cifar(depth: int, spec: Spec):
+def _cifar(depth: int, spec: Spec, *departures: str):
     last = 2 ** (spec.columns - 1)
     table = {f"block{i}.join{last}": (32 >> i, 32 >> i, width) for i, width in enumerate(spec.channels, 1)}
     return Variant(
@@ -143,13 +143,18 @@ def _cifar(depth: int, spec: Spec):
         min_size=32,
         preprocessing=Preprocessing(32, 1.0),
         stages=table,
+        departures=departures,
     )
 
 
 _WIDE, _THIN, _IMAGENET = (64, 128, 256, 512, 512), (16, 32, 64, 128, 128), (128, 256, 512, 1024)
 
 register(
-    _cifar(20, Spec(3, _WIDE)),
+    _cifar(
+        20,
+        Spec(3, _WIDE),
+        "33.7 million parameters, as the text and the authors' generator give them (paper's table: 38.6 million)",
+    ),
     _cifar(40, Spec(4, _THIN)),
     Variant(
         name="fractalnet34",

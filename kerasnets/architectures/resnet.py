@@ -104,7 +104,7 @@ def _imagenet(depth: int, spec: Spec, *, suffix="", departures=()):
     )
 
 
-def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, paper=PAPER):
+def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, paper=PAPER, departures=()):
     n = (depth - 2) // 6
     title = "ResNet" if shortcut else "Plain"
     return Variant(
@@ -120,12 +120,17 @@ def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, pa
         min_size=8,
         preprocessing=CIFAR_PIXELS,
         stages=stage_shapes((n, n, n), (32, 16, 8), (16, 32, 64)),
+        departures=departures,
     )
 
 
 def _stochastic_depth(depth: int):
     body = resnet_stochastic_depth_cifar
-    return _cifar(depth, "pooled", suffix="_stochastic_depth", body=body, paper=STOCHASTIC_DEPTH)
+    departures = (
+        "convolutions have no biases (authors' code: biases, which the normalisation cancels)",
+        "convolutions start from a variance of 2 / fan-out (authors' code: 2 / fan-in)",
+    )
+    return _cifar(depth, "pooled", suffix="_stochastic_depth", body=body, paper=STOCHASTIC_DEPTH, departures=departures)
 
 
 _POOLING = "max pooling pads by one (authors' Caffe files: none, last incomplete window counted)"
