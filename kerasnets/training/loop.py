@@ -64,7 +64,8 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
 
     Raises:
         ValueError, FileNotFoundError: the request is wrong: recipe, data, shapes, folder. Nothing was written.
-        RuntimeError, OSError: the work failed: no finite loss, too many bad images, a full disk.
+        RuntimeError, OSError: the work failed: no finite loss, too many bad images, a full disk; or SIGTERM stopped it.
+        KeyboardInterrupt: Ctrl-C stopped it. In both cases a checkpoint was written, and `resume` goes on.
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
