@@ -74,13 +74,13 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
     recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)
-    if is_run(folder) and cluster().is_chief:
-        with locked(folder):  # found before the work, and held for good by `claim`
-            pass
     if resume and is_run(folder):
         check_same(recipe, folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
             return open_run(folder)
+    if is_run(folder) and cluster().is_chief:
+        with locked(folder):  # tried before the work, and held for good by `claim`
+            pass
     with process_state_kept():
         _train(recipe, folder, resume, overwrite, progress)
     return open_run(folder)

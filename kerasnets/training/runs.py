@@ -142,15 +142,19 @@ def locked(path: Path):
 
     Raises:
         ValueError: one does.
+        OSError: the folder cannot be written.
     """
-    lock = FileLock(path / LOCK)
+    lock, place = FileLock(path / LOCK), os.fspath(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(
-            f"Another process trains in {os.fspath(path)!r}; wait for its end, or choose another folder with --output "
-            "DIR."
+            f"Another process trains in {place!r}; wait for its end, or choose another folder with --output DIR."
         ) from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    except OSError as error:
+        raise OSError(f"The run folder {place!r} cannot be written: {error.strerror or error}") from None
     try:
         yield
     finally:
