@@ -153,7 +153,7 @@ def size_of(recipe: str) -> int:
 def make_project(folder: Path) -> None:
     """Writes the files that the commands name: recipes, small photos in class folders, digits, weights."""
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    write_folder(folder / "photos")
+    write_folder(folder / "photos", per_class=70)  # more than a smoke batch of 16 micro-batches
     for split in ("val", "test"):
         write_folder(folder / "photos", split=split)
     for name in ("imagenet", "cifar10"):
