@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from data_files import GREY, RGB, data_options, encode, photo, write_folder
+from tensorflow.python.eager.context import context
 
 from kerasnets.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from kerasnets.data.preprocess import override
@@ -85,6 +86,23 @@ def test_stream_holds_each_example_once(tfds_folder):
     assert open_source(options.source, "train[:50%]").size in (10, 11)
     with pytest.raises(ValueError, match="Unknown split of shades; it has train, all"):
         open_source(options.source, "validation[:10%]")
+
+
+@pytest.fixture
+def process_seed():
+    """Sets TensorFlow's global seed; afterwards the process has none, as at its start."""
+    yield tf.random.set_seed
+    context()._seed = None
+
+
+def test_a_stream_is_shuffled_by_its_own_seed_whatever_the_process_has(tfds_folder, process_seed):
+    options = data_options(kind="tfds", name="shades", data_dir=str(tfds_folder), download=False, shuffle_buffer=9)
+    orders = []
+    for seed in (0, 1, 2):
+        process_seed(seed)
+        orders.append(batches_of(options, RGB, 8, batch_size=5)[1])
+    assert same(orders[0], orders[1]) and same(orders[1], orders[2])
+    assert not same(orders[0], batches_of(options, RGB, 8, batch_size=5, seed=4)[1])
 
 
 @pytest.mark.parametrize("channels", [1, 3])

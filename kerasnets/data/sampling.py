@@ -35,9 +35,8 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
 
     def draw_from_stream(seed, skipped, count):
         number = tf.bitcast(tf.random.stateless_uniform([], seed, None, None, tf.int64), tf.int64)
-        records = source.stream(tf.random.experimental.stateless_fold_in(seed, 0)).shuffle(
-            source.shuffle_buffer, seed=number, reshuffle_each_iteration=False
-        )
+        records = source.stream(tf.random.experimental.stateless_fold_in(seed, 0))
+        records = _shuffle_stream(records, source.shuffle_buffer, number)
         if repeats == 1:
             return records.take(count).skip(skipped)
 
@@ -49,6 +48,19 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
         return records.map(lambda *batch: tuple(tf.gather(part, places) for part in batch)).unbatch().skip(skipped)
 
     return draw_from_stream
+
+
+def _shuffle_stream(records: tf.data.Dataset, buffer: int, seed) -> tf.data.Dataset:
+    """Shuffles by `seed` alone, a tensor of the graph that is being built.
+
+    `Dataset.shuffle` adds the process's seed to it, and fails where that is 0: it compares both with 0 in Python.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    former, graph.seed = graph.seed, 1
+    try:
+        return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    finally:
+        graph.seed = former
 
 
 def _shuffle(size: int) -> Callable:

@@ -113,8 +113,6 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     strategy = make_strategy()
     replicas, workers = strategy.num_replicas_in_sync, cluster().workers
     keras.utils.set_random_seed(recipe.seed)
-    # TensorFlow compares its global seed with 0 and then looks at a shuffle's own seed, which is a tensor here.
-    tf.random.set_seed(recipe.seed + 1)
     # keras-cv asks for the global generator, which op determinism wants to have been set.
     tf.random.set_global_generator(tf.random.Generator.from_seed(recipe.seed))
     if recipe.deterministic:
