@@ -97,4 +97,5 @@ def test_wrong_options_are_refused(options):
 
 
 def test_augmentation_is_off_by_default():
-    assert not any(value for name, value in AugmentationOptions() if name != "antialias")
+    assert AugmentationOptions().repeats == 1
+    assert not any(value for name, value in AugmentationOptions() if name not in ("antialias", "repeats"))

@@ -51,16 +51,17 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
 
 
 def _shuffle_stream(records: tf.data.Dataset, buffer: int, seed) -> tf.data.Dataset:
-    """Shuffles by `seed` alone, a tensor of the graph that is being built.
+    """Shuffles by `seed`, a tensor, alone.
 
-    `Dataset.shuffle` adds the process's seed to it, and fails where that is 0: it compares both with 0 in Python.
+    `Dataset.shuffle` adds the seed of the process to it, and in a graph fails where that is 0: it compares both with 0
+    in Python. The function below has a graph of its own, with a seed of its own.
     """
-    graph = tf.compat.v1.get_default_graph()
-    former, graph.seed = graph.seed, 1
-    try:
+
+    def shuffled(seed):
+        tf.compat.v1.get_default_graph().seed = 1
         return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
-    finally:
-        graph.seed = former
+
+    return tf.data.Dataset.from_tensors(seed).flat_map(tf.autograph.experimental.do_not_convert(shuffled))
 
 
 def _shuffle(size: int) -> Callable:
