@@ -141,7 +141,7 @@ def test_of_160_damaged_tflite_files_each_runs_or_is_one_line(tmp_path):
     for seed in range(160):
         path.write_bytes(damaged(good, seed))
         try:
-            load_runner(path)(np.zeros((1, 32, 32, 3), np.float32))
+            load_runner(path).run(np.zeros((1, 32, 32, 3), np.float32))
         except ValueError as error:
             refused += 1
             assert "\n" not in str(error) and "net.tflite is no readable TFLite file" in str(error), (seed, error)
