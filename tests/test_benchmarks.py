@@ -36,6 +36,7 @@ def run(*arguments, **settings) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, **settings)
 
 
+@pytest.mark.slow
 def test_keras_s_side_counts_in_bfloat16():
     """Its metrics refuse predictions in bfloat16 ("InTopKV2"), which `keras.applications` gives under the policy."""
     done = run(BENCHMARKS / "training_step.py", "--side", "keras", input="mobilenet_v2 bfloat16 2 32 2\n")

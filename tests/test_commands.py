@@ -53,7 +53,7 @@ HEAVY = (
 BLOCKS = python_blocks()
 HEAVY_BLOCKS = ("README-1", "weights-")
 # Recipes with several steps a call, whose networks are small.
-QUICK_RECIPES = ("lenet5_digits", "lenet5_modern_mnist", "lenet5_mnist")
+QUICK_RECIPES = ("lenet5_digits", "lenet5_mnist")
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_a_step_does_not_wait_for_its_batch_under_op_determinism(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_pipeline_of_a_run_is_made_serial(tmp_path, devices):
     """Training, evaluation after each epoch, the rest of an epoch after a resume, and the final score."""
     write_folder(tmp_path / "data")

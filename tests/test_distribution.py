@@ -39,7 +39,7 @@ def table(*arguments, onednn: str = "1") -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("onednn", ["1", "0"])
+@pytest.mark.parametrize("onednn", ["1", pytest.param("0", marks=pytest.mark.slow)])
 def test_two_devices_do_as_one(onednn):
     found = table("--devices", "2", "--workers", "0", "--no-jobs", "--rows", *QUICK, onednn=onednn)
     assert [line[: len(name)] for line, name in zip(found.splitlines()[:-1], QUICK, strict=True)] == list(QUICK)

@@ -41,9 +41,14 @@ def newest(run):
     return checkpoints.load_newest(run / "checkpoints")
 
 
-def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp_path, monkeypatch):
-    whole, run = tmp_path / "whole", tmp_path / "stopped"
-    train(DIGITS, whole, overrides=SHORT, progress=False)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nobody disturbed."""
+    return train(DIGITS, tmp_path_factory.mktemp("runs") / "whole", overrides=SHORT, progress=False).path
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp_path, monkeypatch, whole):
+    run = tmp_path / "stopped"
     # In step 3; in the evaluation after step 4, when the weights are the averages; in the last step of epoch 2.
     for moment, step, saved in (
         ("on_train_batch_begin", 2, 3), ("on_test_batch_begin", 4, 4), ("on_train_batch_begin", 7, 8),
@@ -75,6 +80,7 @@ def ctrl_c():
 
 def test_ctrl_c_writes_a_checkpoint_and_a_second_one_does_not_wait(tmp_path, monkeypatch, capsys):
     run, settings = tmp_path / "run", [part for setting in SHORT for part in ("--set", setting)]
+    before = signal.getsignal(signal.SIGINT)
     command = ["train", str(DIGITS), "-o", str(run), *settings]
     with monkeypatch.context() as patch:
         at(patch, "on_train_batch_begin", 2, ctrl_c)
@@ -88,10 +94,10 @@ def test_ctrl_c_writes_a_checkpoint_and_a_second_one_does_not_wait(tmp_path, mon
     assert capsys.readouterr().err.strip().splitlines()[-1] == "kerasnets: interrupted"
     assert newest(run)[1]["step"] == 4
     train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
-    assert newest(run)[1]["step"] == 8 and signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert newest(run)[1]["step"] == 8 and signal.getsignal(signal.SIGINT) == before
 
 
-@pytest.mark.parametrize("moment", ["on_train_end", "finish"])
+@pytest.mark.parametrize("moment", ["on_train_end", pytest.param("finish", marks=pytest.mark.slow)])
 def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         if moment == "finish":
@@ -104,9 +110,8 @@ def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, mom
     assert train(DIGITS, tmp_path / "run", overrides=SHORT, resume=True, progress=False).evaluation["examples"] == 16
 
 
-def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch):
-    whole, run = tmp_path / "whole", tmp_path / "stopped"
-    train(DIGITS, whole, overrides=SHORT, progress=False)
+def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch, whole):
+    run = tmp_path / "stopped"
     with monkeypatch.context() as patch:
         at(patch, "on_train_batch_begin", 2, terminate)
         with pytest.raises(stopping.Stopped, match="checkpoint of step 3 is written"):
