@@ -140,16 +140,16 @@ def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path
 
 @pytest.fixture
 def spoil(monkeypatch):
-    """Makes a weight of the run no number; call it while one is on."""
+    """Multiplies the classifier's weights by a number, NaN by default; call it while a run is on."""
     trainers, made = [], callbacks.Position.__init__
 
     def remember(self, job, metrics):
         trainers.append(job.trainer)
         made(self, job, metrics)
 
-    def now():
+    def now(factor=np.nan):
         weight = trainers[-1].network.get_layer("predictions").kernel
-        weight.assign(weight.numpy() * np.float32(np.nan))
+        weight.assign(weight.numpy() * np.float32(factor))
 
     monkeypatch.setattr(callbacks.Position, "__init__", remember)
     return now
@@ -164,6 +164,13 @@ def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, mon
     assert message.startswith("The loss is nan at step 6 (epoch 2), whose images are digits/train/")
     assert "the last good checkpoint is that of step 4" in message and "\n" not in message
     assert len(event["images"]) == 16 and event["images"][0] in message and event["first_step"] == 6
+
+
+def test_losses_that_loss_scaling_cannot_mend_end_the_run(tmp_path, monkeypatch, spoil):
+    monkeypatch.setattr(stopping, "INFINITE_STEPS", 2)
+    at(monkeypatch, "on_train_batch_begin", 1, lambda: spoil(1e38))  # Every loss is infinite, whatever its scale.
+    with pytest.raises(RuntimeError, match="The loss was infinite in 2 steps in a row, the last of them at step 3 "):
+        train(DIGITS, tmp_path / "run", overrides=[*SHORT, "precision=mixed_float16"], progress=False)
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch, spoil):
