@@ -275,9 +275,9 @@ def test_a_run_keeps_the_newest_report_of_each_file(digits, tmp_path):
 
 
 def test_a_file_that_does_not_come_to_an_end_is_given_up(digits, exported, monkeypatch):
-    monkeypatch.setitem(check_file.__globals__, "time_limit", lambda examples: 0.2)
+    monkeypatch.setitem(check_file.__globals__, "time_limit", lambda examples: 0.01)
     images, *_ = check_images(digits, None, 2)
-    with pytest.raises(ExportError, match="did not come to an end within 0.2 s"):
+    with pytest.raises(ExportError, match="did not come to an end within 0.01 s"):
         check_file(exported["tflite"]["path"], "tflite", images, np.zeros((2, 10)))
 
 

@@ -223,17 +223,16 @@ def test_normalisations_without_scale_get_ones(net):
 
 def test_the_background_class_is_dropped(net):
     arrays = arrays_of(net)
-    weight, bias = arrays["predictions.weight"], arrays["predictions.bias"]
-    arrays["predictions.weight"] = np.concatenate([weight[:1] + 9, weight])
-    arrays["predictions.bias"] = np.concatenate([bias[:1] + 9, bias])
+    bias = arrays["predictions.bias"]
+    for name in ("predictions.weight", "predictions.bias"):
+        arrays[name] = np.concatenate([arrays[name][:1] + 9, arrays[name]])
     report = load_weights(net, arrays)
     assert len(report.adapted) == 2 and "background" in report.adapted[0]
     assert (np.array(net.get_layer("predictions").bias) == bias).all()
 
 
 def test_an_error_lists_the_ten_nearest_names(net):
-    arrays = arrays_of(net)
-    whole = dict(arrays)
+    arrays, whole = arrays_of(net), arrays_of(net)
     arrays["layer3.1.conv2.wieght"] = arrays.pop("layer3.1.conv2.weight")
     for wrong, asked in ((arrays, "layer3.1.conv2.weight"), ({**whole, "layer9.weight": np.zeros(3)}, "layer9.weight")):
         with pytest.raises(ValueError) as caught:
@@ -249,8 +248,8 @@ def test_an_error_lists_the_ten_nearest_names(net):
 def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASNETS_MIRROR", str(tmp_path))
     monkeypatch.setenv("KERASNETS_HOME", str(tmp_path / "home"))
-    data = golden("torchvision__resnet18")["state_dict"]
-    arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in data}
+    shapes = golden("torchvision__resnet18")["state_dict"]
+    arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in shapes}
     save_file(arrays, tmp_path / "resnet18.tv_in1k.safetensors")
     with pytest.raises(RuntimeError, match="is refused: its sha256 should begin with 694f"):
         create_model("resnet18", weights="imagenet", input_shape=(64, 64, 3))
