@@ -166,6 +166,9 @@ def five_steps(row: Row, strategy, worker: slice | None = None) -> dict[str, np.
     batches = dataset(examples(row.sizes, worker))
     history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
     trainer.average_statistics()
+    if "batch norm" in row.layer and strategy.num_replicas_in_sync > 1:
+        trainer.average_statistics()
+        assert trainer.averaging.experimental_get_tracing_count() == 1
     left = {f"log {name}": np.asarray(values) for name, values in history.items()}
     left |= {w.path: w.numpy() for w in trainer.network.weights if w.dtype == "float32"}
     pairs = zip(trainer.network.weights, trainer.averages, strict=False)

@@ -57,13 +57,13 @@ def at_least_one(images, labels):
     return images, labels, 1.0 - tf.cast(empty, tf.float32)
 
 
-def average_over_replicas(strategy, variables) -> None:
-    """Give every replica the mean of the values that the replicas hold of each variable.
+def make_averaging(strategy, variables):
+    """Return a function, traced once, that gives every replica the mean of what the replicas hold of each variable.
 
-    A variable that is the same everywhere stays so to the last bit. All workers have to call it.
+    A variable that is the same everywhere stays so to the last bit. All workers have to call the function.
     """
     if strategy.num_replicas_in_sync == 1 or not variables:
-        return
+        return lambda: None
 
     def average():
         context = tf.distribute.get_replica_context()
@@ -74,7 +74,7 @@ def average_over_replicas(strategy, variables) -> None:
         for variable, value, gap in zip(variables, first, gaps, strict=True):
             variable.assign(value + gap)
 
-    tf.function(lambda: strategy.run(average), autograph=False)()
+    return tf.function(lambda: strategy.run(average), autograph=False)
 
 
 def _batch_norms(network) -> list:

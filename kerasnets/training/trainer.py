@@ -19,7 +19,7 @@ from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
 from kerasnets.training.execution import make_execution
 from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss, plain
-from kerasnets.training.replicas import at_least_one, average_over_replicas
+from kerasnets.training.replicas import at_least_one, make_averaging
 from kerasnets.training.strategy import cluster, sum_over_replicas, update_everywhere
 
 
@@ -64,7 +64,7 @@ class Trainer(keras.Model):
         self.stop_votes = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.SUM) if several else None
         self.infinite_steps = tf.Variable(0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.synchronizes = any(getattr(layer, "synchronized", False) for layer in network.layers)
-        self.steps, self.jit_step = steps, jit_compile
+        self.steps, self.jit_step, self.averaging = steps, jit_compile, None
         self.progress = [layer.progress for layer in network.layers if isinstance(layer, TrainingProgress)]
         self.built = True
 
@@ -94,10 +94,12 @@ class Trainer(keras.Model):
 
     def average_statistics(self) -> None:
         """Give all replicas one mean of batch norm's moving statistics; all workers have to call it."""
-        weights = self.network.weights
-        places = [i for i, w in enumerate(weights) if not w.trainable and w.dtype == "float32"]
-        averages = [self.averages[i] for i in places] if self.averages else []
-        average_over_replicas(self.distribute_strategy, [weights[i].value for i in places] + averages)
+        if self.averaging is None:
+            weights = self.network.weights
+            places = [i for i, w in enumerate(weights) if not w.trainable and w.dtype == "float32"]
+            averages = [self.averages[i] for i in places] if self.averages else []
+            self.averaging = make_averaging(self.distribute_strategy, [weights[i].value for i in places] + averages)
+        self.averaging()
 
     def evaluate(self, *args, **kwargs):
         self.average_statistics()
