@@ -13,21 +13,28 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Bottom to top; a room imports only lower floors or itself.
 FLOORS = (
     {"registry"},
+    {"recipe"},
     {"layers"},
     {"blocks"},
     {"architectures"},
-    {"complexity"},
+    {"graph", "complexity"},
     {"weights"},
-    {"ledger"},
+    {"build"},
+    {"model_index", "ledger"},
     {"data"},
+    {"distribution"},
+    {"checkpoints"},
+    {"runs"},
+    {"evaluation"},
     {"training"},
-    {"export", "visualize"},
+    {"exporters", "export"},
+    {"report", "visualize"},
     {"cli"},
     {"__init__", "__main__"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # `data` may know the registry's plain numbers and the layer that turns them into operations, and nothing of models.
-UNKNOWN_TO_DATA = {"blocks", "architectures", "complexity", "weights", "ledger"}
+UNKNOWN_TO_DATA = {"blocks", "architectures", "graph", "weights", "build", "model_index"}
 HEAVY = {
     "matplotlib", "tensorflow_datasets", "keras_cv", "torch", "sklearn", "ai_edge_litert", "PIL", "huggingface_hub",
 }  # fmt: skip
