@@ -27,7 +27,7 @@ _FUNCTIONS = {
     "preprocess_input": "kerasnets.weights.preprocess",
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",
-    "complexity": "kerasnets.complexity",
+    "complexity": "kerasnets.graph.cost",
     "train": "kerasnets.training.loop",
     "evaluate": "kerasnets.training.evaluate",
     "export": "kerasnets.export.export",

@@ -121,7 +121,7 @@ def _counts(row) -> dict[str, int]:
     """Builds `row` and counts it."""
     import keras
 
-    from kerasnets.complexity import complexity
+    from kerasnets.graph.cost import complexity
 
     keras.backend.clear_session()
     found = complexity(row())

@@ -10,7 +10,7 @@ from nets import fill, pixels
 
 import kerasnets
 from kerasnets.architectures.variant import builder
-from kerasnets.complexity import complexity, reach
+from kerasnets.graph.cost import complexity, reach
 from kerasnets.registry import create_model, get_row, list_models
 from kerasnets.weights.surgery import features
 

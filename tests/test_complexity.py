@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kerasnets.architectures.catalogue  # noqa: F401
-from kerasnets.complexity import complexity, reach
+from kerasnets.graph.cost import complexity, reach
 from kerasnets.registry import create_model
 
 

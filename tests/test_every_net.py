@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nets import TESTS, build_twin, fill, pixels, read_json, representatives, twin
 
-from kerasnets.complexity import complexity
+from kerasnets.graph.cost import complexity
 from kerasnets.ledger import model_info
 from kerasnets.registry import create_model, get_row, list_models
 

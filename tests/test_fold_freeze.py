@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from nets import build_twin, fill, pixels, representatives
 
-from kerasnets.complexity import operations
+from kerasnets.graph.cost import operations
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.weights.fold import fold_batch_norm
 from kerasnets.weights.freeze import freeze

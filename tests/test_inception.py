@@ -10,7 +10,7 @@ from nets import build_twin, fill, golden, pixels, twin
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module
 from kerasnets.blocks.inception import average_pool
-from kerasnets.complexity import complexity
+from kerasnets.graph.cost import complexity
 from kerasnets.registry import create_model, get_row
 
 # The lecture's module on 28x28x256: 64 channels before 3x3 and 5x5, and behind the pooling.

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from nets import build_twin, fill, pixels
 
-from kerasnets.complexity import complexity, reach
 from kerasnets.export.network import inference_form
+from kerasnets.graph.cost import complexity, reach
 from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth

@@ -6,8 +6,8 @@ import time
 import keras
 import numpy as np
 
-from kerasnets.complexity import complexity
 from kerasnets.export.target import open_target
+from kerasnets.graph.cost import complexity
 
 
 def profile(model, batch_size: int = 16, steps: int = 10, *, training: bool = True) -> dict:

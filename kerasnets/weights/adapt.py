@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from kerasnets.complexity import operations
+from kerasnets.graph.cost import operations
 from kerasnets.weights.names import Tensor, flattened_from
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerasnets.architectures.variant import deep_recursion
-from kerasnets.complexity import operations
+from kerasnets.graph.cost import operations
 from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.layers.network import carried
 from kerasnets.layers.stochastic_branch import StochasticBranch

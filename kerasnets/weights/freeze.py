@@ -2,7 +2,7 @@
 
 import keras
 
-from kerasnets.complexity import operations
+from kerasnets.graph.cost import operations
 from kerasnets.registry import did_you_mean
 from kerasnets.weights.names import classifiers
 

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from kerasnets.complexity import operations, reach
+from kerasnets.graph.cost import operations, reach
 from kerasnets.layers.network import Network, carried
 
 
