@@ -5,12 +5,12 @@ import warnings
 import keras
 import numpy as np
 
+from kerasnets.graph.walk import classifiers
 from kerasnets.registry import get_row
 from kerasnets.training.runs import append_log
 from kerasnets.training.start import take_over
 from kerasnets.weights.freeze import freeze
 from kerasnets.weights.load import load_initial_weights
-from kerasnets.weights.names import classifiers
 
 
 def load_start(network: keras.Model, recipe):

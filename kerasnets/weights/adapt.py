@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from kerasnets.graph.cost import operations
-from kerasnets.weights.names import Tensor, flattened_from
+from kerasnets.graph.walk import flattened_from
+from kerasnets.weights.names import Tensor
 
 
 def adapt(name: str, array: np.ndarray, tensor: Tensor, model) -> np.ndarray | None:

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from kerasnets.weights.names import classifiers, tensors
+from kerasnets.graph.walk import classifiers
+from kerasnets.weights.names import tensors
 
 BACKGROUND_CLASSES = 1001
 

@@ -3,8 +3,8 @@
 import keras
 
 from kerasnets.graph.cost import operations
+from kerasnets.graph.walk import classifiers
 from kerasnets.registry import did_you_mean
-from kerasnets.weights.names import classifiers
 
 NOTHING = "nothing"
 

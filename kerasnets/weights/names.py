@@ -13,6 +13,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from kerasnets.graph.walk import flattened_from
+
 # What public checkpoints call the classifier, most specific first.
 _CLASSIFIERS = (
     r"fc", r"linear", r"classifier\.\d+", r"classifier", r"last_linear", r"head\.fc", r"head", r"_fc", r"output",
@@ -77,23 +79,6 @@ def classifier_module(names, model: keras.Model) -> str | None:
     return None
 
 
-def classifiers(model: keras.Model) -> set[str]:
-    """The layers whose last axis is the classes: the last ones with weights before every output."""
-    if not any(layer.name == "predictions" for layer in model.layers):
-        return set()
-    return {layer.name for output in model.outputs if (layer := _last_with_weights(output)) is not None}
-
-
-def _last_with_weights(tensor):
-    layer = tensor._keras_history.operation
-    while not getattr(layer, "weights", ()):
-        inputs = layer._inbound_nodes[0].input_tensors
-        if len(inputs) != 1:
-            return None
-        layer = inputs[0]._keras_history.operation
-    return layer
-
-
 def needless(names, checkpoint, model: keras.Model) -> set[str]:
     """Those of a checkpoint's tensors that may go unused: counters, classifiers of training, and the layers of the
     top when the model has none."""
@@ -139,16 +124,3 @@ def _as_dense(weight: np.ndarray, flattened: tuple | None) -> np.ndarray:
             height = width = math.isqrt(weight[0].size // channels)
         weight = weight.reshape(len(weight), channels, height, width).transpose(0, 2, 3, 1)
     return weight.reshape(len(weight), -1).T
-
-
-def flattened_from(layer) -> tuple | None:
-    """The (height, width, channels) that a dense layer's input was flattened from, looking back past dropout."""
-    operation = layer._inbound_nodes[0].operation
-    while True:
-        history = operation._inbound_nodes[0].input_tensors[0]._keras_history
-        operation = history.operation
-        if isinstance(operation, keras.layers.Flatten):
-            shape = operation._inbound_nodes[0].input_tensors[0].shape
-            return tuple(shape[1:]) if len(shape) == 4 else None
-        if not isinstance(operation, (keras.layers.Dropout, keras.layers.Activation)):
-            return None
