@@ -23,7 +23,7 @@ _FUNCTIONS = {
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.weights.surgery",
     "freeze": "kerasnets.weights.freeze",
-    "fold_batch_norm": "kerasnets.weights.fold",
+    "fold_batch_norm": "kerasnets.graph.fold",
     "preprocess_input": "kerasnets.weights.preprocess",
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",

@@ -6,8 +6,8 @@ import pytest
 from nets import build_twin, fill, pixels, representatives
 
 from kerasnets.graph.cost import operations
+from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.layers.batch_norm import BatchNormalization
-from kerasnets.weights.fold import fold_batch_norm
 from kerasnets.weights.freeze import freeze
 
 # One of each kind of layer before a batch norm: dense grouped, depthwise, deformable, concatenated, none.

@@ -19,13 +19,13 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.export.predict import open_predictor
 from kerasnets.export.target import open_target
+from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.registry import create_model
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import prepare, train
 from kerasnets.training.recipe import parse_recipe
 from kerasnets.training.runs import open_run, read_log
 from kerasnets.weights.catalogue import checkpoints
-from kerasnets.weights.fold import fold_batch_norm
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
 from kerasnets.weights.surgery import features

@@ -11,11 +11,11 @@ from nets import build_twin, fill, pixels
 
 from kerasnets.export.network import inference_form
 from kerasnets.graph.cost import complexity, reach
+from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.registry import create_model
-from kerasnets.weights.fold import fold_batch_norm
 from kerasnets.weights.names import tensors
 
 NETS = {  # variants, small, of each block that takes stochastic depth

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from kerasnets.data.preprocess import normalise
+from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.registry import Preprocessing
-from kerasnets.weights.fold import fold_batch_norm
 
 
 def inference_form(model: keras.Model) -> keras.Model:
