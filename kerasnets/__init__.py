@@ -22,7 +22,7 @@ _FUNCTIONS = {
     "load_model": "kerasnets.training.runs",
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.weights.surgery",
-    "freeze": "kerasnets.weights.freeze",
+    "freeze": "kerasnets.graph.freeze",
     "fold_batch_norm": "kerasnets.graph.fold",
     "preprocess_input": "kerasnets.weights.preprocess",
     "decode_predictions": "kerasnets.data.labels",

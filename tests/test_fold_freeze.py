@@ -7,8 +7,8 @@ from nets import build_twin, fill, pixels, representatives
 
 from kerasnets.graph.cost import operations
 from kerasnets.graph.fold import fold_batch_norm
+from kerasnets.graph.freeze import freeze
 from kerasnets.layers.batch_norm import BatchNormalization
-from kerasnets.weights.freeze import freeze
 
 # One of each kind of layer before a batch norm: dense grouped, depthwise, deformable, concatenated, none.
 QUICK = ("resnext50_32x4d", "mobilenet_v2", "resnet50_dcn", "resnet18_v2", "densenet_bc100_12_cifar", "vgg11")
