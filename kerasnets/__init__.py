@@ -21,7 +21,7 @@ _FUNCTIONS = {
     "ModelInfo": "kerasnets.ledger",
     "load_model": "kerasnets.training.runs",
     "load_weights": "kerasnets.weights.load",
-    "features": "kerasnets.weights.surgery",
+    "features": "kerasnets.graph.features",
     "freeze": "kerasnets.graph.freeze",
     "fold_batch_norm": "kerasnets.graph.fold",
     "preprocess_input": "kerasnets.weights.preprocess",

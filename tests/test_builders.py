@@ -11,8 +11,8 @@ from nets import fill, pixels
 import kerasnets
 from kerasnets.architectures.variant import builder
 from kerasnets.graph.cost import complexity, reach
+from kerasnets.graph.features import features
 from kerasnets.registry import create_model, get_row, list_models
-from kerasnets.weights.surgery import features
 
 APPLICATIONS_ORDER = [
     "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name",

@@ -19,6 +19,7 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.export.predict import open_predictor
 from kerasnets.export.target import open_target
+from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.registry import create_model
 from kerasnets.training.evaluate import evaluate
@@ -28,7 +29,6 @@ from kerasnets.training.runs import open_run, read_log
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
-from kerasnets.weights.surgery import features
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype="uint8")
 CAFFE = keras.applications.imagenet_utils.preprocess_input(IMAGES.astype("float32"), mode="caffe")
