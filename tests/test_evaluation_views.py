@@ -11,8 +11,8 @@ from nets import build_twin, fill, twin
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.data.views import CROPS, view_transform, whole_image_transform
+from kerasnets.graph.dense import fully_convolutional
 from kerasnets.registry import Preprocessing
-from kerasnets.training.dense import fully_convolutional
 from kerasnets.training.ensemble import Looks, Predictions, predict, together
 
 SIZE = 28

@@ -16,8 +16,8 @@ from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise, override
 from kerasnets.data.sources import Source
 from kerasnets.data.views import CROPS, view_transform, whole_image_transform
+from kerasnets.graph.dense import fully_convolutional
 from kerasnets.registry import Preprocessing
-from kerasnets.training.dense import fully_convolutional
 from kerasnets.training.evaluate import WRONG_LIMIT, check_fit
 
 VOTES = ("mean", "majority")
