@@ -30,8 +30,8 @@ _FUNCTIONS = {
     "complexity": "kerasnets.graph.cost",
     "train": "kerasnets.training.loop",
     "evaluate": "kerasnets.training.evaluate",
-    "export": "kerasnets.export.export",
-    "predict": "kerasnets.export.predict",
+    "export": "kerasnets.exporters.export",
+    "predict": "kerasnets.exporters.predict",
 }
 _CATALOGUE = "kerasnets.architectures.catalogue"  # Importing it registers every row.
 
@@ -67,7 +67,7 @@ def __dir__() -> list[str]:
 
 
 class _FrontDoor(types.ModuleType):
-    """Keeps `kerasnets.export` and `kerasnets.complexity` the functions that they are announced as.
+    """Keeps `kerasnets.exporters` and `kerasnets.complexity` the functions that they are announced as.
 
     Python would put the room of the same name in their place as soon as anything imports it.
     """

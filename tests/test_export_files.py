@@ -12,15 +12,15 @@ import tensorflow as tf
 
 from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.data.preprocess import normalise
-from kerasnets.export.check import ExportError, check_file
-from kerasnets.export.export import export
-from kerasnets.export.images import calibration_images, check_images
-from kerasnets.export.network import classifier, inference_form, pixel_network, probabilities
-from kerasnets.export.place import FORMS
-from kerasnets.export.predict import open_predictor, predict
-from kerasnets.export.runtime import load_bytes_runner, load_runner
-from kerasnets.export.sidecar import read_sidecar
-from kerasnets.export.target import Target
+from kerasnets.exporters.check import ExportError, check_file
+from kerasnets.exporters.export import export
+from kerasnets.exporters.images import calibration_images, check_images
+from kerasnets.exporters.network import classifier, inference_form, pixel_network, probabilities
+from kerasnets.exporters.place import FORMS
+from kerasnets.exporters.predict import open_predictor, predict
+from kerasnets.exporters.runtime import load_bytes_runner, load_runner
+from kerasnets.exporters.sidecar import read_sidecar
+from kerasnets.exporters.target import Target
 from kerasnets.registry import Preprocessing
 
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(78.0,), std=(96.0,))

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.data.options import DataOptions, SourceOptions
-from kerasnets.export.images import calibration_images, check_images, sample
-from kerasnets.export.target import Target, open_target
+from kerasnets.exporters.images import calibration_images, check_images, sample
+from kerasnets.exporters.target import Target, open_target
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import is_run
 

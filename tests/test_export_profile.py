@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasnets.export.profile import profile
+from kerasnets.exporters.profile import profile
 
 
 def tiny_net() -> keras.Model:

@@ -4,8 +4,8 @@ import pytest
 from nets import build_twin, fill
 
 from kerasnets.data.options import DataOptions, SourceOptions
-from kerasnets.export.export import export
-from kerasnets.export.target import Target
+from kerasnets.exporters.export import export
+from kerasnets.exporters.target import Target
 from kerasnets.registry import Preprocessing
 
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from nets import build_twin, fill
 
 from kerasnets.data.options import DataOptions, SourceOptions
-from kerasnets.export.export import export
-from kerasnets.export.network import probabilities
-from kerasnets.export.target import Target
+from kerasnets.exporters.export import export
+from kerasnets.exporters.network import probabilities
+from kerasnets.exporters.target import Target
 from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.registry import Preprocessing
 

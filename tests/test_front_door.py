@@ -51,7 +51,7 @@ def test_every_public_name_resolves():
 
 
 def test_rooms_do_not_take_the_place_of_functions():
-    from kerasnets.export.export import export
+    from kerasnets.exporters.export import export
     from kerasnets.graph.cost import complexity
 
     assert kerasnets.complexity is complexity and kerasnets.export is export

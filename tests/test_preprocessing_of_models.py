@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 from kerasnets.cli.app import run as run_command
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
-from kerasnets.export.predict import open_predictor
-from kerasnets.export.target import open_target
+from kerasnets.exporters.predict import open_predictor
+from kerasnets.exporters.target import open_target
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.registry import create_model

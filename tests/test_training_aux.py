@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasnets.export.export import export
+from kerasnets.exporters.export import export
 from kerasnets.training.loop import train
 from kerasnets.training.runs import read_log
 

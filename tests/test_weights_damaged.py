@@ -9,7 +9,7 @@ import tensorflow as tf
 from damaged_files import damaged, refused
 from safetensors.numpy import save_file
 
-from kerasnets.export.runtime import load_runner
+from kerasnets.exporters.runtime import load_runner
 from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.names import tensors

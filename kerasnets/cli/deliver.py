@@ -50,8 +50,8 @@ def export_command(
     Outside its bounds the command exits with 1 and leaves no file under the final name.
     """
     start_tensorflow()
-    from kerasnets.export.export import export
-    from kerasnets.export.target import is_run
+    from kerasnets.exporters.export import export
+    from kerasnets.exporters.target import is_run
     from kerasnets.visualize.report import write_report
 
     with work_on_stderr():
@@ -91,7 +91,7 @@ def predict_command(
     from rich.console import Console
     from rich.progress import track
 
-    from kerasnets.export.predict import image_files, open_predictor, predict
+    from kerasnets.exporters.predict import image_files, open_predictor, predict
 
     files = list(image_files(images))
     if not files:
@@ -122,7 +122,7 @@ def profile_command(
 ) -> None:
     """Count a network, layer by layer, and measure its speed on this machine."""
     start_tensorflow()
-    from kerasnets.export.profile import profile
+    from kerasnets.exporters.profile import profile
 
     with work_on_stderr():
         found = profile(target, batch_size, steps, training=training)

@@ -46,7 +46,7 @@ def write_digits(folder: Path, count: int = 6) -> list[str]:
 
 def keras_latency(repeats: int = 50) -> float:
     """Returns the median time of the Keras model for one image, compiled, in milliseconds."""
-    from kerasnets.export.profile import profile
+    from kerasnets.exporters.profile import profile
     from kerasnets.training.runs import open_run
 
     return profile(open_run(RUN).model, batch_size=1, steps=repeats, training=False)["inference"]["milliseconds"]

@@ -120,7 +120,7 @@ def _evaluate_together(targets: list[str], settings: tuple, looks: dict, vote: s
 def _open(target: str, weights: str | None, data: str | None, split: str | None):
     """Returns a target, the labelled images that it is evaluated on, and their options."""
     from kerasnets.data.sources import open_source
-    from kerasnets.export.target import open_target
+    from kerasnets.exporters.target import open_target
 
     opened = open_target(target, weights)
     if opened.random or opened.run is None and data is None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.export.check import ExportError, check_file
-from kerasnets.export.images import calibration_images, check_images
-from kerasnets.export.network import classifier, inference_form, probabilities
-from kerasnets.export.place import FORMS, find_place, put, workshop
-from kerasnets.export.sidecar import check_labels, write_sidecar
-from kerasnets.export.target import Target, open_target
+from kerasnets.exporters.check import ExportError, check_file
+from kerasnets.exporters.images import calibration_images, check_images
+from kerasnets.exporters.network import classifier, inference_form, probabilities
+from kerasnets.exporters.place import FORMS, find_place, put, workshop
+from kerasnets.exporters.sidecar import check_labels, write_sidecar
+from kerasnets.exporters.target import Target, open_target
 from kerasnets.registry import did_you_mean
 from kerasnets.training.checkpoints import write_atomically
 
@@ -91,10 +91,10 @@ def export(
 
 def _write(net, target: Target, form: str, calibrate, draft: Path) -> None:
     if form == "saved-model":
-        from kerasnets.export.saved_model import write_saved_model
+        from kerasnets.exporters.saved_model import write_saved_model
 
         return write_saved_model(net, target.preprocessing, draft)
-    from kerasnets.export.tflite import tflite_bytes
+    from kerasnets.exporters.tflite import tflite_bytes
 
     images = calibration_images(target, calibrate) if form == "tflite-int8" else None
     draft.write_bytes(tflite_bytes(net, target.preprocessing, form, images))

@@ -7,8 +7,8 @@ import warnings
 import keras
 import numpy as np
 
-from kerasnets.export.check import ExportError
-from kerasnets.export.network import pixel_network
+from kerasnets.exporters.check import ExportError
+from kerasnets.exporters.network import pixel_network
 from kerasnets.registry import Preprocessing
 
 

@@ -1,6 +1,6 @@
 """The check of an exported file: loaded in a fresh process, run on real images, compared with the Keras model.
 
-`check_file` is called by the process that exported; it starts `python -m kerasnets.export.check FILE FOLDER`, which
+`check_file` is called by the process that exported; it starts `python -m kerasnets.exporters.check FILE FOLDER`, which
 knows nothing of the Keras model, runs the file on the folder's images and writes what came out.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.export.flatbuffer import read_ops, summarise_ops
-from kerasnets.export.runtime import load_bytes_runner, load_runner, saved_model_ops
+from kerasnets.exporters.flatbuffer import read_ops, summarise_ops
+from kerasnets.exporters.runtime import load_bytes_runner, load_runner, saved_model_ops
 
 # What a file must keep to be called done. `accuracy_drop` is judged where the images have labels.
 BOUNDS = {
@@ -120,7 +120,7 @@ def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
     package_parent = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": search}
-    command = [sys.executable, "-m", "kerasnets.export.check", str(Path(path).resolve()), form, folder]
+    command = [sys.executable, "-m", "kerasnets.exporters.check", str(Path(path).resolve()), form, folder]
     options = {"capture_output": True, "text": True, "env": environment, "cwd": folder}
     try:
         done = subprocess.run(command, timeout=seconds, **options)

@@ -9,10 +9,10 @@ import numpy as np
 
 from kerasnets.data.decode import is_image_file
 from kerasnets.data.pipeline import load_image
-from kerasnets.export.network import classifier, probabilities
-from kerasnets.export.runtime import is_saved_model, load_runner
-from kerasnets.export.sidecar import check_labels, read_sidecar
-from kerasnets.export.target import open_target
+from kerasnets.exporters.network import classifier, probabilities
+from kerasnets.exporters.runtime import is_saved_model, load_runner
+from kerasnets.exporters.sidecar import check_labels, read_sidecar
+from kerasnets.exporters.target import open_target
 from kerasnets.registry import Preprocessing
 
 
