@@ -12,11 +12,11 @@ from kerasnets.data.sampling import labels_of
 from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
+from kerasnets.report.report import write_report
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
 from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import read_log
-from kerasnets.visualize.report import write_report
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"
 SHORT = ["epochs=3", "steps_per_epoch=2", "batch_size=16", "steps_per_execution=1", "evaluation={batch_size: 100}"]

@@ -10,8 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from kerasnets.visualize.charts import confusion_chart, line_chart
-from kerasnets.visualize.report import write_report
+from kerasnets.report.charts import confusion_chart, line_chart
+from kerasnets.report.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>&\""
