@@ -12,7 +12,7 @@ from kerasnets.data.sampling import labels_of
 from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
-from kerasnets.report.report import write_report
+from kerasnets.report.run_report import write_report
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
 from kerasnets.training.recipe import load_recipe

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kerasnets.report.charts import confusion_chart, line_chart
-from kerasnets.report.report import write_report
+from kerasnets.report.run_report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>&\""

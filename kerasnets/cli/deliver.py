@@ -52,7 +52,7 @@ def export_command(
     start_tensorflow()
     from kerasnets.exporters.export import export
     from kerasnets.exporters.target import is_run
-    from kerasnets.report.report import write_report
+    from kerasnets.report.run_report import write_report
 
     with work_on_stderr():
         chosen = {"weights": weights, "allow_random": allow_random, "examples": examples}

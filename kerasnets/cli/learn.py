@@ -78,7 +78,7 @@ def train_command(
 
     wanted = load_recipe(recipe, overrides or (), smoke)  # a slip is answered before TensorFlow is there
     start_tensorflow()
-    from kerasnets.report.report import write_report
+    from kerasnets.report.run_report import write_report
     from kerasnets.training.loop import train
     from kerasnets.training.strategy import cluster
 
