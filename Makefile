@@ -28,7 +28,7 @@ kill-check: $(READY)
 	@$(BIN)/python tests/kill_campaign.py
 
 tables: $(READY)
-	$(BIN)/python -m kerasnets.ledger
+	$(BIN)/python -m kerasnets.model_index
 
 style: $(READY)
 	@$(BIN)/python -c "import ruff" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[dev]"

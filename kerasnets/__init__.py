@@ -16,9 +16,9 @@ import types
 # Public name -> the file that defines it.
 _FUNCTIONS = {
     "create_model": "kerasnets.registry",
-    "list_models": "kerasnets.ledger",
-    "model_info": "kerasnets.ledger",
-    "ModelInfo": "kerasnets.ledger",
+    "list_models": "kerasnets.model_index",
+    "model_info": "kerasnets.model_index",
+    "ModelInfo": "kerasnets.model_index",
     "load_model": "kerasnets.training.runs",
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.graph.features",
@@ -37,7 +37,7 @@ _CATALOGUE = "kerasnets.architectures.catalogue"  # Importing it registers every
 
 
 def _builders() -> dict[str, str]:
-    rows = importlib.import_module("kerasnets.ledger").read_ledger()
+    rows = importlib.import_module("kerasnets.model_index").read_ledger()
     return {row["python_name"]: name for name, row in rows.items()}
 
 

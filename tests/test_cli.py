@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kerasnets.cli.app import run
-from kerasnets.ledger import read_ledger
+from kerasnets.model_index import read_ledger
 
 ROOT = Path(__file__).parent.parent
 RECIPE = str(ROOT / "recipes" / "lenet5_digits.yaml")

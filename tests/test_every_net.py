@@ -13,7 +13,7 @@ import pytest
 from nets import TESTS, build_twin, fill, pixels, read_json, representatives, twin
 
 from kerasnets.graph.cost import complexity
-from kerasnets.ledger import model_info
+from kerasnets.model_index import model_info
 from kerasnets.registry import create_model, get_row, list_models
 
 NUMBERS = read_json("outside_numbers.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import kerasnets
-from kerasnets.ledger import read_ledger, readme_table, row_facts
+from kerasnets.model_index import read_ledger, readme_table, row_facts
 
 ROOT = Path(__file__).parent.parent
 

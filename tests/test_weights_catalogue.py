@@ -9,7 +9,7 @@ import keras
 import pytest
 from nets import read_json
 
-from kerasnets.ledger import list_models, model_info
+from kerasnets.model_index import list_models, model_info
 from kerasnets.registry import get_row
 from kerasnets.weights.catalogue import all_checkpoints, sibling
 from kerasnets.weights.fetch import is_full

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerasnets.cli.show import JSON, print_json, print_table
-from kerasnets.ledger import list_models, model_info, read_ledger
+from kerasnets.model_index import list_models, model_info, read_ledger
 from kerasnets.weights.catalogue import without_weights
 
 NAME = Annotated[str, typer.Argument(help="A network, for example resnet50.")]
