@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from kerasnets.data.options import DataOptions
+from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(0.0,), std=(255.0,))

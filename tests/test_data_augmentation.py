@@ -7,8 +7,8 @@ from data_files import GREY, RGB, encode, photo
 
 from kerasnets.data import color, geometry
 from kerasnets.data.batch_augmentation import batch_steps, rand_augment
-from kerasnets.data.options import AugmentationOptions, RandAugment
 from kerasnets.data.transforms import training_transform
+from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 
 SEED = tf.constant([1, 2], tf.int64)
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from kerasnets.data import geometry
 from kerasnets.data.decode import decode_window
-from kerasnets.data.options import AugmentationOptions
 from kerasnets.data.transforms import training_transform
+from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.registry import Preprocessing
 
 SEED = tf.constant([1, 2], tf.int64)

@@ -9,9 +9,9 @@ import pytest
 from data_files import encode, photo
 
 from kerasnets.data.labels import imagenet_classes, readable
-from kerasnets.data.options import SourceOptions
 from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.recipe.data_options import SourceOptions
 
 SYNSETS = tuple(synset for synset, _ in imagenet_classes())
 ESPRESSO = SYNSETS.index("n07920052")

@@ -5,8 +5,8 @@ import pytest
 from data_files import photo, write_folder
 from pydantic import ValidationError
 
-from kerasnets.data.options import AugmentationOptions, DataOptions, SourceOptions
 from kerasnets.data.sources import open_source
+from kerasnets.recipe.data_options import AugmentationOptions, DataOptions, SourceOptions
 
 
 def labels_of(source):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.data.preprocess import normalise
 from kerasnets.exporters.check import ExportError, check_file
 from kerasnets.exporters.export import export
@@ -21,6 +20,7 @@ from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.runtime import load_bytes_runner, load_runner
 from kerasnets.exporters.sidecar import read_sidecar
 from kerasnets.exporters.target import Target
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(78.0,), std=(96.0,))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.exporters.images import calibration_images, check_images, sample
 from kerasnets.exporters.target import Target, open_target
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import is_run
 

@@ -3,9 +3,9 @@
 import pytest
 from nets import build_twin, fill
 
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.exporters.export import export
 from kerasnets.exporters.target import Target
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
 

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from nets import build_twin, fill
 
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.exporters.export import export
 from kerasnets.exporters.network import probabilities
 from kerasnets.exporters.target import Target
 from kerasnets.layers.grouped_conv import GroupedConv2D
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
 FILLED = {"top1_agreement": None, "accuracy_drop": None}  # filled weights tell no classes apart

@@ -11,12 +11,12 @@ import keras
 import pytest
 from nets import fill
 
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.exporters.export import export
 from kerasnets.exporters.place import put
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.sidecar import read_sidecar, write_sidecar
 from kerasnets.exporters.target import Target
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
 GREY = Preprocessing(size=8, crop_fraction=1.0, mean=(78.0,), std=(96.0,))

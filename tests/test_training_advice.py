@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from kerasnets.data.options import SourceOptions
 from kerasnets.data.sources import open_source
+from kerasnets.recipe.data_options import SourceOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training import advice
 from kerasnets.training.loop import train

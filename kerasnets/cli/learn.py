@@ -139,7 +139,7 @@ def _scales(text: str | None) -> tuple[int, ...]:
 
 def _data_options(text: str):
     """Returns the options of the data that `text` names on the command line."""
-    from kerasnets.data.options import DataOptions, SourceOptions
+    from kerasnets.recipe.data_options import DataOptions, SourceOptions
 
     kind, _, name = text.partition(":")
     if text == "digits":

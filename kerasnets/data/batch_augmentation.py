@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.data.options import AugmentationOptions, RandAugment, RandomCutout
+from kerasnets.recipe.data_options import AugmentationOptions, RandAugment, RandomCutout
 
 
 def rand_augment(options: RandAugment) -> Callable:

@@ -28,11 +28,11 @@ from kerasnets.data.cache import in_memory
 from kerasnets.data.decode import decode_image, reencode
 from kerasnets.data.determinism import parallel
 from kerasnets.data.loading import load_batch, reason, replace_bad
-from kerasnets.data.options import DataOptions
 from kerasnets.data.preprocess import override
 from kerasnets.data.sampling import make_sampler
 from kerasnets.data.sources import Source
 from kerasnets.data.transforms import evaluation_transform, fold_in, training_transform
+from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 
 __all__ = ["batch_names", "decode_image", "evaluation_batches", "load_image", "steps_per_epoch", "training_batches"]

@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.bad_images import BadImages
-from kerasnets.data.options import SourceOptions
 from kerasnets.data.sources import Source, check_split, folder_splits, open_source
+from kerasnets.recipe.data_options import SourceOptions
 
 INDEX = "index.json"
 _FORMAT, _VERSION = "kerasnets shards", 1

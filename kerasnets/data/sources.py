@@ -17,7 +17,7 @@ from kerasnets.data.bad_images import BadImages
 from kerasnets.data.decode import is_image_file
 from kerasnets.data.fingerprint import of_arrays, of_files, of_shards
 from kerasnets.data.labels import DIGITS
-from kerasnets.data.options import SourceOptions
+from kerasnets.recipe.data_options import SourceOptions
 from kerasnets.registry import did_you_mean
 
 

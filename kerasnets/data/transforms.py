@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kerasnets.data import batch_augmentation, color, geometry
 from kerasnets.data.decode import crop, decode_image, decode_window
-from kerasnets.data.options import AugmentationOptions
+from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.registry import Preprocessing
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.decode import is_image_file
-from kerasnets.data.options import DataOptions, SourceOptions
 from kerasnets.data.sources import Source, open_source
 from kerasnets.data.transforms import evaluation_transform
 from kerasnets.exporters.target import Target
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
 NO_LABELS = "accuracy: the images have no labels of this network"

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.determinism import parallel
-from kerasnets.data.options import DataOptions
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source, open_source
+from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import Run, open_run
 from kerasnets.training.strategy import local_strategy

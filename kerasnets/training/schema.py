@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from kerasnets.data.options import DataOptions
+from kerasnets.recipe.data_options import DataOptions
 from kerasnets.training.optimizer_schema import ConstantOptions, Fraction, OptimizerOptions, ScheduleOptions, Strict
 
 
