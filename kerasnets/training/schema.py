@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from kerasnets.recipe.data_options import DataOptions
-from kerasnets.training.optimizer_schema import ConstantOptions, Fraction, OptimizerOptions, ScheduleOptions, Strict
+from kerasnets.recipe.optimizer_options import ConstantOptions, Fraction, OptimizerOptions, ScheduleOptions, Strict
 
 
 class StartOptions(Strict):
