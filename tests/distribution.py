@@ -23,11 +23,11 @@ from kerasnets.cli.launch import free_ports, worker_environment
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
 from kerasnets.layers.stochastic_depth import StochasticDepth
+from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.precision import computing_in
 from kerasnets.training.replicas import put_right
-from kerasnets.training.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.training.strategy import cluster, distribute, local_strategy, make_strategy
 from kerasnets.training.trainer import Trainer
 

@@ -8,13 +8,13 @@ from nets import fill
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
 
+from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.registry import create_model
 from kerasnets.training import checkpoints
 from kerasnets.training.loop import prepare, train
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import read_log
-from kerasnets.training.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.weights.names import tensors
 
 TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}

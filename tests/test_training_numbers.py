@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from tensorflow.python.framework.config import disable_op_determinism
 
 from kerasnets.layers.batch_norm import BatchNormalization
+from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.losses import (
     binary_cross_entropy,
@@ -18,7 +19,6 @@ from kerasnets.training.losses import (
     plain,
 )
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.training.trainer import Trainer
 
 PIXELS = Preprocessing(8, 1.0, "bilinear", (127.5,), (127.5,))

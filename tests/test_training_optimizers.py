@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.schema import OptimizerOptions, ScheduleOptions
 
 
 def options(kind, **values):

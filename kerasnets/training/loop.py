@@ -14,6 +14,7 @@ from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
+from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
 from kerasnets.training import checkpoints
 from kerasnets.training.advice import advise
@@ -38,7 +39,6 @@ from kerasnets.training.runs import (
     open_run,
     save_model,
 )
-from kerasnets.training.schema import Recipe
 from kerasnets.training.stopping import signals_noted
 from kerasnets.training.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer

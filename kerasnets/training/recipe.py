@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import did_you_mean
-from kerasnets.training.schema import Recipe
 
 SMOKE = {"epochs": 1, "steps_per_epoch": 2}
 
