@@ -54,10 +54,10 @@ def quickest_bfloat16() -> str:
 def ours(net: str, precision: str, batch: int, size: int):
     import tensorflow as tf
 
+    from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.callbacks import make_callbacks
     from kerasnets.training.loop import prepare
     from kerasnets.training.precision import computing_in
-    from kerasnets.training.recipe import parse_recipe
     from kerasnets.training.stopping import Wish
 
     form = precision if precision == "float32" else quickest_bfloat16()

@@ -136,7 +136,7 @@ def cheap(words: list[str]) -> list[str]:
 
 
 def network_of(recipe: str) -> str:
-    from kerasnets.training.recipe import load_recipe
+    from kerasnets.recipe.read import load_recipe
 
     return load_recipe(ROOT / recipe).model.name
 

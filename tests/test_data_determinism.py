@@ -16,9 +16,9 @@ from data_files import RGB, data_options, encode, photo, write_folder
 from kerasnets.data.determinism import op_determinism, parallel
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
+from kerasnets.recipe.read import load_recipe
 from kerasnets.training.loop import prepare
 from kerasnets.training.process_state import process_state_kept
-from kerasnets.training.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """

@@ -12,10 +12,10 @@ from kerasnets.data.sampling import labels_of
 from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
+from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
-from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import read_log
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"

@@ -232,8 +232,8 @@ def test_commands(tmp_path, capsys):
     import json
 
     from kerasnets.cli.app import run as command
+    from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.loop import train
-    from kerasnets.training.recipe import parse_recipe
 
     recipe = {
         "model": {"name": "lenet5_modern"},

@@ -251,7 +251,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_parses(path):
-    from kerasnets.training.recipe import load_recipe
+    from kerasnets.recipe.read import load_recipe
 
     load_recipe(path)
 

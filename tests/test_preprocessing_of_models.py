@@ -21,10 +21,10 @@ from kerasnets.exporters.predict import open_predictor
 from kerasnets.exporters.target import open_target
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
+from kerasnets.recipe.read import parse_recipe
 from kerasnets.registry import create_model
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import prepare, train
-from kerasnets.training.recipe import parse_recipe
 from kerasnets.training.runs import open_run, read_log
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights

@@ -9,8 +9,8 @@ from data_files import write_folder
 from minimal_recipe import MINIMAL
 from nets import build_twin, fill
 
+from kerasnets.recipe.read import load_recipe, parse_recipe
 from kerasnets.registry import get_row, list_models
-from kerasnets.training.recipe import load_recipe, parse_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 # Read from a folder, of which two small classes do for a smoke run; the others bring their data or need a download.

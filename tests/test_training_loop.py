@@ -13,10 +13,10 @@ import tensorflow as tf
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
+from kerasnets.recipe.read import load_recipe
 from kerasnets.training import checkpoints
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import train
-from kerasnets.training.recipe import load_recipe
 from kerasnets.training.runs import open_run, read_log
 
 ROOT = Path(__file__).parent.parent

@@ -4,9 +4,9 @@ import keras
 import pytest
 import tensorflow as tf
 
+from kerasnets.recipe.read import load_recipe
 from kerasnets.training import precision
 from kerasnets.training.loop import train
-from kerasnets.training.recipe import load_recipe
 
 OPTION = "auto_mixed_precision_onednn_bfloat16"
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from minimal_recipe import MINIMAL
 
-from kerasnets.training.recipe import differences, dump_recipe, load_recipe
+from kerasnets.recipe.read import differences, dump_recipe, load_recipe
 
 
 @pytest.fixture

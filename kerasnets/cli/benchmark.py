@@ -24,8 +24,8 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
     from kerasnets.data.determinism import op_determinism
     from kerasnets.data.sources import open_source
     from kerasnets.data.stages import WHOLE, measure_stages
+    from kerasnets.recipe.read import load_recipe
     from kerasnets.training.loop import make_preprocessing
-    from kerasnets.training.recipe import load_recipe
 
     with work_on_stderr():
         assert FAMILIES  # importing the families is what registers their rows

@@ -74,7 +74,7 @@ def train_command(
     SIGTERM and Ctrl-C write a checkpoint and end with exit code 75 and 130; --resume goes on. Several machines:
     docs/distributed.md.
     """
-    from kerasnets.training.recipe import load_recipe
+    from kerasnets.recipe.read import load_recipe
 
     wanted = load_recipe(recipe, overrides or (), smoke)  # a slip is answered before TensorFlow is there
     start_tensorflow()

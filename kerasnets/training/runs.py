@@ -21,10 +21,10 @@ import tensorflow as tf
 from filelock import FileLock, Timeout
 
 from kerasnets.architectures.catalogue import FAMILIES
+from kerasnets.recipe.read import dump_recipe, load_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing
 from kerasnets.training.checkpoints import write_atomically
-from kerasnets.training.recipe import dump_recipe, load_recipe
 from kerasnets.training.strategy import cluster
 
 PACKAGES = ("kerasnets", "tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
