@@ -8,7 +8,7 @@ import tensorflow as tf
 from data_files import RGB, encode, photo
 from PIL import Image, ImageOps
 
-from kerasnets.data.decode import decode_image, decode_window, exif_orientation, reencode
+from kerasnets.data.images.decode import decode_image, decode_window, exif_orientation, reencode
 from kerasnets.data.pipeline import load_image
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.transforms import evaluation_transform

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.data.decode import crop
+from kerasnets.data.images.decode import crop
 
 
 def central_window(height, width, size: int):

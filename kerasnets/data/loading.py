@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasnets.data.decode import reencode
+from kerasnets.data.images.decode import reencode
 from kerasnets.data.sources import Source
 
 

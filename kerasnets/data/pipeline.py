@@ -25,8 +25,8 @@ import tensorflow as tf
 
 from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.cache import in_memory
-from kerasnets.data.decode import decode_image, reencode
 from kerasnets.data.determinism import parallel
+from kerasnets.data.images.decode import decode_image, reencode
 from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.preprocess import override
 from kerasnets.data.sampling import make_sampler

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.bad_images import BadImages
-from kerasnets.data.decode import is_image_file
 from kerasnets.data.fingerprint import of_arrays, of_files, of_shards
+from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.labels import DIGITS
 from kerasnets.recipe.data_options import SourceOptions
 from kerasnets.registry import did_you_mean

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from kerasnets.data import batch_augmentation, color, geometry
-from kerasnets.data.decode import crop, decode_image, decode_window
+from kerasnets.data.images.decode import crop, decode_image, decode_window
 from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.registry import Preprocessing
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.decode import is_image_file
+from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.sources import Source, open_source
 from kerasnets.data.transforms import evaluation_transform
 from kerasnets.exporters.target import Target

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasnets.data.decode import is_image_file
+from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.pipeline import load_image
 from kerasnets.exporters.network import classifier, probabilities
 from kerasnets.exporters.runtime import is_saved_model, load_runner

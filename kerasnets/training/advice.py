@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.decode import decode_image
+from kerasnets.data.images.decode import decode_image
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source
 from kerasnets.data.transforms import to_pixels
