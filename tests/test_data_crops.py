@@ -6,7 +6,7 @@ import tensorflow as tf
 from data_files import encode, photo
 from PIL import Image
 
-from kerasnets.data import geometry
+from kerasnets.data.images import geometry
 from kerasnets.data.images.decode import decode_window
 from kerasnets.data.transforms import training_transform
 from kerasnets.recipe.data_options import AugmentationOptions

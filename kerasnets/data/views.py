@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.data.geometry import central_window
 from kerasnets.data.images.decode import crop
+from kerasnets.data.images.geometry import central_window
 from kerasnets.data.transforms import evaluation_transform, resize, resize_shorter, to_pixels
 from kerasnets.registry import Preprocessing
 
