@@ -7,7 +7,7 @@ from data_files import GREY, RGB, encode, photo
 
 from kerasnets.data.batch_augmentation import batch_steps, rand_augment
 from kerasnets.data.images import color, geometry
-from kerasnets.data.transforms import training_transform
+from kerasnets.data.images.per_image import training_transform
 from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 
 SEED = tf.constant([1, 2], tf.int64)

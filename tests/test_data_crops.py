@@ -8,7 +8,7 @@ from PIL import Image
 
 from kerasnets.data.images import geometry
 from kerasnets.data.images.decode import decode_window
-from kerasnets.data.transforms import training_transform
+from kerasnets.data.images.per_image import training_transform
 from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.registry import Preprocessing
 

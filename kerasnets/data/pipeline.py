@@ -27,11 +27,11 @@ from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.cache import in_memory
 from kerasnets.data.determinism import parallel
 from kerasnets.data.images.decode import decode_image, reencode
+from kerasnets.data.images.per_image import evaluation_transform, fold_in, training_transform
 from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.preprocess import override
 from kerasnets.data.sampling import make_sampler
 from kerasnets.data.sources import Source
-from kerasnets.data.transforms import evaluation_transform, fold_in, training_transform
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.determinism import parallel
+from kerasnets.data.images.per_image import fold_in, training_stages
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.preprocess import normalise, override
 from kerasnets.data.sources import Source
-from kerasnets.data.transforms import fold_in, training_stages
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 

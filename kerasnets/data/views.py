@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kerasnets.data.images.decode import crop
 from kerasnets.data.images.geometry import central_window
-from kerasnets.data.transforms import evaluation_transform, resize, resize_shorter, to_pixels
+from kerasnets.data.images.per_image import evaluation_transform, resize, resize_shorter, to_pixels
 from kerasnets.registry import Preprocessing
 
 CROPS = {"1": 1, "10": 10, "alexnet": 10, "144": 144}

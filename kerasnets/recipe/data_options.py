@@ -108,7 +108,7 @@ class RandomCutout(Options):
 
 
 class AugmentationOptions(Options):
-    """What happens to a training image, in this order; see `kerasnets.data.transforms` for each step.
+    """What happens to a training image, in this order; see `kerasnets.data.images.per_image` for each step.
 
     `antialias` shrinks training crops by averaging and lets a JPEG decoder do the coarse part of it; `false` samples
     them, a little faster and harsher.

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.images.decode import decode_image
+from kerasnets.data.images.per_image import to_pixels
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source
-from kerasnets.data.transforms import to_pixels
 from kerasnets.registry import Preprocessing
 
 LOOKED_AT = 8
