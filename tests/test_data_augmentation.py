@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from data_files import GREY, RGB, encode, photo
 
-from kerasnets.data.batch_augmentation import batch_steps, rand_augment
 from kerasnets.data.images import color, geometry
+from kerasnets.data.images.per_batch import batch_steps, rand_augment
 from kerasnets.data.images.per_image import training_transform
 from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 

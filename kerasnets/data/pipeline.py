@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.cache import in_memory
 from kerasnets.data.determinism import parallel
 from kerasnets.data.images.decode import decode_image, reencode
+from kerasnets.data.images.per_batch import batch_steps
 from kerasnets.data.images.per_image import evaluation_transform, fold_in, training_transform
 from kerasnets.data.loading import load_batch, reason, replace_bad
 from kerasnets.data.preprocess import override

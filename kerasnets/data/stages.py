@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasnets.data.batch_augmentation import batch_steps
 from kerasnets.data.determinism import parallel
+from kerasnets.data.images.per_batch import batch_steps
 from kerasnets.data.images.per_image import fold_in, training_stages
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.preprocess import normalise, override

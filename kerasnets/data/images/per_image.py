@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.data import batch_augmentation
 from kerasnets.data.images import color, geometry
+from kerasnets.data.images import per_batch as batch_augmentation
 from kerasnets.data.images.decode import crop, decode_image, decode_window
 from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.registry import Preprocessing
