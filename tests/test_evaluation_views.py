@@ -8,9 +8,9 @@ import tensorflow as tf
 from data_files import data_options, encode, photo
 from nets import build_twin, fill, twin
 
+from kerasnets.data.images.crops import CROPS, view_transform, whole_image_transform
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
-from kerasnets.data.views import CROPS, view_transform, whole_image_transform
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.registry import Preprocessing
 from kerasnets.training.ensemble import Looks, Predictions, predict, together

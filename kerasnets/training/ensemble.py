@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasnets.data.images.crops import CROPS, view_transform, whole_image_transform
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise, override
 from kerasnets.data.sources import Source
-from kerasnets.data.views import CROPS, view_transform, whole_image_transform
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
