@@ -22,8 +22,8 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
     start_tensorflow()
     from kerasnets.architectures.catalogue import FAMILIES
     from kerasnets.data.determinism import op_determinism
+    from kerasnets.data.pipeline_benchmark import WHOLE, measure_stages
     from kerasnets.data.sources import open_source
-    from kerasnets.data.stages import WHOLE, measure_stages
     from kerasnets.recipe.read import load_recipe
     from kerasnets.training.loop import make_preprocessing
 
