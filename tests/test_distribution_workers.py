@@ -8,9 +8,9 @@ import pytest
 from distribution import TOLERANCE
 from distribution_jobs import difference, finish, killed, start, until_step, worker
 
+from kerasnets.distribution.strategy import Cluster, check_batch_size, cluster
 from kerasnets.training import checkpoints
 from kerasnets.training.runs import read_log
-from kerasnets.training.strategy import Cluster, check_batch_size, cluster
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import tensorflow as tf
 from kerasnets.cli.app import exit_code_of, run
 from kerasnets.data.bad_images import BadImages
 from kerasnets.data.errors import first_line
+from kerasnets.distribution.strategy import Cluster
 from kerasnets.training import failures
 from kerasnets.training.loop import train
 from kerasnets.training.runs import read_log
 from kerasnets.training.stopping import Stopped
-from kerasnets.training.strategy import Cluster
 from kerasnets.training.trainer import Trainer
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"

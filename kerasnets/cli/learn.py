@@ -78,9 +78,9 @@ def train_command(
 
     wanted = load_recipe(recipe, overrides or (), smoke)  # a slip is answered before TensorFlow is there
     start_tensorflow()
+    from kerasnets.distribution.strategy import cluster
     from kerasnets.report.run_report import write_report
     from kerasnets.training.loop import train
-    from kerasnets.training.strategy import cluster
 
     with work_on_stderr():
         run = train(wanted, run_dir, resume=resume, overwrite=overwrite, smoke=smoke)

@@ -7,12 +7,12 @@ import time
 import keras
 import tensorflow as tf
 
+from kerasnets.distribution.strategy import cluster
 from kerasnets.training import checkpoints
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import Scalars, append_log
 from kerasnets.training.stopping import Wish, check_infinite_steps, check_loss, check_weights
-from kerasnets.training.strategy import cluster
 
 
 @dataclasses.dataclass

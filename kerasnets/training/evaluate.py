@@ -11,10 +11,10 @@ from kerasnets.data.determinism import parallel
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source, open_source
+from kerasnets.distribution.strategy import local_strategy
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.runs import Run, open_run
-from kerasnets.training.strategy import local_strategy
 from kerasnets.weights.preprocess import preprocessing_of
 
 # How many wrong predictions are listed, with pictures.

@@ -6,9 +6,9 @@ import re
 import tensorflow as tf
 
 from kerasnets.data.errors import first_line
+from kerasnets.distribution.strategy import cluster
 from kerasnets.training.runs import append_line
 from kerasnets.training.stopping import Stopped
-from kerasnets.training.strategy import cluster
 
 # What an error says when another worker, or the way to it, is the cause. An error of this worker's own kernels says
 # none of it, whatever its type.

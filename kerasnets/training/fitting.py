@@ -10,13 +10,13 @@ import keras
 
 from kerasnets.data.determinism import parallel
 from kerasnets.data.pipeline import evaluation_batches, training_batches
+from kerasnets.distribution.strategy import cluster, distribute, same_everywhere
 from kerasnets.training import checkpoints
 from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import Job, make_callbacks, variables
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import append_log, is_run
 from kerasnets.training.stopping import Wish
-from kerasnets.training.strategy import cluster, distribute, same_everywhere
 
 # Steps that a run has left when it is worth finding out whether the pipeline is slower than the step.
 WORTH_COMPARING = 200

@@ -14,6 +14,7 @@ from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
+from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
@@ -40,7 +41,6 @@ from kerasnets.training.runs import (
     save_model,
 )
 from kerasnets.training.stopping import signals_noted
-from kerasnets.training.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.training.trainer import Trainer
 from kerasnets.weights.preprocess import assumption, is_path, numbers_in, preprocessing_of, with_checkpoint
 
