@@ -20,6 +20,7 @@ from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
 from kerasnets.cli.launch import free_ports, worker_environment
+from kerasnets.distribution.replicas import put_right
 from kerasnets.distribution.strategy import cluster, distribute, local_strategy, make_strategy
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
@@ -28,7 +29,6 @@ from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, S
 from kerasnets.registry import Preprocessing
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.precision import computing_in
-from kerasnets.training.replicas import put_right
 from kerasnets.training.trainer import Trainer
 
 TOLERANCE = 1e-5

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from distribution import ROWS, SGD, TOLERANCE, Row, dataset, difference, examples, five_steps, make_trainer
 
+from kerasnets.distribution.replicas import put_right
 from kerasnets.distribution.strategy import check_compilation
 from kerasnets.layers.batch_norm import PRESENT, BatchNormalization
 from kerasnets.layers.recomputed import RecomputedConvolutions
-from kerasnets.training.replicas import put_right
 
 # By default those that differ most from one another.
 QUICK = (

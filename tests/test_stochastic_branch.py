@@ -206,7 +206,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 sys.path.insert(0, sys.argv[1])
 from nets import build_twin, fill, pixels
-from kerasnets.training.replicas import put_right
+from kerasnets.distribution.replicas import put_right
 
 def steps(strategy, copies, synchronized):
     keras.utils.set_random_seed(5)

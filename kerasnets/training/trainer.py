@@ -14,13 +14,13 @@ import keras
 import tensorflow as tf
 
 from kerasnets.data.preprocess import normalise
+from kerasnets.distribution.replicas import at_least_one, make_averaging
 from kerasnets.distribution.strategy import cluster, sum_over_replicas, update_everywhere
 from kerasnets.layers.batch_norm import PRESENT
 from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
 from kerasnets.training.execution import make_execution
 from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss, plain
-from kerasnets.training.replicas import at_least_one, make_averaging
 
 
 class Trainer(keras.Model):
