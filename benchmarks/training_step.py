@@ -46,7 +46,7 @@ def example(batch: int, size: int):
 
 def quickest_bfloat16() -> str:
     """Returns what a recipe's `auto` stands for; on a machine without bfloat16, the form that runs anywhere."""
-    from kerasnets.training.precision import resolve
+    from kerasnets.distribution.precision import resolve
 
     return "mixed_bfloat16" if resolve("auto") == "float32" else resolve("auto")
 
@@ -54,10 +54,10 @@ def quickest_bfloat16() -> str:
 def ours(net: str, precision: str, batch: int, size: int):
     import tensorflow as tf
 
+    from kerasnets.distribution.precision import computing_in
     from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.callbacks import make_callbacks
     from kerasnets.training.loop import prepare
-    from kerasnets.training.precision import computing_in
     from kerasnets.training.stopping import Wish
 
     form = precision if precision == "float32" else quickest_bfloat16()
@@ -124,7 +124,7 @@ def side(name: str) -> None:
 
 
 def precisions() -> list[str]:
-    from kerasnets.training.precision import has_bfloat16
+    from kerasnets.distribution.precision import has_bfloat16
 
     if has_bfloat16():
         return ["float32", "bfloat16"]

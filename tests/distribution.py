@@ -20,6 +20,7 @@ from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
 from kerasnets.cli.launch import free_ports, worker_environment
+from kerasnets.distribution.precision import computing_in
 from kerasnets.distribution.replicas import put_right
 from kerasnets.distribution.strategy import cluster, distribute, local_strategy, make_strategy
 from kerasnets.layers.batch_norm import BatchNormalization
@@ -28,7 +29,6 @@ from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.precision import computing_in
 from kerasnets.training.trainer import Trainer
 
 TOLERANCE = 1e-5

@@ -73,7 +73,7 @@ PRECISION = """
 import sys
 sys.path.insert(0, "benchmarks")
 import keras, tensorflow as tf, training_step
-from kerasnets.training import precision
+from kerasnets.distribution import precision
 
 def in_which(model, data, callbacks=()):
     def steps(count):

@@ -4,8 +4,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from kerasnets.distribution import precision
 from kerasnets.recipe.read import load_recipe
-from kerasnets.training import precision
 from kerasnets.training.loop import train
 
 OPTION = "auto_mixed_precision_onednn_bfloat16"

@@ -14,6 +14,7 @@ from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
+from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import put_right
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
@@ -27,7 +28,6 @@ from kerasnets.training.failures import failures_explained
 from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import fit, meet, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.precision import computing_in, resolve
 from kerasnets.training.process_state import process_state_kept
 from kerasnets.training.resuming import check_data, check_same, data_facts
 from kerasnets.training.runs import (
