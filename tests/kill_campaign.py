@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 
 # Before the fork, so that no life pays for it; nothing may be computed yet.
-from kerasnets.training import checkpoints
+from kerasnets import checkpoints
 from kerasnets.training.loop import train
 from kerasnets.training.runs import open_run
 

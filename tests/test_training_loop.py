@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasnets import checkpoints
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
-from kerasnets.training import checkpoints
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import train
 from kerasnets.training.runs import open_run, read_log

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasnets import checkpoints
 from kerasnets.cli.app import exit_code_of
 from kerasnets.cli.app import run as run_command
-from kerasnets.training import callbacks, checkpoints, loop, stopping
+from kerasnets.training import callbacks, loop, stopping
 from kerasnets.training.loop import train
 from kerasnets.training.runs import open_run, read_log
 

@@ -7,8 +7,8 @@ import time
 import keras
 import tensorflow as tf
 
+from kerasnets import checkpoints
 from kerasnets.distribution.strategy import cluster
-from kerasnets.training import checkpoints
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.runs import Scalars, append_log

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from kerasnets import checkpoints
 from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
@@ -20,7 +21,6 @@ from kerasnets.distribution.strategy import check_batch_size, check_compilation,
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
-from kerasnets.training import checkpoints
 from kerasnets.training.advice import advise
 from kerasnets.training.callbacks import Job, State, log_bad_images, variables
 from kerasnets.training.evaluate import score
