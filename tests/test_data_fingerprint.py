@@ -11,8 +11,8 @@ from data_files import data_options, write_folder
 from kerasnets.data.fingerprint import LOOKED_AT, fingerprint, first_difference, of_files
 from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.runs import read_log
 from kerasnets.training.loop import train
-from kerasnets.training.runs import read_log
 from kerasnets.training.stopping import Stopped
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"

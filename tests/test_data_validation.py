@@ -14,9 +14,9 @@ from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
 from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report
+from kerasnets.runs import read_log
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
-from kerasnets.training.runs import read_log
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"
 SHORT = ["epochs=3", "steps_per_epoch=2", "batch_size=16", "steps_per_execution=1", "evaluation={batch_size: 100}"]

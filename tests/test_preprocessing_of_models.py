@@ -23,9 +23,9 @@ from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.registry import create_model
+from kerasnets.runs import open_run, read_log
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import prepare, train
-from kerasnets.training.runs import open_run, read_log
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of

@@ -14,9 +14,9 @@ from kerasnets.recipe.data_options import SourceOptions
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions
 from kerasnets.registry import Preprocessing
+from kerasnets.runs import read_log
 from kerasnets.training import advice
 from kerasnets.training.loop import train
-from kerasnets.training.runs import read_log
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"
 

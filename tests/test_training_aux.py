@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kerasnets.exporters.export import export
+from kerasnets.runs import read_log
 from kerasnets.training.loop import train
-from kerasnets.training.runs import read_log
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "googlenet_digits.yaml"
 OTHERS = {

@@ -12,9 +12,9 @@ from kerasnets import checkpoints
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.registry import create_model
+from kerasnets.runs import read_log
 from kerasnets.training.loop import prepare, train
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.runs import read_log
 from kerasnets.weights.names import tensors
 
 TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}

@@ -15,9 +15,9 @@ from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
+from kerasnets.runs import open_run, read_log
 from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import train
-from kerasnets.training.runs import open_run, read_log
 
 ROOT = Path(__file__).parent.parent
 # Those of ImageNet and CIFAR are run by test_recipes.py.

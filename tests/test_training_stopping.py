@@ -11,9 +11,9 @@ import pytest
 from kerasnets import checkpoints
 from kerasnets.cli.app import exit_code_of
 from kerasnets.cli.app import run as run_command
+from kerasnets.runs import open_run, read_log
 from kerasnets.training import callbacks, loop, stopping
 from kerasnets.training.loop import train
-from kerasnets.training.runs import open_run, read_log
 
 DIGITS = Path(__file__).parent.parent / "recipes" / "lenet5_digits.yaml"
 SHORT = [

@@ -12,10 +12,10 @@ from kerasnets import checkpoints
 from kerasnets.data.determinism import parallel
 from kerasnets.data.pipeline import evaluation_batches, training_batches
 from kerasnets.distribution.strategy import cluster, distribute, same_everywhere
+from kerasnets.runs import append_log, is_run
 from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import Job, make_callbacks, variables
 from kerasnets.training.progress import ProgressBar
-from kerasnets.training.runs import append_log, is_run
 from kerasnets.training.stopping import Wish
 
 # Steps that a run has left when it is worth finding out whether the pipeline is slower than the step.

@@ -21,16 +21,7 @@ from kerasnets.distribution.strategy import check_batch_size, check_compilation,
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
-from kerasnets.training.advice import advise
-from kerasnets.training.callbacks import Job, State, log_bad_images, variables
-from kerasnets.training.evaluate import score
-from kerasnets.training.failures import failures_explained
-from kerasnets.training.finetune import first_epochs, load_start
-from kerasnets.training.fitting import fit, meet, sharding, warn
-from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.process_state import process_state_kept
-from kerasnets.training.resuming import check_data, check_same, data_facts
-from kerasnets.training.runs import (
+from kerasnets.runs import (
     Run,
     append_log,
     begin,
@@ -40,6 +31,15 @@ from kerasnets.training.runs import (
     open_run,
     save_model,
 )
+from kerasnets.training.advice import advise
+from kerasnets.training.callbacks import Job, State, log_bad_images, variables
+from kerasnets.training.evaluate import score
+from kerasnets.training.failures import failures_explained
+from kerasnets.training.finetune import first_epochs, load_start
+from kerasnets.training.fitting import fit, meet, sharding, warn
+from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.process_state import process_state_kept
+from kerasnets.training.resuming import check_data, check_same, data_facts
 from kerasnets.training.stopping import signals_noted
 from kerasnets.training.trainer import Trainer
 from kerasnets.weights.preprocess import assumption, is_path, numbers_in, preprocessing_of, with_checkpoint
