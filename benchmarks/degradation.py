@@ -15,9 +15,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster also where TensorFlow would leave it off
 
+from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.report.charts import line_chart
 from kerasnets.report.page import page, section, table
-from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import train
 
 NETS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")

@@ -29,7 +29,7 @@ _FUNCTIONS = {
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.graph.cost",
     "train": "kerasnets.training.loop",
-    "evaluate": "kerasnets.training.evaluate",
+    "evaluate": "kerasnets.evaluation.evaluate",
     "export": "kerasnets.exporters.export",
     "predict": "kerasnets.exporters.predict",
 }

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from kerasnets.cli.app import run as run_command
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
+from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.exporters.predict import open_predictor
 from kerasnets.exporters.target import open_target
 from kerasnets.graph.features import features
@@ -24,7 +25,6 @@ from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.registry import create_model
 from kerasnets.runs import open_run, read_log
-from kerasnets.training.evaluate import evaluate
 from kerasnets.training.loop import prepare, train
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights

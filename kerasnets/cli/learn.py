@@ -95,7 +95,7 @@ def train_command(
 
 def _evaluate(target: str, weights: str | None, data: str | None, split: str | None, batch_size: int | None) -> dict:
     start_tensorflow()
-    from kerasnets.training.evaluate import evaluate
+    from kerasnets.evaluation.evaluate import evaluate
 
     opened, source, options = _open(target, weights, data, split)
     settings = {"batch_size": batch_size} if batch_size else {}

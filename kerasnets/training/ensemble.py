@@ -15,10 +15,10 @@ from kerasnets.data.images.crops import CROPS, view_transform, whole_image_trans
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise, override
 from kerasnets.data.sources import Source
+from kerasnets.evaluation.evaluate import WRONG_LIMIT, check_fit
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
-from kerasnets.training.evaluate import WRONG_LIMIT, check_fit
 
 VOTES = ("mean", "majority")
 
@@ -76,7 +76,7 @@ def predict(
 
     Args:
         model: normalised pixels -> probabilities.
-        source, preprocessing, options: as for `kerasnets.training.evaluate.score`.
+        source, preprocessing, options: as for `kerasnets.evaluation.evaluate.score`.
         looks: which crops or whole images.
         batch_size: views at a time, but at least those of one example; whole images go one by one.
 

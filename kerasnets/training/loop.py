@@ -18,6 +18,7 @@ from kerasnets.data.validation import hold_back
 from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import put_right
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
+from kerasnets.evaluation.evaluate import score
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
@@ -33,7 +34,6 @@ from kerasnets.runs import (
 )
 from kerasnets.training.advice import advise
 from kerasnets.training.callbacks import Job, State, log_bad_images, variables
-from kerasnets.training.evaluate import score
 from kerasnets.training.failures import failures_explained
 from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import fit, meet, sharding, warn
