@@ -11,9 +11,9 @@ from nets import build_twin, fill, twin
 from kerasnets.data.images.crops import CROPS, view_transform, whole_image_transform
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
+from kerasnets.evaluation.ensemble import Looks, Predictions, predict, together
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.registry import Preprocessing
-from kerasnets.training.ensemble import Looks, Predictions, predict, together
 
 SIZE = 28
 PIXELS = Preprocessing(size=SIZE, crop_fraction=0.875, mean=(100.0, 110.0, 120.0), std=(50.0, 60.0, 70.0))

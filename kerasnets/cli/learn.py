@@ -104,7 +104,7 @@ def _evaluate(target: str, weights: str | None, data: str | None, split: str | N
 
 def _evaluate_together(targets: list[str], settings: tuple, looks: dict, vote: str) -> dict:
     start_tensorflow()
-    from kerasnets.training.ensemble import Looks, check_vote, predict, together
+    from kerasnets.evaluation.ensemble import Looks, check_vote, predict, together
 
     weights, data, split, batch_size = settings
     look = Looks(**looks)
