@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
 from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 NAMES = ("ours", "Keras's own file")
 

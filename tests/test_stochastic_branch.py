@@ -16,7 +16,7 @@ from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
 from kerasnets.registry import create_model
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 NETS = {  # variants, small, of each block that takes stochastic depth
     "original": ("resnet110_stochastic_depth_cifar", {"stochastic_depth": 0.5}),

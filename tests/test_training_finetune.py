@@ -15,7 +15,7 @@ from kerasnets.registry import create_model
 from kerasnets.runs import read_log
 from kerasnets.training.loop import prepare, train
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
 

@@ -6,7 +6,7 @@ from nets import build_twin, fill, pixels
 
 from kerasnets.weights.adapt import adapt, change_channels, image_readers, resample
 from kerasnets.weights.load import load_weights
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 
 def as_checkpoint(model) -> dict:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from kerasnets.exporters.runtime import load_runner
 from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from test_keras_applications_files import peer
 
 from kerasnets.registry import create_model
 from kerasnets.weights.load import LoadReport, load_weights
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 from kerasnets.weights.rules import (
     EFFICIENTNET_EXPANDED,
     EFFICIENTNET_PLAIN,

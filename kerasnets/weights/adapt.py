@@ -7,7 +7,7 @@ import numpy as np
 
 from kerasnets.graph.cost import operations
 from kerasnets.graph.walk import flattened_from
-from kerasnets.weights.names import Tensor
+from kerasnets.weights.mapping import Tensor
 
 
 def adapt(name: str, array: np.ndarray, tensor: Tensor, model) -> np.ndarray | None:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from kerasnets.graph.walk import classifiers
-from kerasnets.weights.names import tensors
+from kerasnets.weights.mapping import tensors
 
 BACKGROUND_CLASSES = 1001
 

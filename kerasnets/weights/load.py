@@ -12,7 +12,7 @@ import numpy as np
 from kerasnets.graph.walk import classifiers
 from kerasnets.weights.adapt import adapt
 from kerasnets.weights.fetch import fetch
-from kerasnets.weights.names import Tensor, needless, tensors
+from kerasnets.weights.mapping import Tensor, needless, tensors
 from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
 from kerasnets.weights.readers import Checkpoint, open_checkpoint
 from kerasnets.weights.rules import FORMATS, Entry, entries, recognise

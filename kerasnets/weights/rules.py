@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerasnets.weights.derive import add_scales, drop_background, fold_biases
-from kerasnets.weights.names import Tensor, classifier_module, tensors
+from kerasnets.weights.mapping import Tensor, classifier_module, tensors
 from kerasnets.weights.readers import Checkpoint
 from kerasnets.weights.rules_keras import keras_names
 

@@ -8,7 +8,7 @@ import re
 
 import keras
 
-from kerasnets.weights.names import layers_with_weights, tensors
+from kerasnets.weights.mapping import layers_with_weights, tensors
 from kerasnets.weights.rules_nasnet import nasnet_names
 
 # Their variable -> what PyTorch, and so we, call it.
