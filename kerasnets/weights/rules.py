@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from kerasnets.weights.derive import add_scales, drop_background, fold_biases
+from kerasnets.weights.fit import add_scales, drop_background, fold_biases
 from kerasnets.weights.mapping import Tensor, classifier_module, tensors
 from kerasnets.weights.readers import Checkpoint
 from kerasnets.weights.rules_keras import keras_names
