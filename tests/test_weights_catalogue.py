@@ -12,7 +12,7 @@ from nets import read_json
 from kerasnets.model_index import list_models, model_info
 from kerasnets.registry import get_row
 from kerasnets.weights.catalogue import all_checkpoints, sibling
-from kerasnets.weights.fetch import is_full
+from kerasnets.weights.download import is_full
 
 FACTS = all_checkpoints()
 PEERS = read_json("parity_rows.json")

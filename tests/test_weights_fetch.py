@@ -11,9 +11,9 @@ import pytest
 from weights_server import serve
 
 from kerasnets.registry import Preprocessing
-from kerasnets.weights import fetch as fetching
+from kerasnets.weights import download as fetching
 from kerasnets.weights.catalogue import PublicCheckpoint
-from kerasnets.weights.fetch import fetch
+from kerasnets.weights.download import fetch
 
 CONTENT = bytes(range(256)) * 4000
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -267,7 +267,7 @@ PROCESS = """
 import sys
 from kerasnets.registry import Preprocessing
 from kerasnets.weights.catalogue import PublicCheckpoint
-from kerasnets.weights.fetch import fetch
+from kerasnets.weights.download import fetch
 print(fetch(PublicCheckpoint("v1", "", "net.pth", "", Preprocessing(), hash=sys.argv[1], url=sys.argv[2])))
 """
 

@@ -253,7 +253,7 @@ def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
     save_file(arrays, tmp_path / "resnet18.tv_in1k.safetensors")
     with pytest.raises(RuntimeError, match="is refused: its sha256 should begin with 694f"):
         create_model("resnet18", weights="imagenet", input_shape=(64, 64, 3))
-    monkeypatch.setattr("kerasnets.weights.fetch.expected_hash", lambda *file: "")  # These are not the real weights.
+    monkeypatch.setattr("kerasnets.weights.download.expected_hash", lambda *file: "")  # These are not the real weights.
     first = create_model("resnet18", weights="imagenet", input_shape=(64, 64, 3))
     assert (np.array(first.get_layer("bn1").beta) == arrays["bn1.bias"]).all()
     with pytest.warns(UserWarning, match=r"left at initial values: fc.weight: \(1000, 512\) into \(512, 5\)"):

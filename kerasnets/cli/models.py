@@ -80,7 +80,7 @@ def _checkpoint(checkpoint) -> str:
 
 def _pinned(checkpoint) -> str:
     """Says how far a checkpoint's file is known before it is fetched."""
-    from kerasnets.weights.fetch import is_full
+    from kerasnets.weights.download import is_full
 
     if is_full(checkpoint.hash):
         return checkpoint.hash

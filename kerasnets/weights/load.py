@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasnets.graph.walk import classifiers
 from kerasnets.weights.adapt import adapt
-from kerasnets.weights.fetch import fetch
+from kerasnets.weights.download import fetch
 from kerasnets.weights.mapping import Tensor, needless, tensors
 from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
 from kerasnets.weights.readers import Checkpoint, open_checkpoint
