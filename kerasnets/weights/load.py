@@ -12,9 +12,9 @@ import numpy as np
 from kerasnets.graph.walk import classifiers
 from kerasnets.weights.adapt import adapt
 from kerasnets.weights.download import fetch
+from kerasnets.weights.files import Checkpoint, open_checkpoint
 from kerasnets.weights.mapping import Tensor, needless, tensors
 from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
-from kerasnets.weights.readers import Checkpoint, open_checkpoint
 from kerasnets.weights.rules import FORMATS, Entry, entries, recognise
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.

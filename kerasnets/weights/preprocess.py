@@ -16,7 +16,7 @@ from kerasnets.layers.network import at_size, carried
 from kerasnets.layers.preprocessing import PixelNormalization, normalize_pixels
 from kerasnets.registry import Preprocessing, did_you_mean, get_row, list_models
 from kerasnets.weights.catalogue import PublicCheckpoint, checkpoint_in, checkpoints, choose
-from kerasnets.weights.readers import KINDS
+from kerasnets.weights.files import KINDS
 
 # A `.keras` file's configuration is not read beyond this many bytes; NASNet-Large's has two million.
 _LARGEST_CONFIG = 50_000_000

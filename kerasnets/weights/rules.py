@@ -12,9 +12,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from kerasnets.weights.files import Checkpoint
 from kerasnets.weights.fit import add_scales, drop_background, fold_biases
 from kerasnets.weights.mapping import Tensor, classifier_module, tensors
-from kerasnets.weights.readers import Checkpoint
 from kerasnets.weights.rules_keras import keras_names
 
 FORMATS = ("auto", "torchvision", "timm", "efficientnet_pytorch", "keras_applications", "keras")
