@@ -14,8 +14,8 @@ import numpy as np
 
 from kerasnets.weights.files import Checkpoint
 from kerasnets.weights.fit import add_scales, drop_background, fold_biases
+from kerasnets.weights.keras_names import keras_names
 from kerasnets.weights.mapping import Tensor, classifier_module, tensors
-from kerasnets.weights.rules_keras import keras_names
 
 FORMATS = ("auto", "torchvision", "timm", "efficientnet_pytorch", "keras_applications", "keras")
 
