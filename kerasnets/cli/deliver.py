@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import (
+from kerasnets.cli.output import (
     JSON,
     file_size,
     percent,

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from kerasnets.cli.app import run
-from kerasnets.cli.show import file_size, percent, print_table, start_tensorflow
+from kerasnets.cli.output import file_size, percent, print_table, start_tensorflow
 
 RECIPE = "recipes/lenet5_digits.yaml"
 RUN = Path("runs/lenet5_digits")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerasnets.cli import launch
-from kerasnets.cli.show import JSON, percent, print_json, print_table, start_tensorflow, work_on_stderr
+from kerasnets.cli.output import JSON, percent, print_json, print_table, start_tensorflow, work_on_stderr
 
 RECIPE = Annotated[str, typer.Argument(help="A recipe, a YAML file.")]
 RUN_DIR = Annotated[

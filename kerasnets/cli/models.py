@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import JSON, print_json, print_table
+from kerasnets.cli.output import JSON, print_json, print_table
 from kerasnets.model_index import list_models, model_info, read_ledger
 from kerasnets.weights.catalogue import without_weights
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.show import JSON, file_size, print_json, print_table, start_tensorflow
+from kerasnets.cli.output import JSON, file_size, print_json, print_table, start_tensorflow
 
 FOLDER = Annotated[str, typer.Argument(help="A folder of images: class sub-folders, or splits that hold them.")]
 OUTPUT = Annotated[str | None, typer.Option("--output", "-o", help="The new folder; by default FOLDER_shards.")]
