@@ -19,7 +19,7 @@ _FUNCTIONS = {
     "list_models": "kerasnets.model_index",
     "model_info": "kerasnets.model_index",
     "ModelInfo": "kerasnets.model_index",
-    "load_model": "kerasnets.runs",
+    "load_model": "kerasnets.runs.folder",
     "load_weights": "kerasnets.weights.load",
     "features": "kerasnets.graph.features",
     "freeze": "kerasnets.graph.freeze",

@@ -21,7 +21,7 @@ import safetensors
 
 # Before the fork, so that no life pays for it; nothing may be computed yet.
 from kerasnets import checkpoints
-from kerasnets.runs import open_run
+from kerasnets.runs.folder import open_run
 from kerasnets.training.loop import train
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "lenet5_digits.yaml"

@@ -14,7 +14,7 @@ from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
 from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report
-from kerasnets.runs import read_log
+from kerasnets.runs.folder import read_log
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
 

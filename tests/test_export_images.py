@@ -10,7 +10,7 @@ from kerasnets.exporters.images import calibration_images, check_images, sample
 from kerasnets.exporters.target import Target, open_target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
-from kerasnets.runs import is_run
+from kerasnets.runs.folder import is_run
 
 RGB = Preprocessing(size=12, crop_fraction=1.0)
 

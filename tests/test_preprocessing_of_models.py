@@ -24,7 +24,7 @@ from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.registry import create_model
-from kerasnets.runs import open_run, read_log
+from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import prepare, train
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kerasnets.exporters.export import export
-from kerasnets.runs import read_log
+from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "googlenet_digits.yaml"

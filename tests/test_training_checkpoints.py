@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kerasnets import checkpoints
-from kerasnets.runs import Scalars, append_log, claim, open_run, read_log
+from kerasnets.runs.folder import Scalars, append_log, claim, open_run, read_log
 
 TENSORS = {"network/0000": np.arange(6, dtype="float32").reshape(2, 3), "optimizer/0000": np.asarray(7, "int64")}
 
@@ -106,7 +106,7 @@ def test_run_folders_are_not_overwritten_by_accident(tmp_path):
 
 HOLD = """
 import sys, time
-from kerasnets.runs import claim
+from kerasnets.runs.folder import claim
 with claim(sys.argv[1], resume=False, overwrite=False):
     print("held", flush=True)
     time.sleep(600)

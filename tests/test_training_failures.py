@@ -11,7 +11,7 @@ from kerasnets.cli.app import exit_code_of, run
 from kerasnets.data.bad_images import BadImages
 from kerasnets.data.errors import first_line
 from kerasnets.distribution.strategy import Cluster
-from kerasnets.runs import read_log
+from kerasnets.runs.folder import read_log
 from kerasnets.training import failures
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped

@@ -12,7 +12,7 @@ from kerasnets import checkpoints
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.registry import create_model
-from kerasnets.runs import read_log
+from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import prepare, train
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.weights.mapping import tensors

@@ -16,7 +16,7 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.recipe.read import load_recipe
-from kerasnets.runs import open_run, read_log
+from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import train
 
 ROOT = Path(__file__).parent.parent

@@ -30,7 +30,7 @@ def write_digits(folder: Path, count: int = 6) -> list[str]:
     import tensorflow as tf
 
     from kerasnets.data.sources import open_source
-    from kerasnets.runs import open_run
+    from kerasnets.runs.folder import open_run
 
     options = open_run(RUN).recipe.data
     source = open_source(options.source, options.evaluation_split)
@@ -47,7 +47,7 @@ def write_digits(folder: Path, count: int = 6) -> list[str]:
 def keras_latency(repeats: int = 50) -> float:
     """Returns the median time of the Keras model for one image, compiled, in milliseconds."""
     from kerasnets.exporters.profile import profile
-    from kerasnets.runs import open_run
+    from kerasnets.runs.folder import open_run
 
     return profile(open_run(RUN).model, batch_size=1, steps=repeats, training=False)["inference"]["milliseconds"]
 

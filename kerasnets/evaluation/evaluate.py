@@ -14,7 +14,7 @@ from kerasnets.data.sources import Source, open_source
 from kerasnets.distribution.strategy import local_strategy
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
-from kerasnets.runs import Run, open_run
+from kerasnets.runs.folder import Run, open_run
 from kerasnets.weights.preprocess import preprocessing_of
 
 # How many wrong predictions are listed, with pictures.

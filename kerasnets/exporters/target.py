@@ -8,7 +8,7 @@ import keras
 from kerasnets.data.labels import default_labels, readable
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, list_models
-from kerasnets.runs import is_run, load_model, open_run
+from kerasnets.runs.folder import is_run, load_model, open_run
 from kerasnets.weights.preprocess import preprocessing_of
 
 

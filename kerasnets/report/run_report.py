@@ -10,7 +10,7 @@ from kerasnets.checkpoints import write_atomically
 from kerasnets.data.labels import read_labels, readable
 from kerasnets.report.charts import confusion_chart, line_chart
 from kerasnets.report.page import page, section, table, tiles
-from kerasnets.runs import read_log
+from kerasnets.runs.folder import read_log
 
 _MOST_PICTURES = 48
 _MOST_CLASSES = 60

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kerasnets import checkpoints
 from kerasnets.distribution.strategy import cluster
-from kerasnets.runs import Scalars, append_log
+from kerasnets.runs.folder import Scalars, append_log
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar
 from kerasnets.training.stopping import Wish, check_infinite_steps, check_loss, check_weights

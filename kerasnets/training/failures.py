@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kerasnets.data.errors import first_line
 from kerasnets.distribution.strategy import cluster
-from kerasnets.runs import append_line
+from kerasnets.runs.folder import append_line
 from kerasnets.training.stopping import Stopped
 
 # What an error says when another worker, or the way to it, is the cause. An error of this worker's own kernels says

@@ -8,7 +8,7 @@ import numpy as np
 from kerasnets.graph.freeze import freeze
 from kerasnets.graph.walk import classifiers
 from kerasnets.registry import get_row
-from kerasnets.runs import append_log
+from kerasnets.runs.folder import append_log
 from kerasnets.training.start import take_over
 from kerasnets.weights.load import load_initial_weights
 

@@ -22,7 +22,7 @@ from kerasnets.evaluation.evaluate import score
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
-from kerasnets.runs import (
+from kerasnets.runs.folder import (
     Run,
     append_log,
     begin,

@@ -7,7 +7,7 @@ from kerasnets.data.fingerprint import fingerprint, first_difference
 from kerasnets.distribution.strategy import visible_devices
 from kerasnets.recipe.read import differences, load_recipe
 from kerasnets.recipe.schema import Recipe
-from kerasnets.runs import environment, read_json
+from kerasnets.runs.folder import environment, read_json
 from kerasnets.training.callbacks import Job
 
 

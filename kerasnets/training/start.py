@@ -2,7 +2,7 @@
 
 import keras
 
-from kerasnets.runs import load_model
+from kerasnets.runs.folder import load_model
 
 
 def take_over(network: keras.Model, options) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kerasnets import checkpoints
 from kerasnets.data.pipeline import batch_names
-from kerasnets.runs import append_log
+from kerasnets.runs.folder import append_log
 
 NAMED = 3  # so many images of a bad batch stand in the message; the log has them all
 # Loss scaling halves its scale at each step that it leaves out: after so many in a row no scale is left to try.
