@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets import checkpoints
+from kerasnets.runs import checkpoints
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "recipes" / "lenet5_digits.yaml"

@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 
 # Before the fork, so that no life pays for it; nothing may be computed yet.
-from kerasnets import checkpoints
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import open_run
 from kerasnets.training.loop import train
 

@@ -8,8 +8,8 @@ import pytest
 from distribution import TOLERANCE
 from distribution_jobs import difference, finish, killed, start, until_step, worker
 
-from kerasnets import checkpoints
 from kerasnets.distribution.strategy import Cluster, check_batch_size, cluster
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import read_log
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnets import checkpoints
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.recipe.read import load_recipe
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import train
 

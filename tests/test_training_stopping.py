@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasnets import checkpoints
 from kerasnets.cli.app import exit_code_of
 from kerasnets.cli.app import run as run_command
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training import callbacks, loop, stopping
 from kerasnets.training.loop import train

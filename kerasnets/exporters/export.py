@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.checkpoints import write_atomically
 from kerasnets.exporters.check import ExportError, check_file
 from kerasnets.exporters.images import calibration_images, check_images
 from kerasnets.exporters.network import classifier, inference_form, probabilities
@@ -14,6 +13,7 @@ from kerasnets.exporters.place import FORMS, find_place, put, workshop
 from kerasnets.exporters.sidecar import check_labels, write_sidecar
 from kerasnets.exporters.target import Target, open_target
 from kerasnets.registry import did_you_mean
+from kerasnets.runs.checkpoints import write_atomically
 
 # What a run of a TFLite file on this machine cannot show.
 _UNCHECKED = ("decoding and resizing, which the program around the file does", "the speed on another device")

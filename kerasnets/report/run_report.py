@@ -6,10 +6,10 @@ import os
 from html import escape
 from pathlib import Path
 
-from kerasnets.checkpoints import write_atomically
 from kerasnets.data.labels import read_labels, readable
 from kerasnets.report.charts import confusion_chart, line_chart
 from kerasnets.report.page import page, section, table, tiles
+from kerasnets.runs.checkpoints import write_atomically
 from kerasnets.runs.folder import read_log
 
 _MOST_PICTURES = 48

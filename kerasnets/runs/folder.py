@@ -21,11 +21,11 @@ import tensorflow as tf
 from filelock import FileLock, Timeout
 
 from kerasnets.architectures.catalogue import FAMILIES
-from kerasnets.checkpoints import write_atomically
 from kerasnets.distribution.strategy import cluster
 from kerasnets.recipe.read import dump_recipe, load_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing
+from kerasnets.runs.checkpoints import write_atomically
 
 PACKAGES = ("kerasnets", "tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
 # What a run that was killed in its first moment leaves behind; it may be begun again.

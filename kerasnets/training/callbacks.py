@@ -7,8 +7,8 @@ import time
 import keras
 import tensorflow as tf
 
-from kerasnets import checkpoints
 from kerasnets.distribution.strategy import cluster
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Scalars, append_log
 from kerasnets.training.finetune import Thaw
 from kerasnets.training.progress import ProgressBar

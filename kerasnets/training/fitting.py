@@ -8,10 +8,10 @@ from functools import partial
 
 import keras
 
-from kerasnets import checkpoints
 from kerasnets.data.determinism import parallel
 from kerasnets.data.pipeline import evaluation_batches, training_batches
 from kerasnets.distribution.strategy import cluster, distribute, same_everywhere
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log, is_run
 from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import Job, make_callbacks, variables

@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kerasnets import checkpoints
 from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.preprocess import override
@@ -22,6 +21,7 @@ from kerasnets.evaluation.evaluate import score
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_row
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import (
     Run,
     append_log,

@@ -12,8 +12,8 @@ import threading
 
 import numpy as np
 
-from kerasnets import checkpoints
 from kerasnets.data.pipeline import batch_names
+from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log
 
 NAMED = 3  # so many images of a bad batch stand in the message; the log has them all
