@@ -18,14 +18,14 @@ test-all: $(READY)
 
 # Live against torchvision and timm where they are installed: `.venv/bin/pip install -e ".[parity]"`.
 parity: $(READY)
-	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_goldens.py
-	$(BIN)/python tests/parity.py
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/architectures/test_goldens.py
+	$(BIN)/python tests/support/parity.py
 
 distribution-check: $(READY)
-	@$(BIN)/python tests/distribution.py
+	@$(BIN)/python tests/support/distribution_check.py
 
 kill-check: $(READY)
-	@$(BIN)/python tests/kill_campaign.py
+	@$(BIN)/python tests/support/kill_check.py
 
 tables: $(READY)
 	$(BIN)/python -m kerasnets.model_index

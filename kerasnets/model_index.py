@@ -1,7 +1,7 @@
 """What the registry's rows say, as a generated JSON file: it answers `list` and `info` without building a network.
 
-`make tables` (`python -m kerasnets.ledger`) writes it, building and counting every row once, and prints the README's
-model table from it. Reading it needs nothing but the standard library.
+`make tables` (`python -m kerasnets.model_index`) writes it, building and counting every variant once, and prints the
+README's model table from it. Reading it needs nothing but the standard library.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ class ModelInfo:
 
 def ledger_path() -> Path:
     """Returns where the ledger stands in the installed package."""
-    return Path(__file__).with_name("ledger.json")
+    return Path(__file__).with_name("model_index.json")
 
 
 def read_ledger() -> dict[str, dict]:
@@ -203,7 +203,7 @@ def write_readme(root: Path, rows: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    """Writes ledger.json from the registry and the README's table from ledger.json."""
+    """Writes model_index.json from the registry and the README's table from model_index.json."""
     rows = {}
     for name, facts in generate():
         rows[name] = facts

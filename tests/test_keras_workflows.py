@@ -11,7 +11,7 @@ import pytest
 
 import kerasnets
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent / "support"
 PACKAGE = Path(kerasnets.__file__).parent
 QUICK = (
     "load_a_compiled_model",
@@ -39,13 +39,13 @@ def saved(tmp_path_factory):
     """A folder with trained networks in every form that Keras has, written by a process that has ended."""
     folder = tmp_path_factory.mktemp("saved")
     program = "import keras_workflows, pathlib, sys; keras_workflows.save_everything(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", program, folder], check=True, cwd=TESTS)
+    subprocess.run([sys.executable, "-c", program, folder], check=True, cwd=SUPPORT)
     return folder
 
 
 def run_workflows(folder, names) -> dict[str, str | None]:
     """Runs workflows in one fresh process and returns the error of each, `None` for none."""
-    command = [sys.executable, TESTS / "keras_workflows.py", folder, *names]
+    command = [sys.executable, SUPPORT / "keras_workflows.py", folder, *names]
     done = subprocess.run(command, capture_output=True, text=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     missing = {name: f"the process ended early: {done.stderr[-2000:]}" for name in names}

@@ -5,7 +5,7 @@ While the switch is on, TensorFlow takes all parallel maps and prefetches out of
 The pass runs when an iterator is made, so iterators are made with the switch off.
 
 `disable_op_determinism` and `is_op_determinism_enabled` are private; checked with TensorFlow 2.21, and
-tests/test_data_determinism.py fails when they, or the pass, change.
+tests/data/test_determinism.py fails when they, or the pass, change.
 """
 
 import contextlib

@@ -1,0 +1,1 @@
+"""Exact evaluation, by one look or by many."""

@@ -1,0 +1,1 @@
+"""Model -> model and model -> numbers: walking the graph, cost, features, folding, freezing."""

@@ -1,0 +1,1 @@
+"""Recipes: the strict schema, reading YAML, overrides, errors. No TensorFlow."""

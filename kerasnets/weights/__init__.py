@@ -1,0 +1,1 @@
+"""Public checkpoints and weight files: catalogue, download, reading, mapping, loading."""

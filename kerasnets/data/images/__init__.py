@@ -1,0 +1,1 @@
+"""Pixel operations: decoding, geometry, colour, augmentation per image and per batch, crops."""

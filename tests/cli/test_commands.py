@@ -1,0 +1,171 @@
+"""Every command and every block of Python that README, docs, recipe headers and `--help` show does run.
+
+As it is shown, with the recipe's own keys, in its cheap form: two steps, small photos, a file of weights in the place
+of a download. What is not run stands in one table with its reason.
+"""
+
+import functools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shown_commands import (
+    RECIPES,
+    ROOT,
+    arguments_of,
+    cheap,
+    help_commands,
+    make_project,
+    network_of,
+    page_commands,
+    python_blocks,
+    recipe_commands,
+)
+
+from kerasnets.cli.app import run
+
+# Targets of the Makefile that README and docs name: why no test runs them, and what runs what they do.
+NOT_RUN = {
+    "make demo": "two minutes: `test_demo` runs it, marked slow",
+    "make test": "it is what runs this",
+    "make test-all": "it is what runs this",
+    "make style": "ruff is not among the packages of the tests",
+    "make tables": "builds and counts every network: test_every_net.py compares the counts",
+    "make parity": "needs torch, torchvision and timm: test_goldens.py compares with stored outputs",
+    "make distribution-check": "minutes: test_distribution.py runs its cases",
+    "make kill-check": "minutes: test_training_loop.py and test_distribution_workers.py kill runs",
+}
+SHOWN = [c for c in dict.fromkeys([*page_commands(), *help_commands()]) if not c.startswith("make ")]
+HEAVY = (
+    "kerasnets profile",
+    "kerasnets benchmark data recipes/resnet50",
+    "kerasnets evaluate squeezenet",
+    "kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set",
+    "kerasnets predict efficientnet",
+    "kerasnets train recipes/f",
+    "kerasnets train recipes/NAME",
+    "kerasnets train recipes/resnet20_cifar",
+)
+BLOCKS = python_blocks()
+HEAVY_BLOCKS = ("README-1", "weights-")
+# Recipes with several steps a call, whose networks are small.
+QUICK_RECIPES = ("lenet5_digits", "lenet5_mnist")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with all that the commands of README and docs name: photos, weights, runs."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(["train", "recipes/lenet5_digits.yaml", "--set", "epochs=2"]) == 0
+    for number in range(3):
+        shutil.copytree(folder / "runs" / "lenet5_digits", folder / "runs" / f"seed{number}")
+    return folder
+
+
+def weights_file(project: Path, name: str) -> None:
+    """Writes the initial weights of a network, for commands and code that read a file."""
+    from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
+    from kerasnets.registry import create_model
+
+    if not (path := project / f"{name}.weights.h5").exists():
+        create_model(name).save_weights(path)
+
+
+def slow_where(heavy, values):
+    return [pytest.param(v, marks=pytest.mark.slow if v.startswith(heavy) else ()) for v in values]
+
+
+@pytest.mark.parametrize("command", slow_where(HEAVY, SHOWN))
+def test_command_of_readme_docs_and_help(command, project, monkeypatch):
+    monkeypatch.chdir(project)
+    shutil.rmtree("photos_shards", ignore_errors=True)
+    words = cheap(arguments_of(command))
+    for word in words:
+        if word.endswith(".weights.h5"):
+            weights_file(project, word.rpartition("=")[2].removesuffix(".weights.h5"))
+        if word == "saved_models/lenet5_digits.tflite" and not Path(word).exists():
+            assert run(["export", "runs/lenet5_digits", "--to", "tflite", "--examples", "8"]) == 0
+    assert run(words) == 0, words
+
+
+def test_every_make_command_is_a_target():
+    shown = {command for command in page_commands() if command.startswith("make ")}
+    assert shown <= set(NOT_RUN), "say why it is not run"
+    for command in NOT_RUN:
+        subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    make_project(tmp_path)
+    subprocess.run([sys.executable, "-m", "kerasnets.cli.demo"], cwd=tmp_path, check=True)
+
+
+def in_the_tests(code: str) -> tuple[str, set[str]]:
+    """Returns code that reads files of weights in this package's format, and the networks that it needs them of."""
+    files = {
+        '"resnet18.safetensors"': "resnet18",
+        '"efficientnet-lite0.pth"': "efficientnet_lite0",
+        'weights="imagenet"': "resnet50_v1_5",
+        'weights="a1_in1k"': "resnet50_v1_5",
+        '"file.safetensors"': "resnet50_v1_5",
+        '"file.pth"': "resnet18",
+    }
+    needed = {name for text, name in files.items() if text in code}
+    for text, name in files.items():
+        key = "weights=" if text.startswith("weights=") else ""
+        code = code.replace(text, f'{key}"{name}.weights.h5"')
+    return code, needed
+
+
+@pytest.mark.parametrize("name", slow_where(HEAVY_BLOCKS, BLOCKS))
+def test_block_of_python(name, project, monkeypatch):
+    import kerasnets
+    from kerasnets.training.loop import train
+
+    monkeypatch.chdir(project)
+    cheap_train = functools.partial(train, overrides=["epochs=2"], overwrite=True)
+    monkeypatch.setattr(kerasnets, "train", cheap_train, raising=False)
+    code, needed = in_the_tests(BLOCKS[name])
+    for network in needed:
+        weights_file(project, network)
+    scope = {"kerasnets": kerasnets, "pixels": np.zeros((2, 224, 224, 3), "uint8")}
+    if "(model" in code and "model = " not in code:
+        scope["model"] = kerasnets.ResNet18(weights=None)
+    exec(compile(code, name, "exec"), scope)
+
+
+def run_recipe(path: Path, folder: Path, devices: int, commands: list[str]) -> None:
+    make_project(folder)
+    if path.stem.endswith("photos"):
+        weights_file(folder, network_of(f"recipes/{path.name}"))
+    data = {"DIR": "cifar10" if "cifar" in path.stem else "photos"}
+    lines = [cheap(arguments_of(command, **data, RUN=f"runs/{path.stem}")) for command in commands]
+    command = [sys.executable, ROOT / "tests" / "support" / "shown_commands.py", str(devices), json.dumps(lines)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_commands_of_a_recipe_header(path, tmp_path):
+    commands = recipe_commands(path)
+    assert commands or "python benchmarks/" in path.read_text(encoding="utf-8")
+    run_recipe(path, tmp_path, 1, commands)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=() if p.stem in QUICK_RECIPES else pytest.mark.slow, id=p.stem) for p in RECIPES],
+)
+def test_recipe_on_two_devices(path, tmp_path):
+    """With its own number of steps a call, and all else that the recipe says."""
+    commands = [f"kerasnets train recipes/{path.name}"]
+    run_recipe(path, tmp_path, 2, commands)

@@ -1,0 +1,117 @@
+"""A run goes on with the data that it began with, or is refused by the name of the first difference."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import data_options, write_folder
+
+from kerasnets.data.fingerprint import LOOKED_AT, fingerprint, first_difference, of_files
+from kerasnets.data.shards import write_shards
+from kerasnets.data.sources import open_source
+from kerasnets.runs.folder import read_log
+from kerasnets.training.loop import train
+from kerasnets.training.stopping import Stopped
+
+DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
+
+
+def facts(split="train", **source) -> dict:
+    """A fingerprint as it comes out of a run folder."""
+    return json.loads(json.dumps(fingerprint(open_source(data_options(**source).source, split))))
+
+
+def difference(change, split="train", **source) -> str | None:
+    before = facts(split, **source)
+    assert first_difference(before, facts(split, **source)) is None
+    change()
+    return first_difference(before, facts(split, **source))
+
+
+def test_a_folder(tmp_path):
+    write_folder(tmp_path)
+    cats, settings = tmp_path / "train" / "cat", {"kind": "folder", "path": str(tmp_path)}
+    size = (cats / "03.bmp").stat().st_size
+    found = difference(lambda: (cats / "03.bmp").write_bytes(b"12345"), **settings)
+    assert found == f"the size of cat/03.bmp is 5, it was {size}"
+    found = difference((cats / "03.bmp").unlink, **settings)
+    assert found == "the size of cat/03.bmp is nothing, it was 5"
+    assert "new.jpg" in difference(lambda: (cats / "new.jpg").write_bytes(b"1"), **settings)
+
+    def another_class():
+        (tmp_path / "train" / "bird").mkdir()
+        (tmp_path / "train" / "bird" / "a.jpg").write_bytes(b"1")
+
+    assert "bird/a.jpg" in difference(another_class, **settings)
+
+
+def test_a_large_folder_costs_little_and_still_names_the_class(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr("os.path.getsize", lambda path: sizes.append(path) or 7)
+    paths = [f"/data/train/n{i % 1000:04}/{i:07}.JPEG" for i in range(400_000)]
+    labels = [path.split("/")[3] for path in paths]
+    begun = time.perf_counter()
+    before = of_files(paths, labels)
+    print(f"{len(paths)} names: {time.perf_counter() - begun:.2f} s, {len(sizes)} sizes")
+    assert LOOKED_AT / 4 < len(sizes) < 2 * LOOKED_AT
+    quiet = next(path for path in paths if path not in sizes)
+    without = [path for path in paths if path != quiet]
+    label = quiet.split("/")[3]
+    found = first_difference(before, of_files(without, [path.split("/")[3] for path in without]))
+    assert found == f"the number of files of class {label} is 399, it was 400"
+    renamed = [path.replace(".JPEG", ".jpg") if path == quiet else path for path in paths]
+    assert f"the names of the files of class {label}" in first_difference(before, of_files(renamed, labels))
+
+
+def test_arrays_shards_and_tensorflow_datasets(tmp_path, tfds_dir=None):
+    values = {"x_train": np.arange(5 * 64, dtype="uint8").reshape(5, 8, 8), "y_train": np.arange(5)}
+    np.savez(tmp_path / "a.npz", **values)
+    settings = {"kind": "arrays", "path": str(tmp_path / "a.npz")}
+
+    def swap():
+        np.savez(tmp_path / "a.npz", **values | {"y_train": np.array([1, 0, 2, 3, 4])})
+
+    assert difference(swap, **settings).startswith("the labels is")
+    write_folder(tmp_path / "photos")
+    write_shards(tmp_path / "photos", tmp_path / "shards")
+
+    def again():
+        (tmp_path / "photos" / "train" / "cat" / "00.jpg").write_bytes(b"another one")
+        write_shards(tmp_path / "photos", tmp_path / "again")
+        for file in (tmp_path / "again").iterdir():
+            file.replace(tmp_path / "shards" / file.name)
+
+    found = difference(again, kind="tfrecord", path=str(tmp_path / "shards"))
+    assert found.startswith("the SHA-256 of train-00000-of-00001.tfrecord is")
+
+
+SHORT = ["epochs=2", "steps_per_epoch=2", "batch_size=10", "steps_per_execution=1", "evaluation.max_batches=1"]
+
+
+def test_a_run_is_refused_on_other_data_and_warned_of_other_devices(tmp_path, monkeypatch):
+    write_folder(tmp_path / "data")
+    write_folder(tmp_path / "data", split="test")
+    source = f"data.source={{kind: folder, path: {tmp_path / 'data'}}}"
+    overrides, run = [*SHORT, source, "preprocessing={mean: [1, 2, 3], std: [1, 1, 1]}"], tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("kerasnets.training.loop.fit", stop)
+        with pytest.raises(Stopped):
+            train(DIGITS, run, overrides=overrides, progress=False)
+    changed = tmp_path / "data" / "test" / "dog" / "01.png"
+    contents = changed.read_bytes()
+    changed.write_bytes(b"")
+    with pytest.raises(ValueError, match="of its evaluation images the size of dog/01.png is 0, it was") as caught:
+        train(DIGITS, run, overrides=overrides, resume=True, progress=False)
+    assert "\n" not in str(caught.value)
+    changed.write_bytes(contents)
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(environment | {"devices": ["GPU:0", "GPU:1"]}))
+    train(DIGITS, run, overrides=overrides, resume=True, progress=False)
+    (event,) = (e for e in read_log(run) if e["event"] == "warning" and "devices" in e["message"])
+    assert "goes on on other devices, 1 x CPU:0 instead of 1 x GPU:0, GPU:1" in event["message"]
+
+
+def stop(*_):
+    raise Stopped("as if by SIGTERM")

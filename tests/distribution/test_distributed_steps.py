@@ -1,0 +1,137 @@
+"""One device and many train the same: the rows of `distribution.py`, each in the processes that it needs."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from distribution_check import ROWS, SGD, TOLERANCE, Row, dataset, difference, examples, five_steps, make_trainer
+
+from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.strategy import check_compilation
+from kerasnets.layers.batch_norm import PRESENT, BatchNormalization
+from kerasnets.layers.recomputed import RecomputedConvolutions
+
+# By default those that differ most from one another.
+QUICK = (
+    "clipping by norm after the all-reduce",
+    "gradient accumulation: 2 micro-batches are one batch",
+    "evaluation of 29 examples in batches of 12",
+    "float16 with loss scaling that overflows",
+    "two steps a call, evaluation, uneven last batch",
+    "a last batch that leaves a replica empty",
+    "empty replica, synchronised batch norm",
+    "each replica's moving means become one",
+    "dropout",
+)
+
+
+def table(*arguments, onednn: str = "1") -> str:
+    command = [sys.executable, str(Path(__file__).parents[1] / "support" / "distribution_check.py"), *arguments]
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}  # On, as every command asks for.
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1500, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr[-2000:]
+    return result.stdout
+
+
+@pytest.mark.parametrize("onednn", ["1", pytest.param("0", marks=pytest.mark.slow)])
+def test_two_devices_do_as_one(onednn):
+    found = table("--devices", "2", "--workers", "0", "--no-jobs", "--rows", *QUICK, onednn=onednn)
+    assert [line[: len(name)] for line, name in zip(found.splitlines()[:-1], QUICK, strict=True)] == list(QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("onednn", ["1", "0"])
+def test_two_and_three_devices_and_two_processes_do_as_one(onednn):
+    assert table("--no-jobs", onednn=onednn).count("holds") == 3 * len(ROWS)
+
+
+def test_an_unfit_trainer_is_noticed():
+    """The comparison itself: a rate that is 0.2 % higher is not the same."""
+    alone = tf.distribute.get_strategy()
+    one = five_steps(Row(), alone)
+    assert difference(five_steps(Row(optimizer={**SGD, "learning_rate": 0.0501}), alone), one) > TOLERANCE
+    assert difference(one, one) == 0.0
+
+
+@pytest.mark.parametrize("name", ["plain SGD", "drop path", "synchronised batch norm"])
+def test_several_steps_a_call_are_single_steps_to_the_last_bit(name):
+    row, alone = dataclasses.replace(ROWS[name], evaluate=True), tf.distribute.get_strategy()
+    one, *others = (five_steps(dataclasses.replace(row, at_once=n), alone) for n in (1, 2, 5))
+    for other in others:
+        for path, value in one.items():
+            np.testing.assert_array_equal(other[path], value, err_msg=path)
+
+
+def test_a_call_of_several_steps_is_traced_once():
+    trainer = make_trainer(Row(at_once=2), tf.distribute.get_strategy())
+    traces, step = [], trainer.train_step
+    trainer.train_step = lambda data: traces.append(data) or step(data)
+    for _ in range(3):
+        trainer.fit(dataset(examples((12,) * 6)), epochs=2, verbose=0, shuffle=False)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_share_of_the_training_that_is_done_reaches_the_network(at_once):
+    row = ROWS["scheduled drop path"]
+    trainer = make_trainer(row, tf.distribute.get_strategy())
+    trainer.steps_per_execution = at_once
+    trainer.fit(dataset(examples(row.sizes[:4])), verbose=0, shuffle=False)
+    # The fourth of five steps was the last; it began when three were done.
+    assert float(trainer.network.get_layer("progress").progress.numpy()) == pytest.approx(3 / 5)
+
+
+def test_a_replica_without_examples_leaves_batch_norm_as_it_is():
+    inputs = keras.Input((8, 8, 1))
+    layer = BatchNormalization()
+    model = keras.Model(inputs, layer(inputs))
+    layer.moving_mean.assign([0.5])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(np.zeros((0, 8, 8, 1), "float32"), training=True))
+    gradients = tape.gradient(loss, [layer.gamma.value, layer.beta.value])
+    assert [float(g[0]) for g in gradients] == [0.0, 0.0]
+    assert float(layer.moving_mean.numpy()[0]) == 0.5 and float(layer.moving_variance.numpy()[0]) == 1.0
+
+
+def test_padding_leaves_batch_norm_as_it_is():
+    inputs = keras.Input((8, 8, 1))
+    layer = BatchNormalization()
+    model = keras.Model(inputs, layer(inputs))
+    token = PRESENT.set(tf.constant(0.0))
+    model(np.ones((1, 8, 8, 1), "float32"), training=True)
+    PRESENT.reset(token)
+    assert float(layer.moving_mean.numpy()[0]) == 0.0 and float(layer.moving_variance.numpy()[0]) == 1.0
+
+
+def test_compilation_is_refused_on_several_devices():
+    check_compilation(True, 1)
+    check_compilation(False, 2)
+    with pytest.raises(ValueError, match="Received: jit_compile=true, 2 devices"):
+        check_compilation(True, 2)
+
+
+def test_batch_norm_that_cannot_be_synchronised_is_refused():
+    inputs = keras.Input((8, 8, 1))
+    with pytest.raises(ValueError, match="has none, leave the key out"):
+        put_right(keras.Model(inputs, keras.layers.Flatten()(inputs)), 2, True)
+    layer = RecomputedConvolutions([4], [3], [("norm", "conv")])
+    with pytest.raises(ValueError, match="set model.arguments.recompute=false"):
+        put_right(keras.Model(inputs, layer([inputs])), 2, True)
+
+
+def test_dropout_keeps_its_share_and_scale():
+    inputs = keras.Input((1000,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.25, seed=3)(inputs))
+    before = model(np.ones((8, 1000), "float32"), training=True).numpy()
+    put_right(model, 2)
+    model.layers[-1].seed_generator.state.assign(keras.random.SeedGenerator(3).state)
+    after = model(np.ones((8, 1000), "float32"), training=True).numpy()
+    np.testing.assert_array_equal(before, after)
+    assert set(np.unique(after)) == {np.float32(0), np.float32(1 / 0.75)}
+    np.testing.assert_array_equal(model(np.ones((8, 1000), "float32")).numpy(), 1)

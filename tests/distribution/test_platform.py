@@ -1,0 +1,52 @@
+"""What Keras and TensorFlow get wrong under tf.distribute, and why our trainer overrides them.
+
+A test that fails here is good news: upstream has mended something, and an override of ours may go
+(`kerasnets/training/trainer.py`, `optimizers.py`).
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kerasnets.cli.launch import free_ports, worker_environment
+
+JOB = Path(__file__).parents[1] / "support" / "platform_job.py"
+pytestmark = [pytest.mark.slow, pytest.mark.platform]
+
+
+def platform(fact: str, workers: int = 1):
+    """What each process found out."""
+    ports = free_ports(workers)
+    environments = [worker_environment(ports, index) if workers > 1 else None for index in range(workers)]
+    command = [sys.executable, str(JOB), fact]
+    jobs = [subprocess.Popen(command, env=each, stdout=subprocess.PIPE, text=True) for each in environments]
+    return [json.loads(job.communicate(timeout=300)[0]) for job in jobs]
+
+
+def test_fit_with_several_workers_raises():
+    """keras#20585; here the trainer's logs are vectors and its symbolic build is left out."""
+    assert platform("several_workers_fit", workers=2) == [True, True]
+
+
+def test_gradient_accumulation_on_several_devices_raises():
+    """keras#20582; here the step itself splits the batch."""
+    assert platform("accumulation") == [True]
+
+
+def test_gradients_are_clipped_before_they_are_summed():
+    """Here the optimizers take gradients that are summed already."""
+    assert platform("clipping") == [pytest.approx([0.95, 0.90])]
+
+
+def test_an_empty_replica_gives_batch_norm_weights_that_are_no_numbers():
+    """Here training batches are full and evaluation batches padded with weight 0."""
+    assert platform("empty_replica") == [False]
+
+
+def test_an_uneven_batch_trains_otherwise_on_two_devices():
+    """Here the loss is the sum over examples divided by the global batch: 0.9 on any number of devices."""
+    one, two = platform("uneven_batch")[0]
+    assert one == pytest.approx(0.9) and two == pytest.approx(0.85)

@@ -1,0 +1,274 @@
+"""The same training on one device and on many: the rows that the tests and `make distribution-check` share.
+
+Every row trains a tiny network, all weights filled, for five steps on one device, and again on two and three devices of
+this process (MirroredStrategy over logical CPUs) and in two processes (MultiWorkerMirroredStrategy). What comes out is
+compared: every variable by norm, and the numbers of the log. `python tests/support/distribution_check.py`
+prints the table and exits with 1 if a row fails.
+"""
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from distribution_jobs import on_jobs
+from pydantic import TypeAdapter
+
+from kerasnets.cli.launch import free_ports, worker_environment
+from kerasnets.distribution.precision import computing_in
+from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.strategy import cluster, distribute, local_strategy, make_strategy
+from kerasnets.layers.batch_norm import BatchNormalization
+from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
+from kerasnets.layers.stochastic_depth import StochasticDepth
+from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
+from kerasnets.registry import Preprocessing
+from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.trainer import Trainer
+
+TOLERANCE = 1e-5
+PIXELS = Preprocessing(8, 1.0, "bilinear", (127.5,), (127.5,))
+SIZES = (12, 12, 12, 12, 12)
+SGD = {"name": "sgd", "learning_rate": 0.05}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is trained; `alone` overrides it on the one device that the others are compared with."""
+
+    layer: str = ""
+    optimizer: dict = dataclasses.field(default_factory=lambda: SGD)
+    loss: dict = dataclasses.field(default_factory=dict)
+    ema: dict | None = None
+    policy: str = "float32"
+    scale: float | None = None
+    accumulation: int = 1
+    sizes: tuple = SIZES
+    evaluate: bool = False
+    at_once: int = 1
+    alone: dict = dataclasses.field(default_factory=dict)
+
+
+ROWS = {
+    "plain SGD": Row(),
+    "evaluation of 29 examples in batches of 12": Row(evaluate=True),
+    "clipping by norm after the all-reduce": Row(optimizer={**SGD, "clip_norm": 0.1}),
+    "gradient accumulation: 2 micro-batches are one batch": Row(
+        optimizer={**SGD, "clip_norm": 0.1}, accumulation=2, alone={"accumulation": 1}
+    ),
+    "two steps a call": Row(at_once=2, alone={"at_once": 1}),
+    "two steps a call, evaluation, uneven last batch": Row(sizes=(12, 12, 12, 12, 7), at_once=2, evaluate=True),
+    "uneven last batch": Row(sizes=(12, 12, 12, 12, 7)),
+    "a last batch that leaves a replica empty": Row(sizes=(12, 12, 12, 12, 1)),
+    "uneven last batch, synchronised batch norm": Row("batch norm", sizes=(12, 12, 12, 12, 7)),
+    "empty replica, synchronised batch norm": Row("batch norm", sizes=(12, 12, 12, 12, 1)),
+    "moving averages": Row("batch norm", ema={"momentum": 0.9}),
+    "float16 with loss scaling that overflows": Row(
+        optimizer={**SGD, "learning_rate": 5e-3}, policy="mixed_float16", scale=2.0**18
+    ),
+    "weight decay in the gradient (SGD)": Row(optimizer={**SGD, "weight_decay": 0.1}),
+    "decoupled weight decay (AdamW)": Row(optimizer={"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}),
+    "RMSprop": Row(optimizer={"name": "rmsprop", "learning_rate": 1e-3}),
+    "RMSprop from an accumulator of 1, weight decay clipped too": Row(
+        optimizer={
+            "name": "rmsprop",
+            "learning_rate": 1e-2,
+            "initial_accumulator": 1.0,
+            "weight_decay": 0.1,
+            "clip_norm": 0.1,
+            "clip_weight_decay": True,
+        }
+    ),
+    "LAMB with binary cross-entropy": Row(
+        optimizer={"name": "lamb", "learning_rate": 1e-2, "weight_decay": 0.1}, loss={"name": "binary_cross_entropy"}
+    ),
+    "two outputs with weights": Row("two outputs", loss={"weights": {"aux1": 0.3}, "label_smoothing": 0.1}),
+    "synchronised batch norm": Row("batch norm"),
+    "each replica's moving means become one": Row("batch norm of each replica", ema={"momentum": 0.9}),
+    "dropout": Row("dropout"),
+    "drop path": Row("drop path"),
+    "scheduled drop path": Row("scheduled drop path"),
+}
+
+
+def network(layer: str) -> keras.Model:
+    """A convolution, the layer in question, a classifier; every weight is filled."""
+    x = inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(x)
+    if layer == "batch norm":
+        x = BatchNormalization(momentum=0.5, name="bn")(x)
+    elif layer == "batch norm of each replica":
+        x = x + 0.0 * BatchNormalization(momentum=0.5, name="beside")(inputs)
+    elif layer == "dropout":
+        x = keras.layers.Dropout(0.5, seed=7)(x)
+    elif layer == "drop path":
+        x = StochasticDepth(0.5, mode="sample", scale="train", seed=7)(x)
+    elif layer == "scheduled drop path":
+        x = ScheduledDropPath(0.9, seed=7)([x, TrainingProgress(name="progress")(x)])
+    x = keras.layers.Flatten()(keras.layers.Activation("relu")(x))
+    outputs = keras.layers.Dense(3, dtype="float32", name="predictions")(x)
+    if layer == "two outputs":
+        outputs = {"predictions": outputs, "aux1": keras.layers.Dense(3, dtype="float32", name="aux1")(x)}
+    model = keras.Model(inputs, outputs)
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.dtype == "float32" and "progress" not in weight.path:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape) / max(np.prod(weight.shape[:-1]), 1) ** 0.5)
+    return model
+
+
+def examples(sizes, here: slice | None = None):
+    """Batches of noise with labels that the noise decides; of each only the part `here`."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (sum(sizes), 8, 8, 1)).astype("uint8")
+    labels = (images.mean((1, 2, 3)) * 7).astype("int32") % 3
+    ends = np.cumsum(sizes)
+    batches = [(images[e - n : e], labels[e - n : e]) for e, n in zip(ends, sizes, strict=True)]
+    return [tuple(part[here] for part in batch) for batch in batches] if here else batches
+
+
+def dataset(batches):
+    """Batches as they are, one after the other, of any sizes."""
+    whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    ends = np.cumsum([0, *(len(batch[0]) for batch in batches)]).tolist()
+    made = tf.data.Dataset.from_tensor_slices((ends[:-1], ends[1:]))
+    return made.map(lambda a, b: tuple(tf.constant(part)[a:b] for part in whole))
+
+
+def make_trainer(row: Row, strategy) -> Trainer:
+    """What `kerasnets.training.loop.prepare` builds, from a row in place of a recipe."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope(), computing_in(row.policy):
+        model = network(row.layer)
+        put_right(model, strategy.num_replicas_in_sync, synchronized_batch_norm=row.layer == "batch norm")
+        ema = EMAOptions(**row.ema) if row.ema else None
+        loss = LossOptions(**row.loss)
+        trainer = Trainer(model, PIXELS, loss, ema=ema, gradient_accumulation=row.accumulation, steps=len(row.sizes))
+        options = TypeAdapter(OptimizerOptions).validate_python(row.optimizer)
+        constant = TypeAdapter(ScheduleOptions).validate_python({"name": "constant"})
+        schedule = Schedule(constant, options.learning_rate, 1, 1)
+        trainer.compile(make_optimizer(options, schedule, model.trainable_variables, row.policy), jit_compile=False)
+        trainer.steps_per_execution = row.at_once
+        if row.scale:
+            trainer.optimizer.dynamic_scale.assign(row.scale)
+    return trainer
+
+
+def five_steps(row: Row, strategy, worker: slice | None = None) -> dict[str, np.ndarray]:
+    """Trains a row and returns what it leaves: weights, averages, loss scale, and the numbers of the log."""
+    trainer = make_trainer(row, strategy)
+    before = {w.path: w.numpy() for w in trainer.network.trainable_weights}
+    batches = dataset(examples(row.sizes, worker))
+    history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
+    trainer.average_statistics()
+    if "batch norm" in row.layer and strategy.num_replicas_in_sync > 1:
+        trainer.average_statistics()
+        assert trainer.averaging.experimental_get_tracing_count() == 1
+    left = {f"log {name}": np.asarray(values) for name, values in history.items()}
+    left |= {w.path: w.numpy() for w in trainer.network.weights if w.dtype == "float32"}
+    pairs = zip(trainer.network.weights, trainer.averages, strict=False)
+    left |= {f"average of {w.path}": v.numpy() for w, v in pairs}
+    # Each replica's share has its own variance, whose mean is not that of the whole batch.
+    left = {path: value for path, value in left.items() if not path.endswith("beside/moving_variance")}
+    if row.scale:
+        left["loss scale"] = trainer.optimizer.dynamic_scale.numpy()
+    if row.evaluate:
+        left["evaluation"] = evaluation(trainer, strategy, worker)
+    moved = np.sqrt(sum(np.sum((value - left[path]) ** 2) for path, value in before.items()))
+    if not moved > 100 * TOLERANCE:
+        raise RuntimeError(f"The weights hardly moved ({moved:.1e}); their agreement says nothing.")
+    return left
+
+
+def evaluation(trainer: Trainer, strategy, worker: slice | None) -> np.ndarray:
+    """Loss and shares over 29 examples in batches of 12, the last one padded with weight 0."""
+    batches = [
+        (*(np.resize(part, (12, *part.shape[1:])) for part in batch), (np.arange(12) < len(batch[0])).astype("float32"))
+        for batch in examples((12, 12, 5))
+    ]
+    batches = [tuple(part[worker] for part in batch) for batch in batches] if worker else batches
+    found = trainer.evaluate(distribute(strategy, dataset(batches), 12), verbose=0, return_dict=True)
+    return np.array([found["loss"], found["top1"], found["top5"]])
+
+
+def difference(ours: dict, theirs: dict) -> float:
+    """Returns the largest relative difference over all that a run left, each by its norm."""
+    assert ours.keys() == theirs.keys()
+    pairs = [(np.asarray(ours[k], "f8"), np.asarray(theirs[k], "f8")) for k in ours]
+    found = [np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-8) for a, b in pairs]
+    return float(max(found)) if np.isfinite(found).all() else float("inf")
+
+
+def on_one_device(name: str) -> dict[str, np.ndarray]:
+    """What the others are compared with."""
+    row = ROWS[name]
+    return five_steps(dataclasses.replace(row, **row.alone), tf.distribute.get_strategy())
+
+
+def on_devices(alone: dict, counts=(2, 3)):
+    """Yields (row, engine, largest relative difference from `alone`, the results of one device by row)."""
+    for count in counts:
+        strategy = local_strategy([f"CPU:{i}" for i in range(count)])
+        for name, result in alone.items():
+            yield name, f"{count} devices", difference(five_steps(ROWS[name], strategy), result)
+
+
+def worker_main(folder: str, names) -> None:
+    """One of two processes: trains the rows and writes what its own copy of the variables holds."""
+    strategy, here = make_strategy(), cluster()
+    for number, row in enumerate(ROWS[name] for name in names):
+        np.savez(Path(folder) / f"{here.index}_{number}.npz", **five_steps(row, strategy, here.share(12)))
+
+
+def on_workers(alone: dict, count: int = 2):
+    """Yields (row, engine, largest relative difference of any worker from `alone`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        ports = free_ports(count)
+        command = [sys.executable, __file__, "--worker", folder, "--rows", *alone]
+        workers = [subprocess.Popen(command, env=worker_environment(ports, index)) for index in range(count)]
+        if any([worker.wait(900) for worker in workers]):
+            raise RuntimeError("A worker failed.")
+        for number, (name, result) in enumerate(alone.items()):
+            left = [dict(np.load(Path(folder) / f"{index}_{number}.npz")) for index in range(count)]
+            yield name, f"{count} processes", max(difference(each, result) for each in left)
+
+
+def make_devices(count: int = 3) -> None:
+    """Gives this process logical CPUs; before TensorFlow has begun its work."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worker", metavar="FOLDER", help="be one of the processes")
+    parser.add_argument("--devices", type=int, nargs="*", default=[2, 3])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--jobs", action=argparse.BooleanOptionalAction, default=True, help="whole jobs of two workers")
+    parser.add_argument("--rows", nargs="*", default=tuple(ROWS))
+    arguments = parser.parse_args()
+    if arguments.worker:
+        return worker_main(arguments.worker, arguments.rows)
+    make_devices()
+    failed = rows = 0
+    alone = {name: on_one_device(name) for name in arguments.rows}
+    workers = on_workers(alone, arguments.workers) if arguments.workers else ()
+    jobs = on_jobs() if arguments.jobs else ()
+    for source in (on_devices(alone, arguments.devices), workers, jobs):
+        for name, engine, found in source:
+            # Rounding adds up: a whole job has twelve times the steps of a row.
+            holds = found <= TOLERANCE * (10 if engine == "launch" else 1)
+            rows, failed = rows + 1, failed + (not holds)
+            verdict = "holds" if holds else "FAILS"
+            print(f"{name:58} {engine:12} {found:9.2e}  {verdict}", flush=True)
+    print(f"{rows} rows, {failed} of them fail; {TOLERANCE:g} is allowed, ten times that after a whole job")
+    sys.exit(int(failed > 0))
+
+
+if __name__ == "__main__":
+    main()

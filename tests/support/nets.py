@@ -1,0 +1,81 @@
+"""What the tests of networks share: filled weights, tiny twins, and the outside numbers."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
+from kerasnets.registry import get_row, list_models
+
+SUPPORT = Path(__file__).parent
+TESTS = SUPPORT.parent
+
+
+def read_json(name: str):
+    return json.loads((TESTS / name).read_text())
+
+
+def golden(name: str) -> dict:
+    return json.loads(gzip.open(TESTS / "goldens" / f"{name}.json.gz").read())
+
+
+def tensor_from_name(name: str, shape) -> np.ndarray:
+    """The rule of goldens/README.md, with shapes in PyTorch's order."""
+    n = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    if name.endswith("running_var"):
+        return 1 + 0.2 * np.abs(n)
+    if name.endswith("running_mean"):
+        return 0.1 * n
+    if len(shape) >= 2:
+        return n * np.float32(np.sqrt(1.6 / np.prod(shape[1:])))
+    return 0.1 * n if name.endswith("bias") else 1 + 0.1 * n
+
+
+def fill(model) -> None:
+    """Gives every weight, moving statistics included, a value that cannot hide a mistake, as zeros would."""
+    for variable in model.weights:
+        if "seed" in variable.name:
+            continue
+        shape = tuple(variable.shape)
+        n = np.random.default_rng(zlib.crc32(f"{variable.path}".encode())).standard_normal(shape)
+        if variable.name == "moving_variance":
+            value = 1 + 0.2 * np.abs(n)
+        elif variable.name in ("bias", "beta", "moving_mean"):
+            value = 0.1 * n
+        elif len(shape) < 2:
+            value = 1 + 0.1 * n
+        else:
+            depthwise = variable.name == "kernel" and len(shape) == 4 and shape[3] == 1
+            fan_in = np.prod(shape[:2]) if depthwise else np.prod(shape[:-1])
+            value = n * np.sqrt(1.6 / fan_in)
+        variable.assign(value.astype(np.float32))
+
+
+def pixels(shape, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1.5, 1.5, shape).astype(np.float32)
+
+
+def twin(name: str):
+    """Returns (row, builder arguments) of the row's tiny twin: same code, smaller numbers (tests/tiny_twins.json)."""
+    row, recipe = get_row(name), dict(read_json("tiny_twins.json").get(name, {}))
+    row = row.with_spec(**recipe.pop("spec", {}))
+    size = row.input_shape[0] if row.fixed_size else row.min_size
+    arguments = {"input_shape": (size, size, row.input_shape[2]), "classes": 10, **recipe}
+    return row, {**arguments, "input_shape": tuple(arguments["input_shape"])}
+
+
+def build_twin(name: str, **changes):
+    row, arguments = twin(name)
+    return row(**{**arguments, **changes})
+
+
+def representatives(*columns: str) -> list[str]:
+    """The row with the fewest parameters for each combination of these columns of the registry ("family", "body")."""
+    numbers, chosen = read_json("outside_numbers.json"), {}
+    for name in sorted(list_models(), key=lambda name: numbers[name]["parameters"]):
+        row = get_row(name)
+        chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
+    return sorted(chosen.values())

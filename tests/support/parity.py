@@ -1,0 +1,120 @@
+"""`make parity`: every network beside its outside implementations, live, on the same filled weights.
+
+    python tests/support/parity.py ['resnet*' ...]
+
+Prints a table: row, source, the largest difference of the logits in units of their standard deviation, parameters on
+both sides. Sources that are not installed are "not run". Exit code 1 when one of those that ran differs by more than
+1e-4, or has another number of parameters.
+"""
+
+import fnmatch
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import numpy as np
+from nets import pixels, read_json, tensor_from_name
+
+from kerasnets.registry import get_row, list_models
+from kerasnets.weights.load import load_weights
+
+BOUND = 1e-4
+# An odd size shows padding; a flattening classifier needs the row's own.
+SIZE = 107
+
+
+def torch_model(source: str, name: str):
+    """A network of torchvision or timm in evaluation mode; auxiliary classifiers off."""
+    if source == "timm":
+        import timm
+
+        return timm.create_model(name, pretrained=False).eval()
+    from torchvision import models
+
+    options = {"aux_logits": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return models.get_model(name, weights=None, **options).eval()
+
+
+def beside_torch(row, source: str, name: str) -> tuple[float, int, int]:
+    """(difference, our parameters, theirs)."""
+    import torch
+
+    size = row.input_shape[0] if row.fixed_size else SIZE
+    theirs = torch_model(source, name)
+    arrays = {n: np.asarray(tensor_from_name(n, tuple(t.shape))) for n, t in theirs.state_dict().items()}
+    theirs.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
+    ours = row(input_shape=(size, size, 3), classifier_activation=None)
+    report = load_weights(ours, arrays)
+    if report.left or report.skipped:
+        raise ValueError(f"tensors that found no place: {report.left or report.skipped}")
+    x = pixels((1, size, size, 3), seed=size)
+    with torch.inference_mode():
+        expected = theirs(torch.as_tensor(x.transpose(0, 3, 1, 2).copy())).numpy()
+    auxiliary = [p.numel() for n, p in theirs.named_parameters() if n.lower().startswith(("aux", "auxlogits"))]
+    count = sum(p.numel() for p in theirs.parameters()) - sum(auxiliary)
+    return difference(ours, x, expected), parameters(ours), count
+
+
+def beside_keras(row, source: str, name: str) -> tuple[float, int, int]:
+    """(difference, our parameters, theirs): through a file that its `save_weights` wrote."""
+    from keras_applications import SIZES, ours, peer
+
+    size = SIZES.get(name, 64)
+    theirs, model = peer(name, size), ours(row.name, size)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs.save_weights(Path(folder) / "theirs.weights.h5")
+        load_weights(model, Path(folder) / "theirs.weights.h5")
+    x = pixels((1, size, size, 3), seed=size)
+    expected = np.asarray(theirs(x * (255 if "Efficient" in name else 1), training=False))
+    biases = [layer for layer in theirs.layers if isinstance(layer, keras.layers.Conv2D) and layer.use_bias]
+    folded = sum(layer.filters for layer in biases) if name in ("ResNet50", "ResNet101", "ResNet152") else 0
+    return difference(model, x, expected), parameters(model), parameters(theirs) - folded
+
+
+def difference(model, x, expected) -> float:
+    return float(np.abs(np.asarray(model(x, training=False)) - expected).max() / expected.std())
+
+
+def parameters(model) -> int:
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def compare(name: str, source: str, theirs: str) -> tuple[str, bool]:
+    """A line of the table, and whether it is right."""
+    keras.backend.clear_session()
+    try:
+        run = beside_keras if source == "keras.applications" else beside_torch
+        found, ours, outside = run(get_row(name), source, theirs)
+    except ImportError as error:
+        return f"{name:32} {source:20} {theirs:28} not run: {error.name} is not installed", True
+    except ValueError as error:
+        return f"{name:32} {source:20} {theirs:28} {error}", False
+    right = found <= BOUND and ours == outside
+    verdict = "" if right else "  WRONG" if ours == outside else f"  WRONG: theirs has {outside:,}"
+    return f"{name:32} {source:20} {theirs:28} {found:10.1e} {ours:14,}{verdict}", right
+
+
+def main(patterns: list[str]) -> int:
+    """Prints the table; returns the number of lines that are wrong."""
+    peers, wrong, ran = read_json("parity_rows.json"), 0, 0
+    print(f"{'row':32} {'source':20} {'there':28} {'difference':>10} {'parameters':>14}")
+    names = [n for n in list_models() if not patterns or any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    for name in names:
+        for source, theirs in peers.get(name, {}).items():
+            line, right = compare(name, source, theirs)
+            print(line, flush=True)
+            wrong, ran = wrong + (not right), ran + 1
+    alone = [name for name in names if name not in peers]
+    print(
+        f"{ran} comparisons, {wrong} wrong. No outside implementation is known of {len(alone)} rows: {', '.join(alone)}"
+    )
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))

@@ -1,0 +1,188 @@
+"""The commands and Python blocks that README, docs, recipe headers and `--help` show, and a project to run them in."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import typer
+from data_files import photo, write_folder
+from PIL import Image
+
+from kerasnets.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+# What a reader is to put in a word's place, and what the tests put there: files of `make_project`.
+PLACEHOLDERS = {
+    "DIR": "photos",
+    "$WEIGHTS": "efficientnet_lite0.weights.h5",
+    "NAME": "resnet50",
+    "recipes/NAME.yaml": "recipes/lenet5_digits.yaml",
+    "RUN": "runs/lenet5_digits",
+    "recipe.yaml": "recipes/lenet5_digits.yaml",
+    "/runs/recipe.yaml": "recipes/lenet5_digits.yaml",
+    "/runs/job": "runs/job",
+    "runs/alexnet?": "runs/alexnet9 runs/alexnet9",
+}
+
+
+def commands_in(text: str) -> list[str]:
+    """Returns the `kerasnets ...` and `make ...` commands of a text that is code."""
+    text = re.sub(r"\\\n *", "", text)
+    pieces = re.split(r" {2,}|\n|;|&&|\||(?:^|\s)#\s", text)
+    found = []
+    for piece in pieces:
+        piece = re.sub(r"^(exec|srun) ", "", piece.strip())
+        piece = piece.rstrip("'") if piece.count("'") % 2 else piece  # the end of a script between quotes
+        if re.match(r"(kerasnets|make) [a-z]", piece):
+            found.append(" ".join(piece.split()))
+    return found
+
+
+def blocks_of(page: Path) -> list[str]:
+    """Returns the code blocks of a Markdown page, fenced ones and indented ones."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
+    rest = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.M | re.S)
+    return fenced + [block.strip("\n") for block in re.findall(r"(?:^(?: {4}.*)?\n)+", rest, re.M) if block.strip()]
+
+
+def python_blocks() -> dict[str, str]:
+    """Returns the blocks of Python of all pages, by page and number; a shell line in one of them is left out."""
+    found = {}
+    for page in PAGES:
+        for number, block in enumerate(blocks_of(page)):
+            lines = [line.removeprefix("    ") for line in block.splitlines()]
+            code = "\n".join(line for line in lines if not line.startswith("kerasnets "))
+            if re.search(r"^(\w+ = )?kerasnets\.|^import kerasnets", code, re.M):
+                found[f"{page.stem}-{number}"] = code
+    return found
+
+
+def page_commands() -> list[str]:
+    """Returns the commands of README and docs, in blocks and between backticks; a bare name is none."""
+    found = []
+    for page in PAGES:
+        inline = re.findall(r"(?<!`)`((?:kerasnets|make)\s[^`]+)`", page.read_text(encoding="utf-8"))
+        for text in [*blocks_of(page), *(" ".join(span.split()) for span in inline)]:
+            found += commands_in(text)
+    return [command for command in dict.fromkeys(found) if len(command.split()) > 2 or command.startswith("make")]
+
+
+def help_commands() -> list[str]:
+    """Returns the example that each command's `--help` ends with."""
+
+    def epilogs(command):
+        yield command.epilog or ""
+        for inner in getattr(command, "commands", {}).values():
+            yield from epilogs(inner)
+
+    found = [text.removeprefix("Example: ") for text in epilogs(typer.main.get_command(app)) if "Example: " in text]
+    return list(dict.fromkeys(found))
+
+
+def recipe_commands(path: Path) -> list[str]:
+    """Returns the commands of a recipe's header, in their order."""
+    header = [line[1:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    block = "\n".join(header)
+    command = re.search(r"^ Command(.*?)^ [A-Z]", block, re.M | re.S)[1]
+    inline = [" ".join(span.split()) for span in re.findall(r"`(kerasnets\s[^`]+)`", block.replace("\n", " "))]
+    found = commands_in(re.sub(r"\s\((.*?)\)|after (?=kerasnets)", "", command)) + [
+        c for i in inline for c in commands_in(i)
+    ]
+    return [c.split(",")[0] if ", " in c else c for c in dict.fromkeys(found)]
+
+
+def arguments_of(command: str, **others: str) -> list[str]:
+    """Returns the words of a command with something in the place of each placeholder, `others` first."""
+    words, given = [], PLACEHOLDERS | public(command.split()[2]) | others
+    for word in shlex.split(command)[1:]:
+        word = re.sub(r"\$(SLURM_\w+|i)\b", "9", word)
+        key, equals, value = word.rpartition("=")
+        words += (key + equals + given.get(value, value)).split(" ") if word != "..." else []
+    return words
+
+
+def public(network: str) -> dict[str, str]:
+    """Returns the files in the place of a network's weights and of the images that they are evaluated on."""
+    classes = 10 if "cifar" in network else 1000
+    return {"FILE.safetensors": f"{network}.weights.h5", "FOLDER": f"classes_{classes}"}
+
+
+def cheap(words: list[str]) -> list[str]:
+    """Returns a command's words with those that make it cheap; the recipe's own keys stay."""
+    name = " ".join(words[:2]) if words[0] == "benchmark" else words[0]
+    extra = {
+        "train": ["--smoke"],
+        "launch": ["--smoke"],
+        "export": ["--examples", "8"],
+        "profile": ["--steps", "1", "--batch-size", "1"],
+        "benchmark data": ["--images", "8", "--set", "batch_size=8"],  # There are fewer photos than 256.
+    }.get(name, [])
+    if name in ("train", "launch") and "--resume" not in words:
+        extra = [*extra, "--overwrite"]
+    recipe = next((word for word in words if word.endswith(".yaml")), "")
+    if name == "train" and not {"--output", "--run-dir"} & set(words):
+        extra += ["--output", f"runs/{Path(recipe).stem}{'_resumed' * ('--resume' in words)}"]
+    if name == "train" and recipe.endswith("_imagenet.yaml"):
+        extra += ["--set", f"data.size={size_of(recipe)}", "--set", "model.start=null"]
+    if name == "train" and recipe.endswith("_photos.yaml"):
+        extra += ["--set", f"model.arguments.weights={network_of(recipe)}.weights.h5"]
+    return words + extra
+
+
+def network_of(recipe: str) -> str:
+    from kerasnets.recipe.read import load_recipe
+
+    return load_recipe(ROOT / recipe).model.name
+
+
+def size_of(recipe: str) -> int:
+    """Returns the smallest size that the network of an ImageNet recipe takes, 64 with auxiliary heads."""
+    from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
+    from kerasnets.registry import get_row
+
+    row = get_row(network_of(recipe))
+    return max(row.min_size, 64 if row.aux else 32)
+
+
+def make_project(folder: Path) -> None:
+    """Writes the files that the commands name: recipes, small photos in class folders, digits, weights."""
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    write_folder(folder / "photos", per_class=70)  # more than a smoke batch of 16 micro-batches
+    for split in ("val", "test"):
+        write_folder(folder / "photos", split=split)
+    for name in ("imagenet", "cifar10"):
+        (folder / name).symlink_to("photos")
+    for count in (10, 1000):
+        for number in range(count):
+            path = folder / f"classes_{count}" / "test" / f"{number:04}" / "photo.png"
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (32, 32), (number % 256, 0, 0)).save(path)
+    (folder / "folder").mkdir()
+    for name in ("photo.png", "folder/photo.png", "coffee.png", "camera.png", "chelsea.png", "rocket.jpg"):
+        Image.fromarray(photo(0)).save(folder / name)
+    x, y = np.arange(40 * 784, dtype=np.int64).reshape(40, 28, 28) % 255, np.arange(40) % 10
+    x = x.astype("uint8")
+    np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+
+
+def main(devices: int, commands: list[list[str]]) -> None:
+    """Runs command lines in the current folder on so many logical CPUs; ends with the first code that is not 0."""
+    import tensorflow as tf
+
+    from kerasnets.cli.app import run
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    for words in commands:
+        if code := run(words):
+            sys.exit(f"code {code}: kerasnets {shlex.join(words)}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

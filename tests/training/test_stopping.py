@@ -1,0 +1,184 @@
+"""What ends a run early: SIGTERM in a step and in an evaluation, a full disk, numbers that are none."""
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasnets.cli.app import exit_code_of
+from kerasnets.cli.app import run as run_command
+from kerasnets.runs import checkpoints
+from kerasnets.runs.folder import open_run, read_log
+from kerasnets.training import callbacks, loop, stopping
+from kerasnets.training.loop import train
+
+DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
+SHORT = [
+    "epochs=2", "steps_per_epoch=4", "batch_size=16", "steps_per_execution=1", "ema.momentum=0.9",
+    "evaluation={max_batches: 2, batch_size: 8, keep: best}", "schedule={name: plateau, patience: 1, monitor: loss}",
+]  # fmt: skip
+
+
+def at(monkeypatch, moment: str, step: int, act) -> None:
+    """Has `act` called when the run comes to `moment` (a method of callbacks) with `step` steps done; once."""
+    before, done = getattr(callbacks.Position, moment), []
+
+    def and_act(self, *arguments, **more):
+        if self.state.step == step and not done:
+            done.append(act())
+        return before(self, *arguments, **more)
+
+    monkeypatch.setattr(callbacks.Position, moment, and_act)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def newest(run):
+    return checkpoints.load_newest(run / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nobody disturbed."""
+    return train(DIGITS, tmp_path_factory.mktemp("runs") / "whole", overrides=SHORT, progress=False).path
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp_path, monkeypatch, whole):
+    run = tmp_path / "stopped"
+    # In step 3; in the evaluation after step 4, when the weights are the averages; in the last step of epoch 2.
+    for moment, step, saved in (
+        ("on_train_batch_begin", 2, 3), ("on_test_batch_begin", 4, 4), ("on_train_batch_begin", 7, 8),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            at(patch, moment, step, terminate)
+            with pytest.raises(stopping.Stopped, match=f"checkpoint of step {saved} is written") as caught:
+                train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+        assert exit_code_of(caught.value) == 75 and newest(run)[1]["step"] == saved
+    train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+    ours, theirs = newest(run), newest(whole)
+    assert ours[1] == theirs[1] and ours[0].keys() == theirs[0].keys()
+    for name, value in ours[0].items():
+        np.testing.assert_array_equal(value, theirs[0][name], err_msg=name)
+    for a, b in zip(open_run(run).model.weights, open_run(whole).model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert (run / "evaluation.json").read_text() == (whole / "evaluation.json").read_text()
+    epochs = [[e for e in read_log(folder) if e["event"] == "epoch"] for folder in (run, whole)]
+    for ours, theirs in zip(*epochs, strict=True):
+        assert {k: v for k, v in ours.items() if "second" not in k} == {
+            k: v for k, v in theirs.items() if "second" not in k
+        }
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_writes_a_checkpoint_and_a_second_one_does_not_wait(tmp_path, monkeypatch, capsys):
+    run, settings = tmp_path / "run", [part for setting in SHORT for part in ("--set", setting)]
+    before = signal.getsignal(signal.SIGINT)
+    command = ["train", str(DIGITS), "-o", str(run), *settings]
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 2, ctrl_c)
+        assert run_command(command) == 130
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1] == "kerasnets: Stopped by Ctrl-C; the checkpoint of step 3 is written, go on with --resume"
+    assert "stopping after this step; Ctrl-C again stops at once" in lines
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 5, lambda: (ctrl_c(), ctrl_c()))
+        assert run_command([*command, "--resume"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "kerasnets: interrupted"
+    assert newest(run)[1]["step"] == 4
+    train(DIGITS, run, overrides=SHORT, resume=True, progress=False)
+    assert newest(run)[1]["step"] == 8 and signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize("moment", ["on_train_end", pytest.param("finish", marks=pytest.mark.slow)])
+def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, moment):
+    with monkeypatch.context() as patch:
+        if moment == "finish":
+            patch.setattr(loop, "score", lambda *_, **__: terminate())
+        else:
+            at(patch, moment, 8, terminate)
+        with pytest.raises(stopping.Stopped, match="checkpoint .*is written, go on with --resume"):
+            train(DIGITS, tmp_path / "run", overrides=SHORT, progress=False)
+    assert newest(tmp_path / "run")[1]["step"] == 8 and not (tmp_path / "run" / "model.keras").exists()
+    assert train(DIGITS, tmp_path / "run", overrides=SHORT, resume=True, progress=False).evaluation["examples"] == 16
+
+
+def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch, whole):
+    run = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        at(patch, "on_train_batch_begin", 2, terminate)
+        with pytest.raises(stopping.Stopped, match="checkpoint of step 3 is written"):
+            train(DIGITS, run, overrides=SHORT, progress=False)
+    train(DIGITS, run, overrides=[*SHORT, "steps_per_execution=4"], resume=True, progress=False)
+    ours, theirs = newest(run), newest(whole)
+    assert ours[1] == theirs[1] and ours[1]["step"] == 8
+    for name, value in theirs[0].items():
+        np.testing.assert_array_equal(ours[0][name], value, err_msg=name)
+
+
+def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    at(monkeypatch, "on_train_batch_begin", 3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1])))
+    try:
+        with pytest.raises(OSError) as caught:
+            train(DIGITS, tmp_path / "run", overrides=[*SHORT, "checkpoint.every_steps=1"], progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Could not write" in str(caught.value) and "\n" not in str(caught.value)
+    assert exit_code_of(caught.value) == 1
+    tensors, state, complaints = newest(tmp_path / "run")
+    assert state["step"] == 3 and not complaints
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """Multiplies the classifier's weights by a number, NaN by default; call it while a run is on."""
+    trainers, made = [], callbacks.Position.__init__
+
+    def remember(self, job, metrics):
+        trainers.append(job.trainer)
+        made(self, job, metrics)
+
+    def now(factor=np.nan):
+        weight = trainers[-1].network.get_layer("predictions").kernel
+        weight.assign(weight.numpy() * np.float32(factor))
+
+    monkeypatch.setattr(callbacks.Position, "__init__", remember)
+    return now
+
+
+def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, monkeypatch, spoil):
+    at(monkeypatch, "on_train_batch_begin", 5, spoil)
+    with pytest.raises(RuntimeError) as caught:
+        train(DIGITS, tmp_path / "run", overrides=SHORT, progress=False)
+    (event,) = (e for e in read_log(tmp_path / "run") if e["event"] == "bad_numbers")
+    message = str(caught.value)
+    assert message.startswith("The loss is nan at step 6 (epoch 2), whose images are digits/train/")
+    assert "the last good checkpoint is that of step 4" in message and "\n" not in message
+    assert len(event["images"]) == 16 and event["images"][0] in message and event["first_step"] == 6
+
+
+def test_losses_that_loss_scaling_cannot_mend_end_the_run(tmp_path, monkeypatch, spoil):
+    monkeypatch.setattr(stopping, "INFINITE_STEPS", 2)
+    at(monkeypatch, "on_train_batch_begin", 1, lambda: spoil(1e38))  # Every loss is infinite, whatever its scale.
+    with pytest.raises(RuntimeError, match="The loss was infinite in 2 steps in a row, the last of them at step 3 "):
+        train(DIGITS, tmp_path / "run", overrides=[*SHORT, "precision=mixed_float16"], progress=False)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch, spoil):
+    at(monkeypatch, "on_train_batch_end", 2, spoil)  # after step 3, whose loss was fine
+    with pytest.raises(
+        RuntimeError, match="The weights are no longer numbers at step 3 .* checkpoint is that of step 2"
+    ):
+        train(DIGITS, tmp_path / "run", overrides=[*SHORT, "checkpoint.every_steps=1"], progress=False)
+    tensors, state, _ = newest(tmp_path / "run")
+    assert state["step"] == 2 and all(np.isfinite(v).all() for v in tensors.values())
