@@ -37,7 +37,7 @@ _CATALOGUE = "kerasnets.architectures.catalogue"  # Importing it registers every
 
 
 def _builders() -> dict[str, str]:
-    rows = importlib.import_module("kerasnets.model_index").read_ledger()
+    rows = importlib.import_module("kerasnets.model_index").read_model_index()
     return {row["python_name"]: name for name, row in rows.items()}
 
 
@@ -56,7 +56,7 @@ def __getattr__(name: str):
             hint = importlib.import_module("kerasnets.registry").did_you_mean(name, [*_FUNCTIONS, *builders])
             raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
         importlib.import_module(_CATALOGUE)
-        row = importlib.import_module("kerasnets.registry").get_row(builders[name])
+        row = importlib.import_module("kerasnets.registry").get_variant(builders[name])
         value = importlib.import_module("kerasnets.architectures.variant").builder(row)
     globals()[name] = value
     return value

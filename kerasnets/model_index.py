@@ -31,7 +31,7 @@ class ModelInfo:
         parameters: number of trainable weights at `input_shape` and `classes`, as papers count them.
         multiply_adds: those of convolutions and dense layers for one image of `input_shape`.
         preprocessing: the plain numbers that turn an image file into its input.
-        departures: in which ways it differs from the paper.
+        differences: in which ways it differs from the paper.
         checkpoints: its public weights, the one that `weights="imagenet"` means first.
     """
 
@@ -45,18 +45,18 @@ class ModelInfo:
     parameters: int
     multiply_adds: int
     preprocessing: Preprocessing
-    departures: tuple[str, ...]
+    differences: tuple[str, ...]
     checkpoints: tuple[PublicCheckpoint, ...]
 
 
-def ledger_path() -> Path:
-    """Returns where the ledger stands in the installed package."""
+def model_index_path() -> Path:
+    """Returns where the model index stands in the installed package."""
     return Path(__file__).with_name("model_index.json")
 
 
-def read_ledger() -> dict[str, dict]:
-    """Returns the ledger: a row's name -> its facts, plain JSON values; checkpoints come from their own catalogue."""
-    rows, public = json.loads(ledger_path().read_text(encoding="utf-8")), all_checkpoints()
+def read_model_index() -> dict[str, dict]:
+    """Returns the model index: name -> facts as plain JSON values; checkpoints come from their own catalogue."""
+    rows, public = json.loads(model_index_path().read_text(encoding="utf-8")), all_checkpoints()
     return {name: row | {"checkpoints": plain(public.get(name, ()))} for name, row in rows.items()}
 
 
@@ -76,7 +76,7 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
     Raises:
         ValueError: for a family that does not exist.
     """
-    rows = read_ledger()
+    rows = read_model_index()
     families = sorted({row["family"] for row in rows.values()})
     if family is not None and family not in families:
         hint = did_you_mean(family, families)
@@ -96,13 +96,13 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         ValueError: for an unknown name, with the closest ones.
     """
-    rows = read_ledger()
+    rows = read_model_index()
     name = {row["python_name"]: key for key, row in rows.items()}.get(name, name)
     if name not in rows:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = dict(rows[name])
     del facts["checkpoints"]
-    lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "departures")}
+    lists = {key: tuple(facts.pop(key)) for key in ("input_shape", "differences")}
     lists["checkpoints"] = checkpoints(name)
     paper, preprocessing = Paper(**facts.pop("paper")), Preprocessing.from_plain(facts.pop("preprocessing"))
     return ModelInfo(name=name, paper=paper, preprocessing=preprocessing, **lists, **facts)
@@ -111,7 +111,7 @@ def model_info(name: str) -> ModelInfo:
 def row_facts(row) -> dict:
     """Returns what a registered row says of itself, as plain JSON values; nothing is built."""
     facts = {
-        key: getattr(row, key) for key in ("python_name", "family", "summary", "input_shape", "classes", "departures")
+        key: getattr(row, key) for key in ("python_name", "family", "summary", "input_shape", "classes", "differences")
     }
     facts |= {"paper": dataclasses.asdict(row.paper), "preprocessing": dataclasses.asdict(row.preprocessing)}
     return json.loads(json.dumps(facts, default=str)) | {"checkpoints": plain(row.checkpoints)}
@@ -131,11 +131,11 @@ def _counts(row) -> dict[str, int]:
 def generate() -> Iterator[tuple[str, dict]]:
     """Yields every registered row's name and facts, counts included."""
     from kerasnets.architectures import catalogue  # noqa: F401  (registers all rows)
-    from kerasnets.registry import get_row
+    from kerasnets.registry import get_variant
     from kerasnets.registry import list_models as registered
 
     for name in registered():
-        row = get_row(name)
+        row = get_variant(name)
         facts = row_facts(row) | _counts(row)
         yield name, {key: value for key, value in facts.items() if key != "checkpoints"}
 
@@ -150,7 +150,7 @@ def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
     """Returns the README's model table in Markdown.
 
     Args:
-        rows: the ledger.
+        rows: the model index.
         outside: a row's name -> `{"parameters", "multiply_adds", "source"}` as somebody else published them.
     """
     lines = [
@@ -209,8 +209,8 @@ def main() -> None:
         rows[name] = facts
         counts = f"{facts['parameters']:>14,} parameters {facts['multiply_adds']:>18,} multiply-adds"
         print(f"{name:28} {counts}", flush=True)
-    _write(ledger_path(), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-    root = ledger_path().parent.parent
+    _write(model_index_path(), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    root = model_index_path().parent.parent
     if (root / "README.md").exists():
         write_readme(root, rows)
 

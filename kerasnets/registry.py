@@ -77,7 +77,7 @@ def register(name: str, row: Callable) -> Callable:
     return row
 
 
-def get_row(name: str):
+def get_variant(name: str):
     """Returns the registered row called `name`.
 
     Raises:
@@ -94,7 +94,7 @@ def create_model(name: str, **arguments):
     Raises:
         ValueError: for an unknown name or a wrong argument.
     """
-    return get_row(name)(**arguments)
+    return get_variant(name)(**arguments)
 
 
 def list_models(pattern: str | None = None, *, family: str | None = None, weights: bool | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`import kerasnets`: light, lazy, complete; and the ledger that it answers from is equal to the registry."""
+"""`import kerasnets`: light, lazy, complete; and the model index that it answers from is equal to the registry."""
 
 import inspect
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import kerasnets
-from kerasnets.model_index import read_ledger, readme_table, row_facts
+from kerasnets.model_index import read_model_index, readme_table, row_facts
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,24 +24,24 @@ assert not {"tensorflow", "keras", "numpy", "typer"} & set(sys.modules)"""
 def test_ledger_is_equal_to_the_registry():
     """All but the counts, which the every-net tests take from the networks. `make tables` brings it up to date."""
     from kerasnets.architectures.catalogue import FAMILIES
-    from kerasnets.registry import get_row, list_models
+    from kerasnets.registry import get_variant, list_models
 
     assert FAMILIES
-    rows = read_ledger()
+    rows = read_model_index()
     assert sorted(rows) == list_models()
     for name, facts in rows.items():
         said = {key: value for key, value in facts.items() if key not in ("parameters", "multiply_adds")}
-        assert said == row_facts(get_row(name)), name
+        assert said == row_facts(get_variant(name)), name
         assert facts["parameters"] > 0 and facts["multiply_adds"] > 0, name
 
 
 def test_readme_table_is_printed_from_the_ledger():
     numbers = json.loads((ROOT / "tests" / "outside_numbers.json").read_text())
-    assert readme_table(read_ledger(), numbers) in (ROOT / "README.md").read_text()
+    assert readme_table(read_model_index(), numbers) in (ROOT / "README.md").read_text()
 
 
 def test_python_names_are_unique():
-    names = [row["python_name"] for row in read_ledger().values()]
+    names = [row["python_name"] for row in read_model_index().values()]
     assert len(set(names)) == len(names)
 
 

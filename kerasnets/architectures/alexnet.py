@@ -123,7 +123,7 @@ register(
             "conv5": (13, 13, 256),
             "pool5": (6, 6, 256),
         },
-        departures=("the mean colour is subtracted (paper: the mean image)",),
+        differences=("the mean colour is subtracted (paper: the mean image)",),
     ),
     Variant(
         name="alexnet_torchvision",
@@ -137,7 +137,7 @@ register(
         min_size=63,
         fixed_size=True,
         stages={"features.0": (55, 55, 64), "features.12": (6, 6, 256)},
-        departures=(
+        differences=(
             "one column of 64-192-384-256-256 filters (paper: 96-256-384-384-256 in two groups)",
             "no local response normalisation",
             "padding 2 around a 224x224 input (paper: 227 without padding)",

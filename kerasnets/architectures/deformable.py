@@ -74,7 +74,7 @@ def _row(name: str, python_name: str, spec: Spec, paper: Paper, summary: str):
         body=deformable_resnet,
         spec=spec,
         stages=stage_shapes(spec.depths, (56, 28, 14, 7), (256, 512, 1024, 2048)),
-        departures=("a classifier: conv5 has stride 2 and no dilation (papers' detectors: stride 1, dilated by 2)",),
+        differences=("a classifier: conv5 has stride 2 and no dilation (papers' detectors: stride 1, dilated by 2)",),
     )
 
 

@@ -183,7 +183,7 @@ def _authors(scale):
         Spec(tensorflow(momentum=0.99), width, depth, dropout, lite=lite),
         input_shape=(size, size, 3),
         preprocessing=Preprocessing(size, size / (size + 32), "bicubic", **numbers),
-        departures=left_out if lite else (),
+        differences=left_out if lite else (),
         stages=TABLE_1 if scale in ("b0", "lite0") else {},
     )
 
@@ -193,11 +193,11 @@ def _torchvision(scale):
     resized, size = TORCHVISION_SIZES[scale]
     constants = {"epsilon": 1e-3, "momentum": 0.99} if scale in ("b5", "b6", "b7") else {}
     source = torchvision(block="features.{position}.{index}", **constants)
-    departures = ["zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"]
+    differences = ["zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"]
     if not constants:
-        departures.append("batch normalisation with epsilon 1e-5 and momentum 0.9 (authors' code: 1e-3 and 0.99)")
+        differences.append("batch normalisation with epsilon 1e-5 and momentum 0.9 (authors' code: 1e-3 and 0.99)")
     if size != SCALES[scale][2]:
-        departures.append(f"{size}x{size} pixels (authors: {SCALES[scale][2]})")
+        differences.append(f"{size}x{size} pixels (authors: {SCALES[scale][2]})")
     table = {f"features.{n}": shape for n, shape in zip(TORCHVISION_NAMES, TABLE_1.values(), strict=True)}
     return _row(
         scale,
@@ -205,7 +205,7 @@ def _torchvision(scale):
         "_torchvision",
         input_shape=(size, size, 3),
         preprocessing=Preprocessing(size, size / resized, "bicubic"),
-        departures=tuple(departures),
+        differences=tuple(differences),
         stages=table if scale == "b0" else {},
     )
 

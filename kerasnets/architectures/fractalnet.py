@@ -126,7 +126,7 @@ def _unit(x, *, filters, rate, affine, name):
     return activate(x, name=f"{name}.relu")
 
 
-def _cifar(depth: int, spec: Spec, *departures: str):
+def _cifar(depth: int, spec: Spec, *differences: str):
     last = 2 ** (spec.columns - 1)
     table = {f"block{i}.join{last}": (32 >> i, 32 >> i, width) for i, width in enumerate(spec.channels, 1)}
     return Variant(
@@ -143,7 +143,7 @@ def _cifar(depth: int, spec: Spec, *departures: str):
         min_size=32,
         preprocessing=Preprocessing(32, 1.0),
         stages=table,
-        departures=departures,
+        differences=differences,
     )
 
 
@@ -165,7 +165,7 @@ register(
         body=fractalnet,
         head=head,
         spec=Spec(4, _IMAGENET, pool_last=False),
-        departures=(
+        differences=(
             "a conjecture where the paper is silent: the stem pools and the last block does not (a public "
             "re-implementation: the opposite); nobody published its parameters or multiply-adds",
         ),

@@ -189,7 +189,7 @@ register(
         Spec(batch_norm=True, kernel=3, last_pool=2, initializer="he_normal"),
         head=dropout_head(0.2),
         preprocessing=Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-        departures=(
+        differences=(
             "batch normalisation behind every convolution, no local response normalisation (paper: the opposite)",
             "3x3 convolutions in the branch that has 5x5 in the paper",
             "the last max pooling is 2x2 (paper: 3x3)",

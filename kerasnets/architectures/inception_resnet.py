@@ -208,7 +208,7 @@ register(
         "Inception-ResNet v2 as its authors released it",
         _RELEASED,
         (320, 1088, 2080, 1536),
-        departures=(*_RELEASE, "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"),
+        differences=(*_RELEASE, "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"),
         **_AUX,
     ),
     _row(
@@ -219,7 +219,7 @@ register(
         (320, 1088, 2080, 1536),
         head=pooled_head,
         preprocessing=Preprocessing(299, 0.8975, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-        departures=(
+        differences=(
             *_RELEASE,
             "batch normalisation scales as well (released code: shifts only)",
             "no dropout before the classifier unless asked for (paper: 0.2)",
@@ -232,6 +232,6 @@ register(
         "the residual network as costly as Inception v4, as the paper has it",
         _V2,
         (384, 1152, 2144, 2144),
-        departures=("modules B and C end in 1152 and 2144 channels, which the sums need (printed: 1154 and 2048)",),
+        differences=("modules B and C end in 1152 and 2144 channels, which the sums need (printed: 1154 and 2048)",),
     ),
 )

@@ -138,7 +138,7 @@ _STEM = "the released code's stem (paper, table 1: 3x3 convolutions to 80, 192 a
 _MOMENTUM = "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"
 
 
-def _row(name, python_name, summary, spec, dropout, *departures):
+def _row(name, python_name, summary, spec, dropout, *differences):
     return Variant(
         name=name,
         python_name=python_name,
@@ -153,7 +153,7 @@ def _row(name, python_name, summary, spec, dropout, *departures):
         aux={"aux1": "Mixed_6e"},
         aux_head=auxiliary_head,
         preprocessing=PIXELS,
-        departures=(_STEM, *departures),
+        differences=(_STEM, *differences),
         stages={
             "Conv2d_1a_3x3": (149, 149, 32),
             "Conv2d_2a_3x3": (147, 147, 32),

@@ -146,7 +146,7 @@ register(
         Spec(),
         head=dropout_head(0.2),
         preprocessing=Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-        departures=("batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)",),
+        differences=("batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)",),
     ),
     _row(
         "inception_v4_timm",
@@ -155,7 +155,7 @@ register(
         Spec(gamma=True, momentum=0.9),
         head=pooled_head,
         preprocessing=Preprocessing(299, 0.875, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-        departures=(
+        differences=(
             "batch normalisation scales as well (released code: shifts only)",
             "no dropout before the classifier unless asked for (paper: 0.2)",
         ),

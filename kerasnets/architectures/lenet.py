@@ -93,7 +93,7 @@ def lenet5_modern_head(x, spec, classes, activation):
     return output(x, classes, activation)
 
 
-def _variant(name: str, python_name: str, summary: str, body, head, *departures: str) -> Variant:
+def _variant(name: str, python_name: str, summary: str, body, head, *differences: str) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
@@ -108,7 +108,7 @@ def _variant(name: str, python_name: str, summary: str, body, head, *departures:
         fixed_size=True,
         preprocessing=PIXELS,
         stages={"c1": (28, 28, 6), "s2": (14, 14, 6), "c3": (10, 10, 16), "s4": (5, 5, 16), "c5": (1, 1, 120)},
-        departures=departures,
+        differences=differences,
     )
 
 

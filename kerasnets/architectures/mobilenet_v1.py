@@ -71,7 +71,7 @@ def mobilenet_v1_head(x, spec, classes, activation, *, dropout=1e-3):
     return pooled_head(x, spec, classes, activation, dropout=dropout)
 
 
-def _row(suffix, source, interpolation="bilinear", departures=()):
+def _row(suffix, source, interpolation="bilinear", differences=()):
     return Variant(
         name=f"mobilenet_v1{suffix}",
         python_name=f"MobileNetV1{suffix.removeprefix('_').capitalize()}",
@@ -83,10 +83,10 @@ def _row(suffix, source, interpolation="bilinear", departures=()):
         spec=Spec(source),
         preprocessing=Preprocessing(interpolation=interpolation, mean=HALF, std=HALF),
         stages=TABLE_1,
-        departures=(
+        differences=(
             "ReLU6, as in the authors' code and weights (paper's text: ReLU, here `hidden_activation='relu'`)",
             "the last depthwise convolution has stride 1 (table 1 prints 2, with a map that stays 7x7)",
-            *departures,
+            *differences,
         ),
     )
 

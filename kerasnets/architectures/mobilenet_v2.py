@@ -101,7 +101,7 @@ PYTORCH = (
 )
 
 
-def _row(suffix, spec, stages=TIMM_TABLE, preprocessing=None, departures=()):
+def _row(suffix, spec, stages=TIMM_TABLE, preprocessing=None, differences=()):
     return Variant(
         name=f"mobilenet_v2{suffix}",
         python_name=f"MobileNetV2{suffix.removeprefix('_').capitalize()}",
@@ -113,7 +113,7 @@ def _row(suffix, spec, stages=TIMM_TABLE, preprocessing=None, departures=()):
         spec=spec,
         preprocessing=preprocessing or Preprocessing(mean=HALF, std=HALF),
         stages=stages,
-        departures=departures,
+        differences=differences,
     )
 
 
@@ -130,6 +130,6 @@ register(
         "_timm",
         Spec(tensorflow(momentum=0.9)._replace(padding=None, epsilon=1e-5)),
         preprocessing=Preprocessing(interpolation="bicubic"),
-        departures=PYTORCH,
+        differences=PYTORCH,
     ),
 )

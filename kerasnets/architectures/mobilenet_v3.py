@@ -131,7 +131,7 @@ LARGE_TORCHVISION = ("0.0", "1", "3", "6", "10", "12", "15", "16.0")
 SMALL_TORCHVISION = ("0.0", "1.block.2.1", "3", "6", "8", "11", "12.0")
 
 
-def _row(size, spec, stages, suffix="", departures=()):
+def _row(size, spec, stages, suffix="", differences=()):
     return Variant(
         name=f"mobilenet_v3_{size}{suffix}",
         python_name=f"MobileNetV3{size.capitalize()}{suffix.removeprefix('_').capitalize()}",
@@ -143,17 +143,17 @@ def _row(size, spec, stages, suffix="", departures=()):
         spec=spec,
         preprocessing=Preprocessing() if suffix else Preprocessing(mean=HALF, std=HALF),
         stages=stages,
-        departures=departures,
+        differences=differences,
     )
 
 
-def _torchvision_row(size, blocks, widths, stages, names, departures=()):
+def _torchvision_row(size, blocks, widths, stages, names, differences=()):
     number = len(blocks) + 1
     last = (f"features.{number}.0", f"features.{number}.1")
     spec = Spec(torchvision(epsilon=1e-3, momentum=0.99), blocks, *widths, last, "classifier.0")
     stages = {f"features.{name}": shape for name, shape in zip(names, stages.values(), strict=True)}
     padding = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
-    return _row(size, spec, stages, "_torchvision", (*departures, padding))
+    return _row(size, spec, stages, "_torchvision", (*differences, padding))
 
 
 _1024 = "1024 features before the classifier, as released (table 2: 1280)"
@@ -166,7 +166,7 @@ register(
         "small",
         Spec(_AUTHORS, SMALL, 576, 1024, ("blocks.5.0.conv", "blocks.5.0.bn1")),
         SMALL_TIMM,
-        departures=(_1024, _GATE),
+        differences=(_1024, _GATE),
     ),
     _torchvision_row("large", LARGE, (960, 1280), LARGE_TIMM, LARGE_TORCHVISION),
     _torchvision_row("small", SMALL, (576, 1024), SMALL_TIMM, SMALL_TORCHVISION, (_1024, _GATE)),

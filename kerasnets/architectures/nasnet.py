@@ -272,7 +272,7 @@ register(
         "6@4032, the most accurate one",
         LARGE_SPEC._replace(counts_zeros=("avg",)),
         LARGE,
-        departures=("average pooling with stride 2 counts the padded zeros (authors' code: it does not)",),
+        differences=("average pooling with stride 2 counts the padded zeros (authors' code: it does not)",),
         **LARGE_FIELDS,
     ),
     _row(

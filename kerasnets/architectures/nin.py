@@ -91,7 +91,7 @@ register(
         min_size=8,
         preprocessing=Preprocessing(32, 1.0),
         stages={"cccp2": (32, 32, 96), "pool1": (16, 16, 96), "pool2": (8, 8, 192), "cccp5": (8, 8, 192)},
-        departures=(
+        differences=(
             "pixels are normalised by mean and deviation (paper: contrast normalisation and whitening of each image)",
         ),
     ),
@@ -107,6 +107,6 @@ register(
         min_size=51,
         preprocessing=Preprocessing(224, 224 / 256, "bilinear", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "bgr"),
         stages={"cccp2": (54, 54, 96), "pool1": (27, 27, 96), "pool2": (13, 13, 256), "pool3": (6, 6, 384)},
-        departures=("the network for ImageNet in Caffe's model zoo (paper: none for ImageNet)",),
+        differences=("the network for ImageNet in Caffe's model zoo (paper: none for ImageNet)",),
     ),
 )

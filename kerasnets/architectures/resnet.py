@@ -88,7 +88,7 @@ def _stages(x, spec, widths, **options):
     return stages(x, bottleneck, spec.depths, widths, shortcut=spec.shortcut, stride_on=spec.stride_on, **options)
 
 
-def _imagenet(depth: int, spec: Spec, *, suffix="", departures=()):
+def _imagenet(depth: int, spec: Spec, *, suffix="", differences=()):
     title, body = ("ResNet", resnet) if spec.shortcut else ("Plain", plain)
     widths = (64, 128, 256, 512) if spec.block == "basic" else (256, 512, 1024, 2048)
     return Variant(
@@ -100,11 +100,11 @@ def _imagenet(depth: int, spec: Spec, *, suffix="", departures=()):
         body=body,
         spec=spec,
         stages=stage_shapes(spec.depths, (56, 28, 14, 7), widths),
-        departures=(_POOLING, *departures),
+        differences=(_POOLING, *differences),
     )
 
 
-def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, paper=PAPER, departures=()):
+def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, paper=PAPER, differences=()):
     n = (depth - 2) // 6
     title = "ResNet" if shortcut else "Plain"
     return Variant(
@@ -120,17 +120,19 @@ def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, pa
         min_size=8,
         preprocessing=CIFAR_PIXELS,
         stages=stage_shapes((n, n, n), (32, 16, 8), (16, 32, 64)),
-        departures=departures,
+        differences=differences,
     )
 
 
 def _stochastic_depth(depth: int):
     body = resnet_stochastic_depth_cifar
-    departures = (
+    differences = (
         "convolutions have no biases (authors' code: biases, which the normalisation cancels)",
         "convolutions start from a variance of 2 / fan-out (authors' code: 2 / fan-in)",
     )
-    return _cifar(depth, "pooled", suffix="_stochastic_depth", body=body, paper=STOCHASTIC_DEPTH, departures=departures)
+    return _cifar(
+        depth, "pooled", suffix="_stochastic_depth", body=body, paper=STOCHASTIC_DEPTH, differences=differences
+    )
 
 
 _POOLING = "max pooling pads by one (authors' Caffe files: none, last incomplete window counted)"
@@ -142,9 +144,9 @@ register(
     _imagenet(50, Spec("bottleneck", (3, 4, 6, 3))),
     _imagenet(101, Spec("bottleneck", (3, 4, 23, 3))),
     _imagenet(152, Spec("bottleneck", (3, 8, 36, 3))),
-    _imagenet(50, Spec("bottleneck", (3, 4, 6, 3), "3x3"), suffix="_v1_5", departures=(_V1_5,)),
-    _imagenet(101, Spec("bottleneck", (3, 4, 23, 3), "3x3"), suffix="_v1_5", departures=(_V1_5,)),
-    _imagenet(152, Spec("bottleneck", (3, 8, 36, 3), "3x3"), suffix="_v1_5", departures=(_V1_5,)),
+    _imagenet(50, Spec("bottleneck", (3, 4, 6, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
+    _imagenet(101, Spec("bottleneck", (3, 4, 23, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
+    _imagenet(152, Spec("bottleneck", (3, 8, 36, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
     _imagenet(18, Spec("basic", (2, 2, 2, 2), shortcut=None)),
     _imagenet(34, Spec("basic", (3, 4, 6, 3), shortcut=None)),
     *(_cifar(depth, "identity") for depth in (20, 32, 44, 56, 110, 1202)),

@@ -122,7 +122,7 @@ def _norm(x, name):
     return batch_norm(x, epsilon=1.001e-5, momentum=0.99, name=name)
 
 
-def _imagenet(depth: int, spec: Spec, *, form="", body=resnet_v2, template="layer{stage}.{block}", departures=()):
+def _imagenet(depth: int, spec: Spec, *, form="", body=resnet_v2, template="layer{stage}.{block}", differences=()):
     sizes = (28, 14, 7, 7) if form == "keras" else (56, 28, 14, 7)
     widths = IMAGENET if spec.unit == "basic" else tuple(4 * width for width in IMAGENET)
     return Variant(
@@ -135,22 +135,22 @@ def _imagenet(depth: int, spec: Spec, *, form="", body=resnet_v2, template="laye
         spec=spec,
         preprocessing=PIXELS[form],
         stages=stage_shapes(spec.depths, sizes, widths, template),
-        departures=departures,
+        differences=differences,
     )
 
 
 def _timm(depth, spec):
-    departures = ("no normalisation in the stem, whose map is pooled before any ReLU",)
+    differences = ("no normalisation in the stem, whose map is pooled before any ReLU",)
     template = "stages.{index}.blocks.{block}"
-    return _imagenet(depth, spec, form="timm", body=resnet_v2_timm, template=template, departures=departures)
+    return _imagenet(depth, spec, form="timm", body=resnet_v2_timm, template=template, differences=differences)
 
 
 def _keras(depth, spec):
-    departures = (
+    differences = (
         "no normalisation in the stem; biases in the stem, the shortcuts and the last convolutions",
         "the stride is in the last unit of a stage, whose shortcut is a subsampled identity",
     )
-    variant = _imagenet(depth, spec, form="keras", body=resnet_v2_keras, departures=departures)
+    variant = _imagenet(depth, spec, form="keras", body=resnet_v2_keras, differences=differences)
     stages = {f"conv{i + 2}_block{spec.depths[i]}_out": shape for i, shape in enumerate(variant.stages.values())}
     return dataclasses.replace(variant, stages=stages)
 

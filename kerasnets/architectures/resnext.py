@@ -62,7 +62,7 @@ def _stages(x, spec, filters, stochastic_depth):
     )
 
 
-def _imagenet(depth: int, spec: Spec, departures=()):
+def _imagenet(depth: int, spec: Spec, differences=()):
     return Variant(
         name=f"resnext{depth}_{spec.cardinality}x{spec.width}d",
         python_name=f"ResNeXt{depth}_{spec.cardinality}x{spec.width}d",
@@ -72,7 +72,7 @@ def _imagenet(depth: int, spec: Spec, departures=()):
         body=resnext,
         spec=spec,
         stages=stage_shapes(spec.depths, (56, 28, 14, 7), (256, 512, 1024, 2048)),
-        departures=departures,
+        differences=differences,
     )
 
 
@@ -90,7 +90,7 @@ def _cifar(spec: Spec):
         min_size=8,
         preprocessing=Preprocessing(32, 1.0),
         stages=stage_shapes(spec.depths, (32, 16, 8), (256, 512, 1024)),
-        departures=("original residual blocks, as in the authors' code (paper: pre-activation)",),
+        differences=("original residual blocks, as in the authors' code (paper: pre-activation)",),
     )
 
 

@@ -91,7 +91,7 @@ def _row(name: str, spec: Spec, *, body=senet, **options):
     basic = spec.block == "basic"
     if body is senet_timm:
         pixels = Preprocessing(224, 0.95, "bicubic")
-        options["departures"] = ("max pooling pads by one, and the stride is in the 3x3 convolution",)
+        options["differences"] = ("max pooling pads by one, and the stride is in the 3x3 convolution",)
     else:
         pixels = Preprocessing()
     title = name.replace("se_resnet", "SEResNet").replace("se_resnext", "SEResNeXt").replace("senet", "SENet")

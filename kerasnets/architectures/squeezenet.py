@@ -104,7 +104,7 @@ def squeezenet_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     )
 
 
-def _variant(version: str, spec: Spec, summary: str, suffix: str = "", size: int = 227, departures=()) -> Variant:
+def _variant(version: str, spec: Spec, summary: str, suffix: str = "", size: int = 227, differences=()) -> Variant:
     title = suffix.replace("_", " ").title().replace(" ", "")
     names = _names(spec).layers
     first = (size - spec.stem[1]) // 2 + 1
@@ -127,7 +127,7 @@ def _variant(version: str, spec: Spec, summary: str, suffix: str = "", size: int
         input_shape=(size, size, 3),
         preprocessing=CAFFE_PIXELS if size == 227 else Preprocessing(),
         stages={names[0]: (first, first, spec.stem[0])} | fires,
-        departures=departures,
+        differences=differences,
     )
 
 

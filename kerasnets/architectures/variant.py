@@ -29,7 +29,7 @@ _COMMON = inspect.signature(
 _DOC = """{title}: {summary}
 
 From {authors} ({year}), "{paper}", {url}.
-{departures}
+{differences}
 Args:
     include_top: whether to end in the classifier, the layer `predictions`.
     weights: `None` (random initialisation), `"imagenet"`, a checkpoint's tag, or the path of a weights file.
@@ -69,7 +69,7 @@ class Variant:
         aux_head: `(x, name, classes, activation) -> output`, for a network with `aux`; it is given `spec` when it
         asks for it.
         fixed_size: whether the classifier is tied to the input size (it flattens).
-        departures: in which ways the row differs from its paper, in words.
+        differences: in which ways the row differs from its paper, in words.
         stages: name of a layer -> its (height, width, channels) in the paper's table.
     """
 
@@ -88,7 +88,7 @@ class Variant:
     min_size: int = 32
     fixed_size: bool = False
     preprocessing: Preprocessing = Preprocessing()
-    departures: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
     stages: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -271,7 +271,7 @@ def _documentation(variant: Variant) -> str:
         year=variant.paper.year,
         paper=variant.paper.title,
         url=variant.paper.url,
-        departures="".join(f"Differs from the paper: {line}.\n" for line in variant.departures),
+        differences="".join(f"Differs from the paper: {line}.\n" for line in variant.differences),
         input_shape=variant.input_shape,
         channels=variant.input_shape[2],
         size_rule=smallest + (", and static with the top." if variant.fixed_size else ", or `None`."),

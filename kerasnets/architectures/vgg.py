@@ -99,7 +99,7 @@ def _variant(depth: int, blocks, *, suffix="", batch_norm=False, letter="") -> V
         spec=spec,
         fixed_size=True,
         stages={p: (size, size, filters) for p, size, filters in zip(pools, sizes, spec.filters, strict=True)},
-        departures=(_NORM, _PIXELS) if batch_norm else (_PIXELS,),
+        differences=(_NORM, _PIXELS) if batch_norm else (_PIXELS,),
     )
 
 

@@ -133,7 +133,7 @@ register(
         Spec(epsilon=1e-5, momentum=0.9, symmetric_pool=True),
         head=pooled_head,
         preprocessing=Preprocessing(299, 0.8975, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-        departures=(
+        differences=(
             "max pooling pads by one on both sides (author's code: TensorFlow's \"same\")",
             "batch normalisation's epsilon is 1e-5 (author's code: 1e-3)",
             "no dropout before the classifier unless asked for (paper: 0.5)",

@@ -97,7 +97,7 @@ def _variant(name: str, python_name: str, summary: str, *filters: int) -> Varian
         fixed_size=True,
         preprocessing=PIXELS,
         stages={name: (size, size, maps[name[-1]]) for name, size in sizes} | {"pool5": (6, 6, spec.filters[-1])},
-        departures=("the mean colour is subtracted (paper: the mean image)",),
+        differences=("the mean colour is subtracted (paper: the mean image)",),
     )
 
 

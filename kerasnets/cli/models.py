@@ -1,4 +1,4 @@
-"""`kerasnets list` and `kerasnets info`: answered from the ledger, without TensorFlow."""
+"""`kerasnets list` and `kerasnets info`: answered from the model index, without TensorFlow."""
 
 import dataclasses
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerasnets.cli.output import JSON, print_json, print_table
-from kerasnets.model_index import list_models, model_info, read_ledger
+from kerasnets.model_index import list_models, model_info, read_model_index
 from kerasnets.weights.catalogue import without_weights
 
 NAME = Annotated[str, typer.Argument(help="A network, for example resnet50.")]
@@ -23,7 +23,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def list_command(pattern: PATTERN = None, family: FAMILY = None, weights: WEIGHTS = None, json: JSON = False) -> None:
     """List the networks."""
-    rows = read_ledger()
+    rows = read_model_index()
     names = list_models(pattern, family=family, weights=weights)
     if json:
         print_json([{"name": name} | rows[name] for name in names])
@@ -39,7 +39,7 @@ def _line(name: str, row: dict) -> tuple[str, ...]:
 
 
 def info_command(name: NAME, json: JSON = False) -> None:
-    """Show what is known of a network: paper, shapes, counts, departures from the paper, weights."""
+    """Show what is known of a network: paper, shapes, counts, differences from the paper, weights."""
     found = model_info(name)
     if json:
         print_json(dataclasses.asdict(found))
@@ -57,7 +57,7 @@ def info_command(name: NAME, json: JSON = False) -> None:
         ("image file", f"resized {pixels.interpolation}, central {pixels.crop_fraction:g} cut out"),
         ("pixels", f"{pixels.channel_order}, mean {list(pixels.mean)}, std {list(pixels.std)}"),
     ]
-    lines += _paragraph("departs", found.departures or ("in nothing",))
+    lines += _paragraph("departs", found.differences or ("in nothing",))
     lines += _paragraph("weights", [_checkpoint(c) for c in found.checkpoints] or (without_weights(found.name),))
     print_table(("", ""), lines)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerasnets.graph.freeze import freeze
 from kerasnets.graph.walk import classifiers
-from kerasnets.registry import get_row
+from kerasnets.registry import get_variant
 from kerasnets.runs.folder import append_log
 from kerasnets.training.start import take_over
 from kerasnets.weights.load import load_initial_weights
@@ -20,7 +20,7 @@ def load_start(network: keras.Model, recipe):
     initial values of a row are made for as many classes as its paper has, and ten of them give losses around 20. Then
     takes over the layers that `model.start` names.
     """
-    row, arguments, report = get_row(recipe.model.name), recipe.model.arguments, None
+    row, arguments, report = get_variant(recipe.model.name), recipe.model.arguments, None
     if (weights := arguments.get("weights")) is not None:
         extras = {key: value for key, value in arguments.items() if key in row.extras}
         # Not the convolutions with ReLU behind them of SqueezeNet and NiN: at zero they would have no gradient.

@@ -20,7 +20,7 @@ from kerasnets.distribution.strategy import check_batch_size, check_compilation,
 from kerasnets.evaluation.evaluate import score
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
 from kerasnets.recipe.schema import Recipe
-from kerasnets.registry import Preprocessing, get_row
+from kerasnets.registry import Preprocessing, get_variant
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import (
     Run,
@@ -118,7 +118,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     with about("model.name"):
-        get_row(recipe.model.name)
+        get_variant(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
     source, validation_source, evaluation_source = open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
@@ -189,7 +189,7 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
         arguments.pop("aux_heads", None)
     activation = None if training else "softmax"
     with about("model.spec"):
-        row = get_row(recipe.model.name).with_spec(**recipe.model.spec)
+        row = get_variant(recipe.model.name).with_spec(**recipe.model.spec)
     if arguments.get("weights") is not None:
         arguments, _ = with_checkpoint(row, arguments)
     arguments["weights"] = None

@@ -14,7 +14,7 @@ import numpy as np
 from kerasnets.architectures.catalogue import FAMILIES
 from kerasnets.layers.network import at_size, carried
 from kerasnets.layers.preprocessing import PixelNormalization, normalize_pixels
-from kerasnets.registry import Preprocessing, did_you_mean, get_row, list_models
+from kerasnets.registry import Preprocessing, did_you_mean, get_variant, list_models
 from kerasnets.weights.catalogue import PublicCheckpoint, checkpoint_in, checkpoints, choose
 from kerasnets.weights.files import KINDS
 
@@ -120,14 +120,14 @@ def preprocessing_of(name_or_model, weights=None, arguments: dict | None = None)
     if isinstance(name_or_model, keras.Model):
         return _into(name_or_model, _of_model(name_or_model))
     assert FAMILIES  # importing the families is what registers their names
-    row = get_row(name_or_model)
+    row = get_variant(name_or_model)
     return row.preprocessing if weights is None else with_checkpoint(row, {**(arguments or {}), "weights": weights})[1]
 
 
 def _of_model(model: keras.Model) -> Preprocessing:
     numbers = carried(model)
     if numbers is None and model.name in list_models():
-        numbers = get_row(model.name).preprocessing
+        numbers = get_variant(model.name).preprocessing
         warnings.warn(assumption(f"The model {model.name!r}", numbers), stacklevel=4)
     if numbers is None:
         raise ValueError(
@@ -189,7 +189,7 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
 
 
 def _numbers(name: str, tag: str | None) -> Preprocessing:
-    row, tags = get_row(name), {checkpoint.tag: checkpoint for checkpoint in checkpoints(name)}
+    row, tags = get_variant(name), {checkpoint.tag: checkpoint for checkpoint in checkpoints(name)}
     if tag is not None and tag not in tags:
         raise ValueError(
             f"`tag` should be `None` or a public checkpoint of {name!r}: {', '.join(tags) or 'it has none'}."

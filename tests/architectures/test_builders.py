@@ -12,7 +12,7 @@ import kerasnets
 from kerasnets.architectures.variant import builder
 from kerasnets.graph.cost import complexity, reach
 from kerasnets.graph.features import features
-from kerasnets.registry import create_model, get_row, list_models
+from kerasnets.registry import create_model, get_variant, list_models
 
 APPLICATIONS_ORDER = [
     "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name",
@@ -21,7 +21,7 @@ APPLICATIONS_ORDER = [
 
 @pytest.mark.parametrize("name", list_models())
 def test_signature_and_help(name):
-    row = get_row(name)
+    row = get_variant(name)
     build = builder(row)
     parameters = inspect.signature(build).parameters
     assert list(parameters)[:8] == APPLICATIONS_ORDER
@@ -89,7 +89,7 @@ def test_channels_first_is_one_clear_error():
 
 @pytest.mark.parametrize("name", ["resnet20_cifar", "lenet5_modern"])
 def test_preprocessing_inside_the_model(name):
-    row = get_row(name)
+    row = get_variant(name)
     inside, outside = create_model(name, include_preprocessing=True), create_model(name)
     fill(outside)
     inside.set_weights(outside.get_weights())
@@ -155,7 +155,7 @@ def test_receptive_field_of_stacked_convolutions():
 
 
 def test_a_row_with_other_numbers_in_its_table():
-    row = get_row("alexnet")
+    row = get_variant("alexnet")
     narrow = row.with_spec(filters=[24, 64, 96, 96, 64], hidden=32)
     model = narrow(input_shape=(67, 67, 1), classes=10)
     assert model.get_layer("conv2").kernel.shape == (5, 5, 12, 64) and model.get_layer("fc7").units == 32
@@ -163,4 +163,4 @@ def test_a_row_with_other_numbers_in_its_table():
     with pytest.raises(ValueError, match=r"no column 'hiden'. Did you mean 'hidden'\? Allowed: filters, hidden"):
         row.with_spec(hiden=3)
     with pytest.raises(ValueError, match="Allowed: none"):
-        get_row("lenet5").with_spec(filters=[1])
+        get_variant("lenet5").with_spec(filters=[1])

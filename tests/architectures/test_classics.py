@@ -7,7 +7,7 @@ from nets import build_twin
 
 from kerasnets.layers.filter_norm import MaxFilterRMS
 from kerasnets.layers.rbf import RBFOutput
-from kerasnets.registry import create_model, get_row
+from kerasnets.registry import create_model, get_variant
 from kerasnets.training.paper_losses import RBFLoss
 
 
@@ -86,7 +86,7 @@ def test_vgg_a_lrn_is_a_with_alexnet_s_normalisation_behind_its_first_convolutio
     ],
 )
 def test_what_differs_from_the_paper_is_said(name, difference):
-    assert any(difference in line for line in get_row(name).departures)
+    assert any(difference in line for line in get_variant(name).differences)
 
 
 def test_squeezenet_bypass_adds_what_the_row_says():

@@ -14,7 +14,7 @@ from nets import SUPPORT, build_twin, fill, pixels, read_json, representatives, 
 
 from kerasnets.graph.cost import complexity
 from kerasnets.model_index import model_info
-from kerasnets.registry import create_model, get_row, list_models
+from kerasnets.registry import create_model, get_variant, list_models
 
 NUMBERS = read_json("outside_numbers.json")
 # Families whose mirrored step is run by default; those with layers of our own (FractalNet's and NASNet's, whose twins
@@ -34,16 +34,16 @@ def groups(default):
     """Groups of rows that share one fresh process: each row of `default` alone, the rest by family as `slow`."""
     families = {}
     for name in sorted(set(list_models()) - default):
-        families.setdefault(get_row(name).family, []).append(name)
+        families.setdefault(get_variant(name).family, []).append(name)
     marked = [pytest.param([name], id=name) for name in sorted(default)]
     marked += [pytest.param(names, id=f"{family}-rest", marks=pytest.mark.slow) for family, names in families.items()]
     return pytest.mark.parametrize("names", marked)
 
 
-WITH_OWN_LAYERS = {name for name in representatives("family") if get_row(name).family in OWN_LAYERS}
+WITH_OWN_LAYERS = {name for name in representatives("family") if get_variant(name).family in OWN_LAYERS}
 own_layers = rows(WITH_OWN_LAYERS)
 each_family = rows(set(representatives("family")))
-exported = rows({name for name in representatives("family") if get_row(name).family in OWN_LAYERS | ON_PHONES})
+exported = rows({name for name in representatives("family") if get_variant(name).family in OWN_LAYERS | ON_PHONES})
 each_body = rows(set(representatives("family", "body", "head")))
 
 
@@ -62,7 +62,7 @@ def test_counts_and_stage_shapes(name):
     assert cost.parameters == expected["parameters"], expected["source"]
     assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
     assert model.layers[-1].name == "predictions" and len(model.outputs) == 1
-    for layer, shape in get_row(name).stages.items():
+    for layer, shape in get_variant(name).stages.items():
         assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer
 
 
@@ -262,7 +262,7 @@ for name in sys.argv[2:]:
 """
 
 
-@groups({name for name in representatives("family") if get_row(name).family in MIRRORED_BY_DEFAULT})
+@groups({name for name in representatives("family") if get_variant(name).family in MIRRORED_BY_DEFAULT})
 def test_one_mirrored_step_is_one_step(names):
     """Both replicas get the one device's batch: the same statistics, the same mean gradient, and the same rounding too,
     which matters where a ReLU is within a hair of its kink.

@@ -11,7 +11,7 @@ from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module
 from kerasnets.blocks.inception import average_pool
 from kerasnets.graph.cost import complexity
-from kerasnets.registry import create_model, get_row
+from kerasnets.registry import create_model, get_variant
 
 # The lecture's module on 28x28x256: 64 channels before 3x3 and 5x5, and behind the pooling.
 LECTURE = (128, 64, 192, 64, 96, 64)
@@ -74,7 +74,7 @@ AUXILIARY = {  # row: trainable parameters with the auxiliary heads (torchvision
 @pytest.mark.parametrize("name", ["googlenet", *(pytest.param(n, marks=pytest.mark.slow) for n in list(AUXILIARY)[1:])])
 def test_parameters_with_auxiliary_heads(name):
     model = create_model(name, aux_heads=True)
-    assert list(model.output) == ["predictions", *get_row(name).aux]
+    assert list(model.output) == ["predictions", *get_variant(name).aux]
     assert complexity(model).parameters == AUXILIARY[name]
 
 

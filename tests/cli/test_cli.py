@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kerasnets.cli.app import run
-from kerasnets.model_index import read_ledger
+from kerasnets.model_index import read_model_index
 
 ROOT = Path(__file__).parents[2]
 RECIPE = str(ROOT / "recipes" / "lenet5_digits.yaml")
@@ -33,7 +33,7 @@ def refused(capsys, *arguments: str) -> str:
 def test_list_and_info_read_the_ledger(capsys):
     assert run(["list"]) == 0
     out, _ = said(capsys)
-    rows = read_ledger()
+    rows = read_model_index()
     assert [line.split()[0] for line in out.splitlines()[2:]] == sorted(rows)
     assert run(["list", "lenet5_m*", "--json"]) == 0
     assert json.loads(said(capsys)[0]) == [{"name": "lenet5_modern"} | rows["lenet5_modern"]]

@@ -11,7 +11,7 @@ from kerasnets.blocks.inverted_residual import round_channels
 from kerasnets.blocks.squeeze_excite import squeeze_excite
 from kerasnets.layers.same_padding import SameZeroPadding2D
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress, set_training_progress
-from kerasnets.registry import create_model, get_row
+from kerasnets.registry import create_model, get_variant
 
 
 def drop_path_model(rate=0.5, seed=3):
@@ -98,7 +98,7 @@ def test_padding_is_tensorflows(size, known):
 
 
 def test_nasnet_scales_its_drop_rate_by_cell():
-    row = get_row("nasnet_mobile")
+    row = get_variant("nasnet_mobile")
     small = row.spec._replace(cells=1, filters=8, stem=8)
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, row.body(inputs, small, drop_path=0.7))

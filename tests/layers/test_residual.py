@@ -14,7 +14,7 @@ from kerasnets.layers.edge_padding import EdgePadding2D
 from kerasnets.layers.fractal_join import FractalJoin, PathSampler
 from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.layers.stochastic_depth import StochasticDepth
-from kerasnets.registry import get_row
+from kerasnets.registry import get_variant
 
 RNG = np.random.default_rng(0)
 
@@ -171,4 +171,4 @@ def test_recomputation_changes_nothing():
         results[-1] += [np.array(v) for layer in layers for v in layer.non_trainable_variables]
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    assert get_row("densenet121").extras["recompute"].default is False
+    assert get_variant("densenet121").extras["recompute"].default is False

@@ -10,7 +10,7 @@ from minimal_recipe import MINIMAL
 from nets import build_twin, fill
 
 from kerasnets.recipe.read import load_recipe, parse_recipe
-from kerasnets.registry import get_row, list_models
+from kerasnets.registry import get_variant, list_models
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # Read from a folder, of which two small classes do for a smoke run; the others bring their data or need a download.
@@ -41,7 +41,7 @@ def test_header_and_network(path):
     assert result.startswith("not run") or re.search(r"\d %", result), "a result is measured, or it says `not run`"
     if path in FROM_FOLDER:
         assert f"kerasnets train recipes/{path.name} --set data.source.path=DIR" in lines["Command"]
-    heads = get_row(recipe.model.name).aux if "aux_heads" in recipe.model.arguments else ()
+    heads = get_variant(recipe.model.name).aux if "aux_heads" in recipe.model.arguments else ()
     assert set(recipe.loss.weights) == set(heads)
 
 
@@ -100,7 +100,7 @@ def test_smoke_run(path, folder, tmp_path):
 
     keras.backend.clear_session()
     recipe = load_recipe(path)
-    row = get_row(recipe.model.name)
+    row = get_variant(recipe.model.name)
     # A folder of twenty images: batches of at most 16.
     overrides = [f"data.source.path={folder}", "model.start=null"]
     overrides.append(f"gradient_accumulation={min(recipe.gradient_accumulation, 2)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
-from kerasnets.registry import get_row, list_models
+from kerasnets.registry import get_variant, list_models
 
 SUPPORT = Path(__file__).parent
 TESTS = SUPPORT.parent
@@ -60,7 +60,7 @@ def pixels(shape, seed: int = 0) -> np.ndarray:
 
 def twin(name: str):
     """Returns (row, builder arguments) of the row's tiny twin: same code, smaller numbers (tests/tiny_twins.json)."""
-    row, recipe = get_row(name), dict(read_json("tiny_twins.json").get(name, {}))
+    row, recipe = get_variant(name), dict(read_json("tiny_twins.json").get(name, {}))
     row = row.with_spec(**recipe.pop("spec", {}))
     size = row.input_shape[0] if row.fixed_size else row.min_size
     arguments = {"input_shape": (size, size, row.input_shape[2]), "classes": 10, **recipe}
@@ -76,6 +76,6 @@ def representatives(*columns: str) -> list[str]:
     """The row with the fewest parameters for each combination of these columns of the registry ("family", "body")."""
     numbers, chosen = read_json("outside_numbers.json"), {}
     for name in sorted(list_models(), key=lambda name: numbers[name]["parameters"]):
-        row = get_row(name)
+        row = get_variant(name)
         chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
     return sorted(chosen.values())

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from nets import pixels, read_json, tensor_from_name
 
-from kerasnets.registry import get_row, list_models
+from kerasnets.registry import get_variant, list_models
 from kerasnets.weights.load import load_weights
 
 BOUND = 1e-4
@@ -89,7 +89,7 @@ def compare(name: str, source: str, theirs: str) -> tuple[str, bool]:
     keras.backend.clear_session()
     try:
         run = beside_keras if source == "keras.applications" else beside_torch
-        found, ours, outside = run(get_row(name), source, theirs)
+        found, ours, outside = run(get_variant(name), source, theirs)
     except ImportError as error:
         return f"{name:32} {source:20} {theirs:28} not run: {error.name} is not installed", True
     except ValueError as error:

@@ -144,9 +144,9 @@ def network_of(recipe: str) -> str:
 def size_of(recipe: str) -> int:
     """Returns the smallest size that the network of an ImageNet recipe takes, 64 with auxiliary heads."""
     from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
-    from kerasnets.registry import get_row
+    from kerasnets.registry import get_variant
 
-    row = get_row(network_of(recipe))
+    row = get_variant(network_of(recipe))
     return max(row.min_size, 64 if row.aux else 32)
 
 

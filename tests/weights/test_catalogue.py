@@ -10,7 +10,7 @@ import pytest
 from nets import read_json
 
 from kerasnets.model_index import list_models, model_info
-from kerasnets.registry import get_row
+from kerasnets.registry import get_variant
 from kerasnets.weights.catalogue import all_checkpoints, sibling
 from kerasnets.weights.download import is_full
 
@@ -24,7 +24,7 @@ def of(source: str):
 
 def test_every_entry_is_whole():
     for name, found in FACTS.items():
-        row = get_row(name)
+        row = get_variant(name)
         assert len({item.tag for item in found}) == len(found) and not found[0].arguments, name
         for item in found:
             assert bool(item.url) != bool(item.hub and item.revision) and item.license and item.file, item
@@ -50,7 +50,7 @@ def test_every_row_has_checkpoints_or_names_a_row_that_has():
     assert list_models(weights=True) == sorted(FACTS)
     assert all(sibling(name) == "" for name in FACTS)
     assert all(sibling(name) in ("", *FACTS) for name in list_models(weights=False))
-    assert model_info("resnet18").checkpoints == FACTS["resnet18"] == get_row("resnet18").checkpoints
+    assert model_info("resnet18").checkpoints == FACTS["resnet18"] == get_variant("resnet18").checkpoints
 
 
 def test_hashes_are_those_in_the_sources_of_keras():
@@ -119,7 +119,7 @@ def test_every_checkpoint_is_built_with_its_arguments_size_and_numbers(monkeypat
     walked = 0
     for name, found in FACTS.items():
         for item in found:
-            calls, row = [], get_row(name)
+            calls, row = [], get_variant(name)
             row = dataclasses.replace(row, body=stub(row.body, calls), head=stub(row.head, calls))
             model = row(weights=item.tag, name="renamed")
             size, built = item.preprocessing.size, {key: v for call in calls for key, v in call.items()}
@@ -136,7 +136,7 @@ ODD = sorted(
     (name, item.tag)
     for name, found in FACTS.items()
     for item in found
-    if item.arguments or item.preprocessing.size != get_row(name).input_shape[0]
+    if item.arguments or item.preprocessing.size != get_variant(name).input_shape[0]
 )
 CHEAP = ("mobilenet_v1", "resnet18")
 
@@ -148,6 +148,6 @@ def test_a_checkpoint_unlike_its_network_is_built(name, tag, monkeypatch):
     """Real networks: 17 of another size, 11 of another width."""
     monkeypatch.setattr("kerasnets.weights.load.load_initial_weights", lambda *arguments: None)
     item = next(item for item in FACTS[name] if item.tag == tag)
-    model, plain = get_row(name)(weights=tag), get_row(name)(**item.arguments)
+    model, plain = get_variant(name)(weights=tag), get_variant(name)(**item.arguments)
     assert len(ODD) == 28 and model.input_shape[1] == item.preprocessing.size
     assert [v.shape for v in model.weights] == [v.shape for v in plain.weights]

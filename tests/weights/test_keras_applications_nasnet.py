@@ -12,7 +12,7 @@ from keras.src.applications.nasnet import NASNet
 from nets import fill, pixels
 
 from kerasnets.architectures.nasnet import Spec
-from kerasnets.registry import get_row
+from kerasnets.registry import get_variant
 from kerasnets.weights.rules_nasnet import nasnet_names
 
 ZEROS = ("avg", "max")
@@ -29,7 +29,7 @@ PARTS = {"": slice(None), "depthwise": slice(0, 1), "pointwise": slice(1, 2)}
 )
 def test_logits_equal_those_of_keras_applications(spec, size):
     options = {"weights": None, "classes": 10, "classifier_activation": None, "input_shape": (size, size, 3)}
-    row = dataclasses.replace(get_row("nasnet_mobile"), spec=spec)
+    row = dataclasses.replace(get_variant("nasnet_mobile"), spec=spec)
     ours = row(**options)
     outside = NASNet(
         penultimate_filters=24 * spec.filters,
@@ -55,7 +55,7 @@ def test_logits_equal_those_of_keras_applications(spec, size):
 
 def test_the_authors_pooling_differs_from_that_of_keras_applications():
     """So that the comparison above would see a wrong pooling."""
-    row = get_row("nasnet_mobile")
+    row = get_variant("nasnet_mobile")
     models = [
         dataclasses.replace(row, spec=Spec(1, 8, 8, counts_zeros=zeros))(input_shape=(64, 64, 3), classes=10)
         for zeros in ((), ZEROS)

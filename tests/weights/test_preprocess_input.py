@@ -7,7 +7,7 @@ import tensorflow as tf
 from nets import build_twin
 
 from kerasnets.data.preprocess import normalise
-from kerasnets.registry import get_row
+from kerasnets.registry import get_variant
 from kerasnets.weights.catalogue import all_checkpoints, checkpoints
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
 
@@ -78,7 +78,7 @@ def test_a_file_called_as_a_checkpoint_has_its_numbers(tmp_path):
     assert preprocessing_of("resnet50", tmp_path / caffe.file) == caffe.preprocessing
     assert preprocessing_of("resnet50", caffe.tag) == preprocessing_of("resnet50", "imagenet") == caffe.preprocessing
     assert preprocessing_of("resnet50", "mine.safetensors") == preprocessing_of("resnet50")
-    assert preprocessing_of("resnet50") == get_row("resnet50").preprocessing != caffe.preprocessing
+    assert preprocessing_of("resnet50") == get_variant("resnet50").preprocessing != caffe.preprocessing
 
 
 @pytest.mark.parametrize(
