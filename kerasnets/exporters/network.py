@@ -5,6 +5,7 @@ import numpy as np
 
 from kerasnets.data.preprocess import normalise
 from kerasnets.graph.fold import fold_batch_norm
+from kerasnets.graph.walk import producer
 from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.registry import Preprocessing
 
@@ -37,7 +38,7 @@ def classifier(model: keras.Model) -> keras.Model:
         raise ValueError(
             f"Only a classifier can be exported, with an output (batch, classes). Received: {output.shape}"
         )
-    last = output._keras_history.operation
+    last = producer(output)
     if getattr(last, "activation", None) is keras.activations.linear:
         output = keras.layers.Softmax(name="probabilities", dtype="float32")(output)
     elif output is model.output:

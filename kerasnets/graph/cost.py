@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import keras
 
+from kerasnets.graph.walk import calls, described, functional, nested_layers, trace
+
 _CONVOLUTIONS = (
     keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
     keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D,
@@ -61,7 +63,7 @@ def complexity(model: keras.Model) -> Complexity:
         raise ValueError(
             f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}"
         )
-    rows = [row for layer, node in operations(model) for row in _costs(layer, node.input_tensors, node.outputs)]
+    rows = [row for call in calls(model) for row in _costs(*call)]
     weighted = [row for row in rows if row.multiply_adds]
     return Complexity(
         parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -72,27 +74,6 @@ def complexity(model: keras.Model) -> Complexity:
     )
 
 
-def operations(model: keras.Model):
-    """Yields (layer, node) for every call in the graph, in order; a node has `input_tensors` and `outputs`."""
-    by_depth = _graph(model)._nodes_by_depth
-    for nodes in (by_depth[depth] for depth in sorted(by_depth, reverse=True)):
-        for node in nodes:
-            if not isinstance(node.operation, keras.layers.InputLayer):
-                yield node.operation, node
-
-
-def _graph(model: keras.Model):
-    """The functional model that holds the graph; a `Sequential` keeps one inside."""
-    graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes_by_depth"):
-        raise ValueError(f"Only the layers of functional models can be counted. Received: {_named(model)}")
-    return graph
-
-
-def _named(layer) -> str:
-    return f"the {type(layer).__name__} {layer.name!r}"
-
-
 def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
     """What one call costs: one `LayerCost`, for a nested model those of its layers, for a residual branch both."""
     if isinstance(layer, keras.Model):
@@ -100,9 +81,9 @@ def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
     if hasattr(layer, "branch"):
         total = LayerCost(place + layer.name, type(layer).__name__, tuple(targets[0].shape[1:]), 0, 0)
         return [*_nested_costs(layer.branch, sources[-1:], place), total]
-    within = layer._flatten_layers(include_self=False) if isinstance(layer, keras.Layer) else ()
+    within = nested_layers(layer) if isinstance(layer, keras.Layer) else ()
     if not hasattr(layer, "multiply_adds") and any(inner.weights for inner in within):
-        raise ValueError(f"Only the layers of functional models can be counted. Received: {_named(layer)}")
+        raise ValueError(f"Only the layers of functional models can be counted. Received: {described(layer)}")
     target = targets[0].shape
     parameters = sum(math.prod(v.shape) for v in getattr(layer, "trainable_variables", ()))
     cost = multiply_adds(layer, sources[0].shape, target)
@@ -111,9 +92,9 @@ def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
 
 def _nested_costs(model: keras.Model, inputs, place: str) -> list[LayerCost]:
     """The costs of a nested model's layers for the inputs of this call, which may have another size than its own."""
-    graph, found = _graph(model), []
-    if [tuple(tensor.shape) for tensor in graph.inputs] == [tuple(tensor.shape) for tensor in inputs]:
-        return [c for inner, node in operations(graph) for c in _costs(inner, node.input_tensors, node.outputs, place)]
+    found = []
+    if [tuple(tensor.shape) for tensor in functional(model).inputs] == [tuple(tensor.shape) for tensor in inputs]:
+        return [cost for call in calls(model) for cost in _costs(*call, place)]
 
     def counting(layer):
         def call(*arguments, **options):
@@ -125,7 +106,7 @@ def _nested_costs(model: keras.Model, inputs, place: str) -> list[LayerCost]:
 
         return call
 
-    graph._run_through_graph(inputs, operation_fn=counting)
+    trace(model, inputs, counting)
     return found
 
 
@@ -193,13 +174,13 @@ def reach(model: keras.Model) -> dict[str, Reach]:
 def _reach(model: keras.Model, found: dict[int, _Map], place: str = "") -> dict[str, Reach]:
     """As `reach`; `found` holds the maps of the inputs by the id of their tensors, and gets those of all others."""
     named = {}
-    for layer, node in operations(model):
-        sources = [found[id(t)] for t in node.input_tensors if id(t) in found]
-        output = node.outputs[0]
+    for layer, inputs, outputs in calls(model):
+        sources = [found[id(t)] for t in inputs if id(t) in found]
+        output = outputs[0]
         if isinstance(layer, keras.Model):
-            inner = _inside(layer, [found.get(id(t)) for t in node.input_tensors])
+            inner = _inside(layer, [found.get(id(t)) for t in inputs])
             named |= _reach(layer, inner, f"{place}{layer.name}/")
-            taken = zip(node.outputs, _graph(layer).outputs, strict=True)
+            taken = zip(outputs, functional(layer).outputs, strict=True)
             found |= {id(tensor): inner[id(own)] for tensor, own in taken if id(own) in inner}
         elif sources and len(output.shape) == 4 and not _is_global(layer):
             if hasattr(layer, "branch"):
@@ -214,7 +195,7 @@ def _reach(model: keras.Model, found: dict[int, _Map], place: str = "") -> dict[
 
 def _inside(model: keras.Model, given) -> dict[int, _Map]:
     """The maps that a nested model is given, by the ids of its own input tensors."""
-    return {id(own): source for own, source in zip(_graph(model).inputs, given, strict=True) if source is not None}
+    return {id(own): source for own, source in zip(functional(model).inputs, given, strict=True) if source is not None}
 
 
 def _seen_through(layer, source: _Map) -> _Map:

@@ -4,7 +4,8 @@ import re
 
 import keras
 
-from kerasnets.graph.cost import operations, reach
+from kerasnets.graph.cost import reach
+from kerasnets.graph.walk import calls
 from kerasnets.layers.network import Network, carried
 
 
@@ -35,12 +36,12 @@ def features(model: keras.Model, levels=None) -> keras.Model:
 
 def _last_maps(model) -> dict:
     strides = {name: found.stride for name, found in reach(model).items()}
-    calls = [(layer.name, node.outputs[0]) for layer, node in operations(model) if layer.name in strides]
-    calls = [(name, output) for name, output in calls if not name.endswith(".pad")]
+    made = [(call.layer.name, call.outputs[0]) for call in calls(model) if call.layer.name in strides]
+    made = [(name, output) for name, output in made if not name.endswith(".pad")]
     maps = {}
     for stride in sorted(set(strides.values())):
-        deeper = {_module(name) for name, _ in calls if strides[name] > stride}
-        at_stride = [(name, output) for name, output in calls if strides[name] == stride]
+        deeper = {_module(name) for name, _ in made if strides[name] > stride}
+        at_stride = [(name, output) for name, output in made if strides[name] == stride]
         before = [output for name, output in at_stride if _module(name) not in deeper]
         if at_stride:
             maps[stride] = (before or [output for _, output in at_stride])[-1]

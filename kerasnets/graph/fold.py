@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerasnets.architectures.variant import deep_recursion
-from kerasnets.graph.cost import operations
+from kerasnets.graph.walk import calls
 from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.layers.network import carried
 from kerasnets.layers.stochastic_branch import StochasticBranch
@@ -68,31 +68,30 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 def _find_folds(model) -> dict[str, list]:
     """Batch norm's name -> (linear layer, (scale, offset) of its outputs) for each layer that it is folded into."""
-    calls = list(operations(model))
-    made = {id(output): (layer, node) for layer, node in calls for output in node.outputs}
-    used = Counter(id(tensor) for _, node in calls for tensor in node.input_tensors)
+    found = list(calls(model))
+    made = {id(output): call for call in found for output in call.outputs}
+    used = Counter(id(tensor) for call in found for tensor in call.inputs)
     used.update(id(output) for output in model.outputs)
-    called = Counter(id(layer) for layer, _ in calls)
+    called = Counter(id(call.layer) for call in found)
 
     def sources(tensor) -> list | None:
         """The linear layers whose outputs, one after the other, are the channels of a tensor that is used once."""
-        layer, node = made.get(id(tensor), (None, None))
+        layer, inputs, _ = made.get(id(tensor), (None, None, None))
         if layer is None or used[id(tensor)] > 1 or called[id(layer)] > 1:
             return None
         if isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, len(tensor.shape) - 1):
-            parts = [sources(part) for part in node.input_tensors]
+            parts = [sources(part) for part in inputs]
             return None if None in parts else [(source, width) for part in parts for source, width in part]
         linear = isinstance(layer, _LINEAR) and getattr(layer, "activation", None) in (None, keras.activations.linear)
         return [(layer, tensor.shape[-1])] if linear else None
 
     folds = {}
-    for layer, node in calls:
-        tensor = node.input_tensors[0]
+    for layer, (tensor, *_), _ in found:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, len(tensor.shape) - 1):
-            if called[id(layer)] == 1 and (found := sources(tensor)):
-                ends = np.cumsum([width for _, width in found])[:-1]
+            if called[id(layer)] == 1 and (linear := sources(tensor)):
+                ends = np.cumsum([width for _, width in linear])[:-1]
                 shares = zip(*(np.split(numbers, ends) for numbers in scale_and_offset(layer)), strict=True)
-                folds[layer.name] = [(source, share) for (source, _), share in zip(found, shares, strict=True)]
+                folds[layer.name] = [(source, share) for (source, _), share in zip(linear, shares, strict=True)]
     return folds
 
 

@@ -2,8 +2,7 @@
 
 import keras
 
-from kerasnets.graph.cost import operations
-from kerasnets.graph.walk import classifiers
+from kerasnets.graph.walk import calls, classifiers, producer
 from kerasnets.registry import did_you_mean
 
 NOTHING = "nothing"
@@ -49,8 +48,8 @@ def _ends(model, upto: str | None) -> set[str]:
         return set()
     if upto is None:
         heads = classifiers(model)
-        inputs = [t for layer, node in operations(model) if layer.name in heads for t in node.input_tensors]
-        return {tensor._keras_history.operation.name for tensor in (inputs if heads else model.outputs)}
+        inputs = [tensor for call in calls(model) if call.layer.name in heads for tensor in call.inputs]
+        return {producer(tensor).name for tensor in (inputs if heads else model.outputs)}
     names = [layer.name for layer in model.layers]
     ends = {name for name in names if name == upto or name.startswith(f"{upto}.")}
     if not ends:
@@ -65,8 +64,8 @@ def _ends(model, upto: str | None) -> set[str]:
 def _below(model, ends: set[str]) -> set[str]:
     """The layers of `ends`, and every layer that they are computed from."""
     below, wanted = set(), set()
-    for layer, node in reversed(list(operations(model))):
-        if layer.name in ends or any(id(output) in wanted for output in node.outputs):
+    for layer, inputs, outputs in reversed(list(calls(model))):
+        if layer.name in ends or any(id(output) in wanted for output in outputs):
             below.add(layer.name)
-            wanted |= {id(tensor) for tensor in node.input_tensors}
+            wanted |= {id(tensor) for tensor in inputs}
     return below

@@ -5,8 +5,7 @@ import math
 import keras
 import numpy as np
 
-from kerasnets.graph.cost import operations
-from kerasnets.graph.walk import flattened_from
+from kerasnets.graph.walk import calls, flattened_from
 from kerasnets.weights.mapping import Tensor
 
 
@@ -38,12 +37,12 @@ def adapt(name: str, array: np.ndarray, tensor: Tensor, model) -> np.ndarray | N
 def image_readers(model) -> set[str]:
     """The layers with weights that see the image itself, through layers without weights at most."""
     image, readers = {id(tensor) for tensor in model.inputs}, set()
-    for layer, node in operations(model):
-        if any(id(tensor) in image for tensor in node.input_tensors):
+    for layer, inputs, outputs in calls(model):
+        if any(id(tensor) in image for tensor in inputs):
             if getattr(layer, "weights", ()):
                 readers.add(layer.name)
             else:
-                image |= {id(tensor) for tensor in node.outputs}
+                image |= {id(tensor) for tensor in outputs}
     return readers
 
 

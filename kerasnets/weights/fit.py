@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kerasnets.graph.walk import classifiers
+from kerasnets.graph.walk import classifiers, consumers
 from kerasnets.weights.mapping import tensors
 
 BACKGROUND_CLASSES = 1001
@@ -30,9 +30,8 @@ def fold_biases(found: dict, spare: dict, model: keras.Model) -> None:
 def following_norm(model: keras.Model, name: str) -> str | None:
     """The batch normalisation that alone takes the output of the layer `name`."""
     layer = next((layer for layer in model.layers if layer.name == name), None)
-    nodes = layer._outbound_nodes if layer is not None else ()
-    takers = {node.operation.name for node in nodes if isinstance(node.operation, keras.layers.BatchNormalization)}
-    return takers.pop() if len(takers) == 1 and len(nodes) == 1 else None
+    takers = consumers(layer) if layer is not None else []
+    return takers[0].name if len(takers) == 1 and isinstance(takers[0], keras.layers.BatchNormalization) else None
 
 
 def add_scales(found: dict, make) -> None:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from nets import build_twin, fill, pixels, representatives
 
-from kerasnets.graph.cost import operations
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.graph.freeze import freeze
+from kerasnets.graph.walk import calls, producer
 from kerasnets.layers.batch_norm import BatchNormalization
 
 # One of each kind of layer before a batch norm: dense grouped, depthwise, deformable, concatenated, none.
@@ -31,11 +31,11 @@ def check_folded(model, bound=1e-5):
 
 
 def check_no_norm_is_left_behind_a_linear_layer(folded):
-    calls = [(layer, tensor) for layer, node in operations(folded) for tensor in node.input_tensors]
-    for layer, tensor in calls:
+    read = [(call.layer, tensor) for call in calls(folded) for tensor in call.inputs]
+    for layer, tensor in read:
         if isinstance(layer, keras.layers.BatchNormalization):
-            alone = sum(other is tensor for _, other in calls) == 1
-            assert not (alone and hasattr(tensor._keras_history.operation, "kernel")), layer.name
+            alone = sum(other is tensor for _, other in read) == 1
+            assert not (alone and hasattr(producer(tensor), "kernel")), layer.name
 
 
 @pytest.mark.parametrize("name", QUICK)
