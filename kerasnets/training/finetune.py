@@ -9,7 +9,7 @@ from kerasnets.graph.freeze import freeze
 from kerasnets.graph.walk import classifiers
 from kerasnets.registry import get_variant
 from kerasnets.runs.folder import append_log
-from kerasnets.training.start import take_over
+from kerasnets.training.initial_weights import take_over
 from kerasnets.weights.load import load_initial_weights
 
 

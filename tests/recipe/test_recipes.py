@@ -114,7 +114,7 @@ VGG_START = load_recipe(Path(__file__).parents[2] / "recipes" / "vgg16_imagenet.
 
 
 def test_the_deeper_vgg_begins_with_the_layers_of_configuration_a(tmp_path):
-    from kerasnets.training.start import take_over
+    from kerasnets.training.initial_weights import take_over
 
     shallow, deep = build_twin("vgg11"), build_twin("vgg16")
     fill(shallow)
