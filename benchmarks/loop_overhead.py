@@ -20,7 +20,7 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.training.callbacks import make_callbacks
 from kerasnets.training.loop import build_network, prepare
-from kerasnets.training.stopping import Wish
+from kerasnets.training.stopping import StopRequest
 
 NETWORKS = {"resnet20_cifar": 32, "lenet5_modern": 64}
 
@@ -63,7 +63,7 @@ def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
             side: tf.data.Dataset.from_tensors((x, labels)).repeat() for side, x in (("ours", images), ("bare", pixels))
         }
         sides = {
-            "ours": fit_steps(job.trainer, data["ours"], make_callbacks(job, None, False, Wish())),
+            "ours": fit_steps(job.trainer, data["ours"], make_callbacks(job, None, False, StopRequest())),
             "bare": fit_steps(bare_model(job), data["bare"]),
         }
         for take in sides.values():

@@ -58,7 +58,7 @@ def ours(net: str, precision: str, batch: int, size: int):
     from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.callbacks import make_callbacks
     from kerasnets.training.loop import prepare
-    from kerasnets.training.stopping import Wish
+    from kerasnets.training.stopping import StopRequest
 
     form = precision if precision == "float32" else quickest_bfloat16()
     folder = Path(tempfile.mkdtemp())
@@ -75,7 +75,7 @@ def ours(net: str, precision: str, batch: int, size: int):
         job = prepare(parse_recipe(content), folder)
     (folder / "checkpoints").mkdir()
     data = tf.data.Dataset.from_tensors(example(batch, size)).repeat()
-    take = fit_steps(job.trainer, data, make_callbacks(job, None, False, Wish()))
+    take = fit_steps(job.trainer, data, make_callbacks(job, None, False, StopRequest()))
 
     def steps(count):
         with computing_in(form):

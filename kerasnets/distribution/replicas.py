@@ -25,7 +25,7 @@ class _DropoutOfTheWholeBatch(keras.layers.Dropout):
         return inputs * tf.ensure_shape(mask[replica * size : (replica + 1) * size], inputs.shape)
 
 
-def put_right(network: keras.Model, replicas: int, synchronized_batch_norm: bool = False) -> None:
+def prepare_for_replicas(network: keras.Model, replicas: int, synchronized_batch_norm: bool = False) -> None:
     """Prepares a new network for training on `replicas` devices.
 
     Raises:

@@ -10,9 +10,9 @@ import tensorflow as tf
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Scalars, append_log
-from kerasnets.training.finetune import Thaw
+from kerasnets.training.finetune import UnfreezeCallback
 from kerasnets.training.progress import ProgressBar
-from kerasnets.training.stopping import Wish, check_infinite_steps, check_loss, check_weights
+from kerasnets.training.stopping import StopRequest, check_infinite_steps, check_loss, check_weights
 
 
 @dataclasses.dataclass
@@ -78,7 +78,7 @@ def save(job: Job, tensors: dict | None = None) -> None:
         checkpoints.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
 
 
-def make_callbacks(job: Job, metrics: dict | None, progress: bool, wish: Wish) -> list[keras.callbacks.Callback]:
+def make_callbacks(job: Job, metrics: dict | None, progress: bool, wish: StopRequest) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a run, in the order that they rely on.
 
     Args:
@@ -87,10 +87,10 @@ def make_callbacks(job: Job, metrics: dict | None, progress: bool, wish: Wish) -
         wish: says whether the process was asked to end.
     """
     bar = [ProgressBar(job)] if progress else []
-    writers = [*bar, Record(job)] if cluster().is_chief else []
-    thaw = [Thaw(job)] if job.recipe.freeze else []
-    judges = [StopOnBadLoss(job), StopWhenAsked(job, wish), SwapAverages(job), Judge(job)]
-    return [*thaw, Position(job, metrics), *judges, *writers, Save(job)]
+    writers = [*bar, MetricsLogger(job)] if cluster().is_chief else []
+    thaw = [UnfreezeCallback(job)] if job.recipe.freeze else []
+    judges = [StopOnBadLoss(job), StopWhenAsked(job, wish), SwapAverages(job), BestAndEarlyStopping(job)]
+    return [*thaw, StepCounter(job, metrics), *judges, *writers, Save(job)]
 
 
 class _Callback(keras.callbacks.Callback):
@@ -100,7 +100,7 @@ class _Callback(keras.callbacks.Callback):
         self.state = job.state
 
 
-class Position(_Callback):
+class StepCounter(_Callback):
     """Keeps `state.step`, the number of batches that were trained on."""
 
     def __init__(self, job, metrics):
@@ -181,7 +181,7 @@ class SwapAverages(_Callback):
             weight.assign(kept)
 
 
-class Judge(_Callback):
+class BestAndEarlyStopping(_Callback):
     """Keeps the best weights, lowers the rate on a plateau, and stops a run that no longer improves."""
 
     def on_epoch_end(self, epoch, logs=None):
@@ -216,7 +216,7 @@ class Judge(_Callback):
             self.state.plateau_stale = 0
 
 
-class Record(_Callback):
+class MetricsLogger(_Callback):
     """Writes one line an epoch to log.jsonl, the same numbers for TensorBoard, and bad images as they are met."""
 
     def __init__(self, job):

@@ -9,7 +9,7 @@ from kerasnets.graph.freeze import freeze
 from kerasnets.graph.walk import classifiers
 from kerasnets.registry import get_variant
 from kerasnets.runs.folder import append_log
-from kerasnets.training.initial_weights import take_over
+from kerasnets.training.initial_weights import copy_layers
 from kerasnets.weights.load import load_initial_weights
 
 
@@ -36,7 +36,7 @@ def load_start(network: keras.Model, recipe):
             if (layer.kernel.numpy() == before).all():
                 layer.kernel.assign(np.zeros_like(before))
     if recipe.model.start:
-        take_over(network, recipe.model.start)
+        copy_layers(network, recipe.model.start)
     return report
 
 
@@ -72,7 +72,7 @@ def first_epochs(network: keras.Model, options) -> tuple[list, list[int]]:
     return variables, [begun[v.path] for v in variables]
 
 
-class Thaw(keras.callbacks.Callback):
+class UnfreezeCallback(keras.callbacks.Callback):
     """Goes from stage to stage; which one is decided by the epoch alone, so that a resumed run finds its own."""
 
     def __init__(self, job):

@@ -16,7 +16,7 @@ from kerasnets.runs.folder import append_log, is_run
 from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import Job, make_callbacks, variables
 from kerasnets.training.progress import ProgressBar
-from kerasnets.training.stopping import Wish
+from kerasnets.training.stopping import StopRequest
 
 # Steps that a run has left when it is worth finding out whether the pipeline is slower than the step.
 WORTH_COMPARING = 200
@@ -38,7 +38,7 @@ def sharding(job: Job) -> str:
     return f"by element: {size} examples over {replicas} device{'s' * (replicas > 1)}"
 
 
-def meet(job: Job, where: str) -> None:
+def barrier(job: Job, where: str) -> None:
     """Waits for the other workers, and makes sure that they are at the same step and see the same run folder."""
     if cluster().workers == 1:
         return
@@ -49,10 +49,10 @@ def meet(job: Job, where: str) -> None:
         )
 
 
-def fit(job: Job, progress: bool, wish: Wish) -> None:
+def fit(job: Job, progress: bool, wish: StopRequest) -> None:
     """Runs `fit` from the state's step to the end of the recipe, or until there is a `wish` to stop."""
     recipe, state, trainer = job.recipe, job.state, job.trainer
-    meet(job, "begin")
+    barrier(job, "begin")
     done, rest = divmod(state.step, job.steps_per_epoch)
     tensors = checkpoints.read_variables({"metric": variables(job)["metric"]})
     with contextlib.ExitStack() as stack:
@@ -67,7 +67,7 @@ def fit(job: Job, progress: bool, wish: Wish) -> None:
         if left >= WORTH_COMPARING and cluster().is_chief and not job.source.stream:
             callbacks.insert(0, CompareSpeeds(lambda: batches(job), trainer.steps_per_execution, partial(warn, job)))
         at_once = trainer.steps_per_execution
-        for first, last, steps in _legs(state.step, job.steps_per_epoch, recipe.epochs):
+        for first, last, steps in fit_segments(state.step, job.steps_per_epoch, recipe.epochs):
             if not state.stopped:
                 # An epoch that goes on in the middle of a call's steps takes calls that end with it.
                 trainer.steps_per_execution = math.gcd(at_once, steps)
@@ -87,7 +87,7 @@ def fit(job: Job, progress: bool, wish: Wish) -> None:
         raise wish.stopped(f"the checkpoint of step {state.step} is written")
 
 
-def _asked_after_the_last_step(job: Job, wish: Wish) -> bool:
+def _asked_after_the_last_step(job: Job, wish: StopRequest) -> bool:
     """Whether this worker or another was asked to stop too late for a step to tell; all workers call it together."""
     if cluster().workers == 1:
         return bool(wish.asked)
@@ -108,7 +108,7 @@ def _conclude(job: Job, callbacks: list) -> None:
     group.on_train_end(logs)
 
 
-def _legs(step: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
+def fit_segments(step: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
     """Returns (first epoch, last epoch, steps of each) for `fit`; an epoch that was begun is finished on its own."""
     epoch, done = divmod(step, steps)
     begun = [(epoch, epoch + 1, steps - done)] if done else []

@@ -5,7 +5,7 @@ import keras
 from kerasnets.runs.folder import load_model
 
 
-def take_over(network: keras.Model, options) -> list[str]:
+def copy_layers(network: keras.Model, options) -> list[str]:
     """Copies the weights of layers from a trained network, and returns the names of those that it filled.
 
     Args:

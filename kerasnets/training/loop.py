@@ -15,7 +15,7 @@ from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.data.validation import hold_back
 from kerasnets.distribution.precision import computing_in, resolve
-from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy, visible_devices
 from kerasnets.evaluation.evaluate import score
 from kerasnets.recipe.read import about, load_recipe, smoke_twin
@@ -36,7 +36,7 @@ from kerasnets.training.advice import advise
 from kerasnets.training.callbacks import Job, State, log_bad_images, variables
 from kerasnets.training.failures import failures_explained
 from kerasnets.training.finetune import first_epochs, load_start
-from kerasnets.training.fitting import fit, meet, sharding, warn
+from kerasnets.training.fitting import barrier, fit, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.process_state import process_state_kept
 from kerasnets.training.resuming import check_data, check_same, data_facts
@@ -104,7 +104,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         if chief:
             wish.end_at_once()
             finish(job)
-        meet(job, "ended")
+        barrier(job, "ended")
 
 
 def prepare(recipe: Recipe, folder: Path) -> Job:
@@ -129,7 +129,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
         network = build_network(recipe, preprocessing, len(source.classes))
         loaded = load_start(network, recipe)
         trained, epochs = first_epochs(network, recipe.freeze)
-        put_right(network, replicas, recipe.synchronized_batch_norm)
+        prepare_for_replicas(network, replicas, recipe.synchronized_batch_norm)
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
         settings |= {"steps": steps * recipe.epochs, "jit_compile": recipe.jit_compile}
         trainer = Trainer(network, preprocessing, recipe.loss, **settings)

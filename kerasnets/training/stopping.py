@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
     """A run that was stopped by Ctrl-C; as `Stopped`, for a person and not for a scheduler."""
 
 
-class Wish:
+class StopRequest:
     """Which signal asked the process to end, if one did.
 
     Attributes:
@@ -68,8 +68,8 @@ class Wish:
 
 @contextlib.contextmanager
 def signals_noted():
-    """A context that notes SIGTERM and Ctrl-C in the `Wish` that it gives, so that a checkpoint can be written."""
-    wish = Wish()
+    """A context that notes SIGTERM and Ctrl-C in the `StopRequest` that it gives, so that a checkpoint can be written."""
+    wish = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
         yield wish
         return

@@ -60,9 +60,11 @@ def test_a_folder_is_cut_by_its_files_and_a_stream_is_refused(tmp_path):
 
 def test_the_held_back_part_chooses_and_the_test_split_scores(tmp_path, monkeypatch):
     seen = []
-    before = callbacks.Judge.on_epoch_end
+    before = callbacks.BestAndEarlyStopping.on_epoch_end
     monkeypatch.setattr(
-        callbacks.Judge, "on_epoch_end", lambda self, *rest: (seen.append(self.job), before(self, *rest))[1]
+        callbacks.BestAndEarlyStopping,
+        "on_epoch_end",
+        lambda self, *rest: (seen.append(self.job), before(self, *rest))[1],
     )
     run = train(DIGITS, tmp_path / "run", overrides=[*SHORT, "data.validation_fraction=0.2"], progress=False)
     sources = seen[0].sources

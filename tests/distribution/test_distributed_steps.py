@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from distribution_check import ROWS, SGD, TOLERANCE, Row, dataset, difference, examples, five_steps, make_trainer
 
-from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_compilation
 from kerasnets.layers.batch_norm import PRESENT, BatchNormalization
 from kerasnets.layers.recomputed import RecomputedConvolutions
@@ -119,17 +119,17 @@ def test_compilation_is_refused_on_several_devices():
 def test_batch_norm_that_cannot_be_synchronised_is_refused():
     inputs = keras.Input((8, 8, 1))
     with pytest.raises(ValueError, match="has none, leave the key out"):
-        put_right(keras.Model(inputs, keras.layers.Flatten()(inputs)), 2, True)
+        prepare_for_replicas(keras.Model(inputs, keras.layers.Flatten()(inputs)), 2, True)
     layer = RecomputedConvolutions([4], [3], [("norm", "conv")])
     with pytest.raises(ValueError, match="set model.arguments.recompute=false"):
-        put_right(keras.Model(inputs, layer([inputs])), 2, True)
+        prepare_for_replicas(keras.Model(inputs, layer([inputs])), 2, True)
 
 
 def test_dropout_keeps_its_share_and_scale():
     inputs = keras.Input((1000,))
     model = keras.Model(inputs, keras.layers.Dropout(0.25, seed=3)(inputs))
     before = model(np.ones((8, 1000), "float32"), training=True).numpy()
-    put_right(model, 2)
+    prepare_for_replicas(model, 2)
     model.layers[-1].seed_generator.state.assign(keras.random.SeedGenerator(3).state)
     after = model(np.ones((8, 1000), "float32"), training=True).numpy()
     np.testing.assert_array_equal(before, after)

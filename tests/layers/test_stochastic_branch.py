@@ -206,14 +206,14 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 sys.path.insert(0, sys.argv[1])
 from nets import build_twin, fill, pixels
-from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.replicas import prepare_for_replicas
 
 def steps(strategy, copies, synchronized):
     keras.utils.set_random_seed(5)
     with strategy.scope():
         model = build_twin("resnet110_stochastic_depth_cifar", classifier_activation=None, stochastic_depth=0.9)
         fill(model)
-        put_right(model, copies, synchronized)
+        prepare_for_replicas(model, copies, synchronized)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
     before = {v.path: np.array(v) for v in model.weights}

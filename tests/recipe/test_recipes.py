@@ -114,13 +114,13 @@ VGG_START = load_recipe(Path(__file__).parents[2] / "recipes" / "vgg16_imagenet.
 
 
 def test_the_deeper_vgg_begins_with_the_layers_of_configuration_a(tmp_path):
-    from kerasnets.training.initial_weights import take_over
+    from kerasnets.training.initial_weights import copy_layers
 
     shallow, deep = build_twin("vgg11"), build_twin("vgg16")
     fill(shallow)
     shallow.save(tmp_path / "a.keras")
     before = deep.get_layer("features.2").kernel.numpy()
-    filled = take_over(deep, VGG_START.model_copy(update={"weights": str(tmp_path / "a.keras")}))
+    filled = copy_layers(deep, VGG_START.model_copy(update={"weights": str(tmp_path / "a.keras")}))
     # The paper: the first four convolutions and the last three dense layers.
     assert filled == [*(f"features.{i}" for i in (0, 5, 10, 12)), "classifier.0", "classifier.3", "predictions"]
     convolutions = [layer.name for layer in deep.layers if layer.weights][:7]
@@ -135,13 +135,13 @@ def test_the_deeper_vgg_begins_with_the_layers_of_configuration_a(tmp_path):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
     np.testing.assert_array_equal(deep.get_layer("features.2").kernel.numpy(), before)
     same = VGG_START.model_copy(update={"weights": str(tmp_path / "a.keras"), "layers": None})
-    assert "features.0" in take_over(deep, same)
+    assert "features.0" in copy_layers(deep, same)
     for pair, text in (
         ({"features.1000": "features.0"}, "no layer"),
         ({"features.0": "features.3"}, "leave that layer"),
     ):
         with pytest.raises(ValueError, match=text):
-            take_over(deep, same.model_copy(update={"layers": pair}))
+            copy_layers(deep, same.model_copy(update={"layers": pair}))
 
 
 def test_rates_and_weight_decay_of_parts_of_the_network():

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from kerasnets.cli.launch import free_ports, worker_environment
 from kerasnets.distribution.precision import computing_in
-from kerasnets.distribution.replicas import put_right
+from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import cluster, distribute, local_strategy, make_strategy
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
@@ -145,7 +145,7 @@ def make_trainer(row: Row, strategy) -> Trainer:
     keras.utils.set_random_seed(0)
     with strategy.scope(), computing_in(row.policy):
         model = network(row.layer)
-        put_right(model, strategy.num_replicas_in_sync, synchronized_batch_norm=row.layer == "batch norm")
+        prepare_for_replicas(model, strategy.num_replicas_in_sync, synchronized_batch_norm=row.layer == "batch norm")
         ema = EMAOptions(**row.ema) if row.ema else None
         loss = LossOptions(**row.loss)
         trainer = Trainer(model, PIXELS, loss, ema=ema, gradient_accumulation=row.accumulation, steps=len(row.sizes))

@@ -19,14 +19,14 @@ def main(recipe, runs, resume=False, die_at=None, devices=1):
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     if die_at:
-        begun = callbacks.Position.on_train_batch_begin
+        begun = callbacks.StepCounter.on_train_batch_begin
 
         def die(self, batch, logs=None):
             if self.state.step >= die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             begun(self, batch, logs)
 
-        callbacks.Position.on_train_batch_begin = die
+        callbacks.StepCounter.on_train_batch_begin = die
     for run_dir, overrides in runs.items():
         train(recipe, run_dir, overrides=overrides, resume=resume, progress=False)
 

@@ -24,14 +24,14 @@ SHORT = [
 
 def at(monkeypatch, moment: str, step: int, act) -> None:
     """Has `act` called when the run comes to `moment` (a method of callbacks) with `step` steps done; once."""
-    before, done = getattr(callbacks.Position, moment), []
+    before, done = getattr(callbacks.StepCounter, moment), []
 
     def and_act(self, *arguments, **more):
         if self.state.step == step and not done:
             done.append(act())
         return before(self, *arguments, **more)
 
-    monkeypatch.setattr(callbacks.Position, moment, and_act)
+    monkeypatch.setattr(callbacks.StepCounter, moment, and_act)
 
 
 def terminate():
@@ -142,7 +142,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path
 @pytest.fixture
 def spoil(monkeypatch):
     """Multiplies the classifier's weights by a number, NaN by default; call it while a run is on."""
-    trainers, made = [], callbacks.Position.__init__
+    trainers, made = [], callbacks.StepCounter.__init__
 
     def remember(self, job, metrics):
         trainers.append(job.trainer)
@@ -152,7 +152,7 @@ def spoil(monkeypatch):
         weight = trainers[-1].network.get_layer("predictions").kernel
         weight.assign(weight.numpy() * np.float32(factor))
 
-    monkeypatch.setattr(callbacks.Position, "__init__", remember)
+    monkeypatch.setattr(callbacks.StepCounter, "__init__", remember)
     return now
 
 
