@@ -38,7 +38,7 @@ from kerasnets.training.failures import failures_explained
 from kerasnets.training.finetune import first_epochs, load_start
 from kerasnets.training.fitting import barrier, fit, sharding, warn
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.process_state import process_state_kept
+from kerasnets.training.private_api import process_state_kept
 from kerasnets.training.resuming import check_data, check_same, data_facts
 from kerasnets.training.stopping import signals_noted
 from kerasnets.training.trainer import Trainer

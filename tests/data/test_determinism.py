@@ -18,7 +18,7 @@ from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
 from kerasnets.training.loop import prepare
-from kerasnets.training.process_state import process_state_kept
+from kerasnets.training.private_api import process_state_kept
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

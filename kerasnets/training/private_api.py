@@ -1,7 +1,7 @@
 """What a training run sets for the whole process, put back when it ends, so that a notebook's next `fit` is as before.
 
 TensorFlow's and Keras's own states have no public way to be read; checked with TensorFlow 2.21 and Keras 3.15, and
-tests/training/test_process.py fails when they change.
+tests/training/test_private_api.py fails when they change.
 """
 
 import contextlib
