@@ -68,7 +68,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def signals_noted():
-    """A context that notes SIGTERM and Ctrl-C in the `StopRequest` that it gives, so that a checkpoint can be written."""
+    """A context that notes SIGTERM and Ctrl-C in a `StopRequest` instead of ending the process, and yields it."""
     wish = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
         yield wish

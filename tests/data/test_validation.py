@@ -61,11 +61,12 @@ def test_a_folder_is_cut_by_its_files_and_a_stream_is_refused(tmp_path):
 def test_the_held_back_part_chooses_and_the_test_split_scores(tmp_path, monkeypatch):
     seen = []
     before = callbacks.BestAndEarlyStopping.on_epoch_end
-    monkeypatch.setattr(
-        callbacks.BestAndEarlyStopping,
-        "on_epoch_end",
-        lambda self, *rest: (seen.append(self.job), before(self, *rest))[1],
-    )
+
+    def on_epoch_end(self, *rest):
+        seen.append(self.job)
+        before(self, *rest)
+
+    monkeypatch.setattr(callbacks.BestAndEarlyStopping, "on_epoch_end", on_epoch_end)
     run = train(DIGITS, tmp_path / "run", overrides=[*SHORT, "data.validation_fraction=0.2"], progress=False)
     sources = seen[0].sources
     assert sources["training"].size + sources["validation"].size == 1437
