@@ -62,32 +62,40 @@ def network(name):
     return torchvision.models.get_model(model, weights=None, **extras)
 
 
+def logits_and_map(net, module, image):
+    import torch
+
+    kept = []
+    net.get_submodule(module).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
+    with torch.no_grad():
+        logits = net(torch.from_numpy(image.transpose(0, 3, 1, 2).copy()))
+    return logits.numpy()[0], kept[0].numpy().transpose(0, 2, 3, 1)[0]
+
+
 def main(folder=GOLDENS):
     import torch
 
     found = {}
     for name, places in MODULES.items():
-        data = json.loads(gzip.open(GOLDENS / f"{name}.json.gz").read())
-        size = data["input_size"]
-        net = network(name).eval()
+        data, net = json.loads(gzip.open(GOLDENS / f"{name}.json.gz").read()), network(name).eval()
         state = {n: torch.from_numpy(np.asarray(tensor_from_name(n, s))) for n, s in data["state_dict"]}
         net.load_state_dict(state, strict=False)
         module, *layer = places.split()
-        kept = []
-        net.get_submodule(module).register_forward_hook(lambda m, i, o: kept.append(o.detach().clone()))
+        size = data["input_size"]
         image = np.random.default_rng(size).uniform(-1.5, 1.5, (1, size, size, 3)).astype(np.float32)
-        with torch.no_grad():
-            logits = net(torch.from_numpy(image.transpose(0, 3, 1, 2).copy())).numpy()[0]
+        logits, values = logits_and_map(net, module, image)
         expected = np.asarray(data["logits"])
         assert np.abs(logits - expected).max() / expected.std() < 1e-4, name
-        values = kept[0].numpy().transpose(0, 2, 3, 1)
-        places = np.random.default_rng(zlib.crc32(name.encode())).integers(values.size, size=256)
-        found[name] = {"layer": (layer or [module])[0], "shape": list(values.shape[1:]), "std": float(values.std()),
-                       "values": [round(float(v), 7) for v in values.reshape(-1)[places]]}  # fmt: skip
+        chosen = np.random.default_rng(zlib.crc32(name.encode())).integers(values.size, size=256)
+        found[name] = {
+            "layer": (layer or [module])[0],
+            "shape": list(values.shape),
+            "std": float(values.std()),
+            "values": [round(float(value), 7) for value in values.reshape(-1)[chosen]],
+        }
         print(name, module, values.shape, f"{values.std():.3f}", flush=True)
     path = Path(folder) / "stage_maps.json.gz"
     path.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
-    print(path, path.stat().st_size)
 
 
 if __name__ == "__main__":
