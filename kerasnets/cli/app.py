@@ -10,7 +10,7 @@ import warnings
 
 import typer
 
-from kerasnets.cli import benchmark, deliver, learn, models, shard
+from kerasnets.cli import benchmark, evaluate, export, info, shard
 
 app = typer.Typer(
     add_completion=False,
@@ -20,9 +20,9 @@ app = typer.Typer(
     help="Convolutional networks as their papers have them: build, train, check, export.",
     epilog="Every command: --help shows an example. --debug, anywhere, shows the traceback of an error.",
 )
-models.add_commands(app)
-learn.add_commands(app)
-deliver.add_commands(app)
+info.add_commands(app)
+evaluate.add_commands(app)
+export.add_commands(app)
 shard.add_commands(app)
 benchmark.add_commands(app)
 

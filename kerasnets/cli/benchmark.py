@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.learn import OVERRIDES, RECIPE
+from kerasnets.cli.evaluate import OVERRIDES, RECIPE
 from kerasnets.cli.output import JSON, print_json, print_table, start_tensorflow, work_on_stderr
 
 IMAGES = Annotated[int, typer.Option(min=1, help="How many images to time in each stage.")]

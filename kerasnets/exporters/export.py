@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from kerasnets.exporters.check import ExportError, check_file
+from kerasnets.exporters.files import check_labels, write_sidecar
 from kerasnets.exporters.images import calibration_images, check_images
 from kerasnets.exporters.network import classifier, inference_form, probabilities
+from kerasnets.exporters.open_network import Target, open_target
 from kerasnets.exporters.place import FORMS, find_place, put, workshop
-from kerasnets.exporters.sidecar import check_labels, write_sidecar
-from kerasnets.exporters.target import Target, open_target
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import evaluation_transform
 from kerasnets.data.sources import Source, open_source
-from kerasnets.exporters.target import Target
+from kerasnets.exporters.open_network import Target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 

@@ -5,8 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from kerasnets.exporters.files import is_sidecar, sidecar_paths
 from kerasnets.exporters.runtime import is_saved_model
-from kerasnets.exporters.sidecar import is_sidecar, sidecar_paths
 
 # Form -> what the default name of its file ends in.
 FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}

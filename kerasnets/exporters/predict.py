@@ -9,10 +9,10 @@ import numpy as np
 
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.pipeline import load_image
+from kerasnets.exporters.files import check_labels, read_sidecar
 from kerasnets.exporters.network import classifier, probabilities
+from kerasnets.exporters.open_network import open_target
 from kerasnets.exporters.runtime import is_saved_model, load_runner
-from kerasnets.exporters.sidecar import check_labels, read_sidecar
-from kerasnets.exporters.target import open_target
 from kerasnets.registry import Preprocessing
 
 

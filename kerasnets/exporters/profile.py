@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from kerasnets.exporters.target import open_target
+from kerasnets.exporters.open_network import open_target
 from kerasnets.graph.cost import complexity
 
 

@@ -112,7 +112,7 @@ def test_failed_work_has_code_1(monkeypatch, capsys):
     def fail(*_, **__):
         raise RuntimeError("the disk is\nfull")
 
-    monkeypatch.setattr("kerasnets.cli.models.model_info", fail)
+    monkeypatch.setattr("kerasnets.cli.info.model_info", fail)
     assert run(["info", "resnet50"]) == 1
     assert said(capsys)[1] == ["kerasnets: the disk is full"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasnets.cli.launch import free_ports, worker_environment
+from kerasnets.distribution.local_workers import free_ports, worker_environment
 
 JOB = Path(__file__).parents[1] / "support" / "platform_job.py"
 pytestmark = [pytest.mark.slow, pytest.mark.platform]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.exporters.images import calibration_images, check_images, sample
-from kerasnets.exporters.target import Target, open_target
+from kerasnets.exporters.open_network import Target, open_target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.runs.folder import is_run

@@ -11,7 +11,7 @@ from nets import build_twin, fill
 
 from kerasnets.exporters.export import export
 from kerasnets.exporters.network import probabilities
-from kerasnets.exporters.target import Target
+from kerasnets.exporters.open_network import Target
 from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing

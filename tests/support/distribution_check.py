@@ -19,7 +19,7 @@ import tensorflow as tf
 from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
-from kerasnets.cli.launch import free_ports, worker_environment
+from kerasnets.distribution.local_workers import free_ports, worker_environment
 from kerasnets.distribution.precision import computing_in
 from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import cluster, distribute, local_strategy, make_strategy

@@ -258,7 +258,7 @@ def test_a_file_of_the_hub_is_checked_with_what_the_hub_says_of_it(server, home,
     ],
 )
 def test_info_says_how_far_a_file_is_known(server, hash, revision, words):
-    from kerasnets.cli.models import _pinned
+    from kerasnets.cli.info import _pinned
 
     assert _pinned(checkpoint(server, hash=hash, revision=revision)).startswith(words)
 

@@ -18,8 +18,8 @@ from kerasnets.cli.app import run as run_command
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
+from kerasnets.exporters.open_network import open_target
 from kerasnets.exporters.predict import open_predictor
-from kerasnets.exporters.target import open_target
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe

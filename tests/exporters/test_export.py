@@ -13,13 +13,13 @@ import tensorflow as tf
 from kerasnets.data.preprocess import normalise
 from kerasnets.exporters.check import ExportError, check_file
 from kerasnets.exporters.export import export
+from kerasnets.exporters.files import read_sidecar
 from kerasnets.exporters.images import calibration_images, check_images
 from kerasnets.exporters.network import classifier, inference_form, pixel_network, probabilities
+from kerasnets.exporters.open_network import Target
 from kerasnets.exporters.place import FORMS
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.runtime import load_bytes_runner, load_runner
-from kerasnets.exporters.sidecar import read_sidecar
-from kerasnets.exporters.target import Target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 

@@ -12,10 +12,10 @@ import pytest
 from nets import fill
 
 from kerasnets.exporters.export import export
+from kerasnets.exporters.files import read_sidecar, write_sidecar
+from kerasnets.exporters.open_network import Target
 from kerasnets.exporters.place import put
 from kerasnets.exporters.predict import open_predictor, predict
-from kerasnets.exporters.sidecar import read_sidecar, write_sidecar
-from kerasnets.exporters.target import Target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 

@@ -51,7 +51,7 @@ def export_command(
     """
     start_tensorflow()
     from kerasnets.exporters.export import export
-    from kerasnets.exporters.target import is_run
+    from kerasnets.exporters.open_network import is_run
     from kerasnets.report.run_report import write_report
 
     with work_on_stderr():

@@ -4,7 +4,7 @@ import pytest
 from nets import build_twin, fill
 
 from kerasnets.exporters.export import export
-from kerasnets.exporters.target import Target
+from kerasnets.exporters.open_network import Target
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli import launch
 from kerasnets.cli.output import JSON, percent, print_json, print_table, start_tensorflow, work_on_stderr
+from kerasnets.distribution import local_workers
 
 RECIPE = Annotated[str, typer.Argument(help="A recipe, a YAML file.")]
 RUN_DIR = Annotated[
@@ -28,7 +28,7 @@ DATA = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands of this file to `app`."""
     app.command("train", epilog="Example: kerasnets train recipes/lenet5_digits.yaml --set epochs=5")(train_command)
-    launch.add_commands(app)
+    local_workers.add_commands(app)
 
     @app.command("evaluate", epilog="Example: kerasnets evaluate runs/lenet5_digits --json")
     def evaluate_command(
@@ -120,7 +120,7 @@ def _evaluate_together(targets: list[str], settings: tuple, looks: dict, vote: s
 def _open(target: str, weights: str | None, data: str | None, split: str | None):
     """Returns a target, the labelled images that it is evaluated on, and their options."""
     from kerasnets.data.sources import open_source
-    from kerasnets.exporters.target import open_target
+    from kerasnets.exporters.open_network import open_target
 
     opened = open_target(target, weights)
     if opened.random or opened.run is None and data is None:
