@@ -13,7 +13,7 @@ from nets import fill, pixels
 
 from kerasnets.architectures.nasnet import Spec
 from kerasnets.registry import get_variant
-from kerasnets.weights.rules_nasnet import nasnet_names
+from kerasnets.weights.keras_names import nasnet_names
 
 ZEROS = ("avg", "max")
 # Which of their weights a layer of ours has: a separable convolution is one layer there and two here.
