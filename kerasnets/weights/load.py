@@ -10,12 +10,11 @@ import keras
 import numpy as np
 
 from kerasnets.graph.walk import classifiers
-from kerasnets.weights.adapt import adapt
 from kerasnets.weights.download import fetch
 from kerasnets.weights.files import Checkpoint, open_checkpoint
-from kerasnets.weights.mapping import Tensor, needless, tensors
+from kerasnets.weights.fit import adapt, entries
+from kerasnets.weights.mapping import FORMATS, Entry, Tensor, needless, recognise, tensors
 from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
-from kerasnets.weights.rules import FORMATS, Entry, entries, recognise
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
 _MOST_TIMES_LARGER = 64

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nets import build_twin, fill, pixels
 
-from kerasnets.weights.adapt import adapt, change_channels, image_readers, resample
+from kerasnets.weights.fit import adapt, change_channels, image_readers, resample
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.mapping import tensors
 

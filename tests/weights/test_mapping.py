@@ -10,14 +10,14 @@ from safetensors.numpy import save_file
 
 from kerasnets.registry import create_model
 from kerasnets.weights.load import LoadReport, load_weights
-from kerasnets.weights.mapping import tensors
-from kerasnets.weights.rules import (
+from kerasnets.weights.mapping import (
     EFFICIENTNET_EXPANDED,
     EFFICIENTNET_PLAIN,
     EFFICIENTNET_TOP,
     blocks_of,
     flat_block,
     rename,
+    tensors,
 )
 
 
