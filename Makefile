@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables parity distribution-check kill-check clean
+.PHONY: demo test test-all style tables parity distribution-check kill-check files clean
 
 demo: $(READY)
 	@$(BIN)/python -m kerasnets.cli.demo
@@ -26,6 +26,10 @@ distribution-check: $(READY)
 
 kill-check: $(READY)
 	@$(BIN)/python tests/support/kill_check.py
+
+# The files that a reader opens to follow a training step, a load of weights and an export.
+files: $(READY)
+	@$(BIN)/python tests/support/files_followed.py 2>/dev/null
 
 tables: $(READY)
 	$(BIN)/python -m kerasnets.model_index
