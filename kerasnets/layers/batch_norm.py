@@ -8,7 +8,8 @@ backward in one kernel each. `benchmarks/batch_norm.py` measures the difference.
 import contextvars
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 # Set by whoever traces the step of one replica: a scalar, 0.0 where the replica's one example is padding, else 1.0.
 PRESENT = contextvars.ContextVar("present", default=None)
@@ -32,7 +33,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _can_fuse(self, inputs) -> bool:
         return (
-            keras.backend.backend() == "tensorflow"
+            ON_TENSORFLOW
             and inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and inputs.dtype in (tf.float32, tf.float16, tf.bfloat16)

@@ -5,7 +5,8 @@ slower than the native kernel. `benchmarks/grouped_convolution.py` measures the 
 """
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 # Narrower blocks leave the multipliers idle, wider ones multiply more zeros; measured at 4 to 32 channels a group.
 _BLOCK_CHANNELS = 16
@@ -33,7 +34,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         self.native = _is_complete(self.compute_dtype, self.dilation_rate)
 
     def call(self, inputs):
-        if not self.use_bias or keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
+        if not self.use_bias or not ON_TENSORFLOW or self.data_format != "channels_last":
             return super().call(inputs)
         # An addition and not a `BiasAdd`: without oneDNN TensorFlow would fuse that with the convolution into an op
         # that it does not have for groups.
@@ -41,7 +42,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs, kernel):
-        if keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
+        if not ON_TENSORFLOW or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         options = {"padding": self.padding.upper(), "strides": self.strides, "dilations": self.dilation_rate}
         kernel = tf.convert_to_tensor(kernel)
@@ -64,7 +65,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 def _is_complete(dtype, dilations) -> bool:
     """Tries the gradient of the smallest grouped convolution on this machine; without it, more is missing."""
-    if keras.backend.backend() != "tensorflow":
+    if not ON_TENSORFLOW:
         return False
     image, kernel = (1, 3, 3, 2), (3, 3, 1, 2)
     with tf.init_scope():

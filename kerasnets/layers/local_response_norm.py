@@ -1,7 +1,8 @@
 """Local response normalisation across neighbouring feature maps."""
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 
 @keras.saving.register_keras_serializable("kerasnets")
@@ -31,7 +32,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, inputs):
         alpha = self.alpha / self.size if self.divide_alpha else self.alpha
         x = keras.ops.cast(inputs, "float32")
-        if keras.backend.backend() == "tensorflow":
+        if ON_TENSORFLOW:
             x = tf.nn.local_response_normalization(x, self.size // 2, self.k, alpha, self.beta)
         else:
             x = x / (self.k + alpha * self._neighbours(keras.ops.square(x))) ** self.beta

@@ -1,8 +1,10 @@
 """Convolutions that keep only their inputs in memory while training."""
 
-import keras
-import tensorflow as tf
+import math
 
+import keras
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 from kerasnets.layers.batch_norm import BatchNormalization
 
 
@@ -46,7 +48,7 @@ class RecomputedConvolutions(keras.layers.Layer):
             shape = (*shape[:3], conv.filters)
 
     def call(self, inputs, training=False):
-        if not (training and self.norms[0].trainable) or keras.backend.backend() != "tensorflow":
+        if not (training and self.norms[0].trainable) or not ON_TENSORFLOW:
             x = keras.ops.concatenate(inputs, axis=-1) if len(inputs) > 1 else inputs[0]
             for norm, conv in zip(self.norms, self.convs, strict=True):
                 x = conv(keras.ops.relu(norm(x, training=training)))
@@ -76,7 +78,7 @@ class RecomputedConvolutions(keras.layers.Layer):
 
     def multiply_adds(self, source, target):
         """Multiply-adds of the convolutions."""
-        weights = sum(int(tf.size(conv.kernel)) for conv in self.convs)
+        weights = sum(math.prod(conv.kernel.shape) for conv in self.convs)
         return target[1] * target[2] * weights
 
     def compute_output_shape(self, input_shapes):

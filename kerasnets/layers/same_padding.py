@@ -1,7 +1,8 @@
 """Zeros as TensorFlow's "same" padding would add them, as a layer: what follows then sees and counts them."""
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 
 @keras.saving.register_keras_serializable("kerasnets")
@@ -31,7 +32,8 @@ class SameZeroPadding2D(keras.layers.Layer):
     def call(self, inputs):
         dynamic = keras.ops.shape(inputs)
         rows, columns = (self._zeros(length) for length in dynamic[1:3])
-        return tf.pad(inputs, [(0, 0), rows, columns, (0, 0)])
+        pad = tf.pad if ON_TENSORFLOW else keras.ops.pad  # Keras's own takes no lengths that are known only later
+        return pad(inputs, [(0, 0), rows, columns, (0, 0)])
 
     def compute_output_shape(self, input_shape):
         batch, *lengths, channels = input_shape

@@ -5,7 +5,8 @@ one makes four, one of which is a kernel for `x s (1 - s)`.
 """
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 
 @keras.saving.register_keras_serializable("kerasnets")
@@ -14,10 +15,9 @@ def silu(x):
 
     Source: Ramachandran, Zoph and Le 2017, https://arxiv.org/abs/1710.05941
     """
-    return _silu(x) if keras.backend.backend() == "tensorflow" else keras.ops.silu(x)
+    return tf.custom_gradient(_silu)(x) if ON_TENSORFLOW else keras.ops.silu(x)
 
 
-@tf.custom_gradient
 def _silu(x):
     def gradient(upstream):
         with tf.control_dependencies([upstream]):  # computed again, or it would be kept for every layer

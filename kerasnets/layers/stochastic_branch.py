@@ -1,7 +1,8 @@
 """Stochastic depth as its authors run it: a residual branch that is left out is not computed."""
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 
 @keras.saving.register_keras_serializable("kerasnets")
@@ -49,7 +50,7 @@ class StochasticBranch(keras.layers.Layer):
 
     def _can_skip(self) -> bool:
         synchronised = any(getattr(part, "synchronized", False) for part in self.parts)
-        return keras.backend.backend() == "tensorflow" and not synchronised
+        return ON_TENSORFLOW and not synchronised
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

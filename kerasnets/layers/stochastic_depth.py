@@ -1,7 +1,8 @@
 """Stochastic depth: whole residual branches are dropped while training."""
 
 import keras
-import tensorflow as tf
+
+from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 MODES = ("batch", "sample")
 SCALES = ("train", "test")
@@ -67,7 +68,7 @@ class StochasticDepth(keras.layers.Layer):
 
 def _replica():
     """(index of this replica, number of replicas); (0, 1) outside of a distributed step."""
-    if keras.backend.backend() != "tensorflow" or tf.distribute.in_cross_replica_context():
+    if not ON_TENSORFLOW or tf.distribute.in_cross_replica_context():
         return 0, 1
     context = tf.distribute.get_replica_context()
     return context.replica_id_in_sync_group, context.num_replicas_in_sync
