@@ -35,9 +35,9 @@ tables: $(READY)
 	$(BIN)/python -m kerasnets.model_index
 
 style: $(READY)
-	@$(BIN)/python -c "import ruff" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[dev]"
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf runs build dist .pytest_cache .ruff_cache kerasnets.egg-info

@@ -37,6 +37,8 @@ def test_header_and_network(path):
     recipe, lines = load_recipe(path), header(path)
     assert recipe.model.name in list_models()
     assert {"Command", "Cost", "Result"} <= set(lines)
+    comments = re.findall(r"^#.*", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(r"\b(19|20)\d\d\b", " ".join(comments)), "the header names the paper and its year"
     result = lines["Result"]
     assert result.startswith("not run") or re.search(r"\d %", result), "a result is measured, or it says `not run`"
     if path in FROM_FOLDER:
