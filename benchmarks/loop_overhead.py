@@ -19,7 +19,7 @@ from steps import fit_steps
 from kerasnets.data.preprocess import normalise
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.training.callbacks import make_callbacks
-from kerasnets.training.loop import build_network, prepare
+from kerasnets.training.prepare import build_network, prepare
 from kerasnets.training.stopping import StopRequest
 
 NETWORKS = {"resnet20_cifar": 32, "lenet5_modern": 64}

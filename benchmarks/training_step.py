@@ -57,7 +57,7 @@ def ours(net: str, precision: str, batch: int, size: int):
     from kerasnets.distribution.precision import computing_in
     from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.callbacks import make_callbacks
-    from kerasnets.training.loop import prepare
+    from kerasnets.training.prepare import prepare
     from kerasnets.training.stopping import StopRequest
 
     form = precision if precision == "float32" else quickest_bfloat16()

@@ -25,7 +25,7 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
     from kerasnets.data.pipeline_benchmark import WHOLE, measure_stages
     from kerasnets.data.sources import open_source
     from kerasnets.recipe.read import load_recipe
-    from kerasnets.training.loop import make_preprocessing
+    from kerasnets.training.prepare import make_preprocessing
 
     with work_on_stderr():
         assert FAMILIES  # importing the families is what registers their rows

@@ -1,1 +1,1 @@
-"""Where a step runs: strategies, replicas, precision."""
+"""Where and how a training step runs: strategies, replicas, precision."""

@@ -1,4 +1,4 @@
-"""In which precision a network computes, as a recipe says it, and what the machine at hand is quick in."""
+"""The precision of a run: what `auto` stands for on this machine, and how a recipe's precision is switched on."""
 
 import contextlib
 from pathlib import Path
@@ -8,12 +8,12 @@ import tensorflow as tf
 
 # NVIDIA's tensor cores multiply bfloat16 from this compute capability on.
 AMPERE = (8, 0)
-# What Linux calls the instructions of processors that multiply bfloat16.
+# The names in Linux of the processor instructions that multiply bfloat16.
 PROCESSOR, PROCESSOR_FLAGS = Path("/proc/cpuinfo"), {"avx512_bf16", "amx_bf16"}
 
 
 def has_bfloat16() -> bool:
-    """Whether all GPUs, or the processor where there is none, multiply bfloat16 in hardware."""
+    """Whether all GPUs multiply bfloat16 in hardware; without a GPU, whether the processor does."""
     if gpus := tf.config.list_physical_devices("GPU"):
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(each.get("compute_capability", (0, 0)) >= AMPERE for each in details)
@@ -22,7 +22,7 @@ def has_bfloat16() -> bool:
 
 
 def resolve(precision: str) -> str:
-    """Returns what `auto` stands for on this machine: bfloat16 where it has it, in the form that is quickest there."""
+    """Returns the precision that `auto` stands for on this machine: the faster form of bfloat16 if it has it."""
     if precision != "auto":
         return precision
     if not has_bfloat16():
@@ -32,10 +32,10 @@ def resolve(precision: str) -> str:
 
 @contextlib.contextmanager
 def computing_in(precision: str):
-    """Builds and runs with a recipe's precision (not `auto`) and puts the former state back.
+    """A context that builds and runs networks in a recipe's precision (not `auto`), then restores the former one.
 
-    `onednn_bfloat16` leaves the layers in float32; TensorFlow's graph optimizer puts its casts around the convolutions
-    and products when it sees a training step for the first time, which is why it holds until the run has ended.
+    `onednn_bfloat16` leaves the layers in float32. TensorFlow's graph optimizer adds the casts around convolutions and
+    matrix products when a function first runs, so the whole run must stand inside the context.
     """
     policy, options = keras.config.dtype_policy(), tf.config.optimizer.get_experimental_options()
     onednn = precision == "onednn_bfloat16"

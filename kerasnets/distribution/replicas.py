@@ -1,11 +1,11 @@
-"""What computes something else on several replicas than on one, and what makes it the same.
+"""What makes several replicas compute the same as one, and the sums over replicas inside a step.
 
-* Batch norm takes the statistics of each replica's own share, which is a choice: the recipe's
-  `synchronized_batch_norm` makes them those of the whole batch.
-* Dropout drops the same on every replica, each having the same random state. Here each replica draws for the whole
-  batch and takes its own part, as our own drop-path layers do, so that one device and many drop the same.
-* A replica without an example gets one that counts for nothing: oneDNN's kernels refuse an empty batch.
-* Moving statistics that each replica keeps for itself are averaged before anybody evaluates or saves them.
+* Batch norm uses the statistics of each replica's part of the batch. The recipe's `synchronized_batch_norm` replaces
+  them by those of the whole batch.
+* Keras's dropout has the same random state on every replica, so each would drop the same places. Here each replica
+  draws for the whole batch and takes its own part, as our drop-path layers do.
+* A replica without an example gets one of weight 0: oneDNN's kernels refuse an empty batch.
+* Each replica keeps its own moving statistics. They are averaged before an evaluation and before a checkpoint.
 """
 
 import keras
@@ -14,7 +14,7 @@ import tensorflow as tf
 from kerasnets.layers.recomputed import RecomputedConvolutions
 
 
-class _DropoutOfTheWholeBatch(keras.layers.Dropout):
+class _WholeBatchDropout(keras.layers.Dropout):
     def call(self, inputs, training=False):
         if not training or not self.rate:
             return inputs
@@ -26,25 +26,25 @@ class _DropoutOfTheWholeBatch(keras.layers.Dropout):
 
 
 def prepare_for_replicas(network: keras.Model, replicas: int, synchronized_batch_norm: bool = False) -> None:
-    """Prepares a new network for training on `replicas` devices.
+    """Makes dropout, and batch norm if asked, compute on `replicas` devices what they compute on one.
 
     Raises:
-        ValueError: batch norm cannot be synchronised: the network recomputes it, or has none.
+        ValueError: batch norm cannot be synchronised, because the network recomputes it or has none.
     """
     if synchronized_batch_norm:
         norms = _batch_norms(network)
-        for norm in norms if replicas > 1 else ():  # one device alone is faster without
+        for norm in norms if replicas > 1 else ():  # on one device it would only cost time
             norm.synchronized = True
     for layer in network.layers:
         if replicas > 1 and type(layer) is keras.layers.Dropout and layer.noise_shape is None:
-            layer.__class__ = _DropoutOfTheWholeBatch
+            layer.__class__ = _WholeBatchDropout
 
 
 def at_least_one(images, labels):
-    """Give a replica without an example one of zeros.
+    """Gives a replica without an example one of zeros.
 
     Returns:
-        images, labels, and the scalar 0.0 if the example was added, else 1.0; `None` where the shape rules that out.
+        images, labels, and a scalar: 0.0 if the example was added, else 1.0; `None` if the static shape rules it out.
     """
     if images.shape[0]:
         return images, labels, None
@@ -58,9 +58,9 @@ def at_least_one(images, labels):
 
 
 def make_averaging(strategy, variables):
-    """Return a function, traced once, that gives every replica the mean of what the replicas hold of each variable.
+    """Returns a function, traced once, that sets each variable on all replicas to its mean over the replicas.
 
-    A variable that is the same everywhere stays so to the last bit. All workers have to call the function.
+    A variable that is equal on all replicas keeps its value to the last bit. All workers must call the function.
     """
     if strategy.num_replicas_in_sync == 1 or not variables:
         return lambda: None
@@ -77,10 +77,40 @@ def make_averaging(strategy, variables):
     return tf.function(lambda: strategy.run(average), autograph=False)
 
 
+def same_everywhere(strategy, number: int) -> bool:
+    """Whether all replicas have the same number. Waits until all workers have called it."""
+
+    @tf.function
+    def numbers(number):
+        def step(number):
+            return sum_over_replicas(tf.stack([number, number**2]))
+
+        return strategy.run(step, args=(number,))
+
+    total, squares = strategy.experimental_local_results(numbers(tf.constant(float(number), tf.float64)))[0].numpy()
+    return total == strategy.num_replicas_in_sync * number and squares == strategy.num_replicas_in_sync * number**2
+
+
+def sum_over_replicas(values):
+    """Returns the sum of a tensor, or of each of a list, over the replicas. Call it inside a step."""
+    context = tf.distribute.get_replica_context()
+    return values if context.num_replicas_in_sync == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def update_everywhere(update, variables, others, *arguments) -> None:
+    """Runs `update(variable, other, *arguments)` for each pair on every device. Call it inside a step."""
+
+    def across(strategy, variables, others, *arguments):
+        for variable, other in zip(variables, others, strict=True):
+            strategy.extended.update(variable, update, args=(other, *arguments), group=False)
+
+    tf.distribute.get_replica_context().merge_call(across, args=(variables, others, *arguments))
+
+
 def _batch_norms(network) -> list:
     if any(isinstance(layer, RecomputedConvolutions) for layer in network.layers):
         raise ValueError(
-            "synchronized_batch_norm does not work with batch norm that is recomputed; set "
+            "synchronized_batch_norm does not work in a network that recomputes its batch norm; set "
             "model.arguments.recompute=false. Received: synchronized_batch_norm=True"
         )
     parts = [part for layer in network.layers for part in getattr(layer, "parts", (layer,))]

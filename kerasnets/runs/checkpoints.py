@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there: one safetensors file with its own checksum, put in place by one rename.
+"""Checkpoints: each is one safetensors file with its own checksum, and never half written.
 
-`last` is the newest state of a run and `previous` the one before; `best` holds only weights. A file is written under
-another name, flushed to the disk and then renamed, so that a killed process or a full disk loses nothing.
+`last` is the newest state of a run, `previous` the one before it; `best` holds only weights. A file is written under
+another name, flushed to the disk and then renamed. So neither a killed process nor a full disk damages a checkpoint.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ FORMAT = "kerasnets checkpoint 1"
 
 
 class DamagedCheckpoint(RuntimeError):
-    """A file that is not a whole checkpoint of ours."""
+    """A checkpoint file that is damaged or of another kind."""
 
 
 def write_atomically(path, content: bytes | str) -> Path:
-    """Writes a file so that it is there as a whole or as it was before, and returns its path.
+    """Writes a file as a whole or not at all, and returns its path.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; what was there before is untouched.
+        OSError: the disk is full or the folder cannot be written. A former file of that name is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -41,11 +41,11 @@ def write_atomically(path, content: bytes | str) -> Path:
 
 
 def save(folder, name: str, tensors: dict[str, np.ndarray], state: dict) -> Path:
-    """Writes checkpoint `name` (`"last"`, `"best"`) into `folder`; a `last` that is there becomes `previous`.
+    """Writes checkpoint `name` (`"last"` or `"best"`) into `folder`. A former `last` becomes `previous`.
 
     Args:
         tensors: arrays by name.
-        state: the rest, as plain values for JSON.
+        state: everything else, as values that JSON can hold.
     """
     folder = Path(folder)
     path = folder / f"{name}.safetensors"
@@ -54,7 +54,7 @@ def save(folder, name: str, tensors: dict[str, np.ndarray], state: dict) -> Path
     header = {"format": FORMAT, "state": text, "checksum": _checksum(tensors, text)}
     content = safetensors.numpy.save(tensors, metadata=header)
     if name == "last" and path.exists():
-        # A second name for the same file, so that there is no moment without a `last`.
+        # `previous` is a second name of the same file, so that `last` exists at every moment.
         link = folder / ".previous.tmp"
         link.unlink(missing_ok=True)
         try:
@@ -69,7 +69,7 @@ def load(path) -> tuple[dict[str, np.ndarray], dict]:
     """Returns the tensors and the state of a checkpoint.
 
     Raises:
-        DamagedCheckpoint: the file is cut off, changed, or something else.
+        DamagedCheckpoint: the file is cut off, changed, or no checkpoint.
     """
     path = Path(path)
     try:
@@ -84,12 +84,12 @@ def load(path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def load_newest(folder) -> tuple[dict[str, np.ndarray], dict, list[str]] | None:
-    """Returns tensors and state of the newest whole checkpoint, and what was wrong with newer ones.
+    """Returns tensors and state of the newest whole checkpoint, and what is wrong with newer ones.
 
-    `None` when no checkpoint was written yet.
+    Returns `None` if there is no checkpoint yet.
 
     Raises:
-        RuntimeError: there are checkpoints, and none is whole.
+        RuntimeError: there are checkpoints, and all are damaged.
     """
     complaints = []
     for name in ("last", "previous"):
@@ -110,10 +110,10 @@ def read_variables(groups: dict[str, list]) -> dict[str, np.ndarray]:
 
 
 def write_variables(groups: dict[str, list], tensors: dict[str, np.ndarray]) -> None:
-    """Puts arrays of `read_variables` back into the variables of the same groups.
+    """Assigns arrays of `read_variables` to the variables of the same groups.
 
     Raises:
-        ValueError: the checkpoint is of another network; nothing was changed.
+        ValueError: the arrays are of another network. Nothing was assigned.
     """
     variables = _named(groups)
     wanted = {name: tuple(v.shape) for name, v in variables.items()}
@@ -128,7 +128,7 @@ def write_variables(groups: dict[str, list], tensors: dict[str, np.ndarray]) -> 
 
 
 def _named(groups: dict[str, list]) -> dict:
-    # By number: the names of optimizers and seed generators depend on what else the process has built.
+    # Numbers, because the names of optimizers and seed generators depend on what the process has built before.
     return {f"{group}/{i:04d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 

@@ -1,8 +1,8 @@
-"""Run folders: what a training run leaves behind, and how to read it.
+"""Run folders: what a training run writes, and how to read it.
 
-Known before the first step: recipe.yaml, environment.json, data.json, labels.txt, preprocessing.json. Growing:
-log.jsonl, tensorboard/, checkpoints/ with last, previous, best. At the end: model.keras, evaluation.json, wrong/ with
-pictures.
+* Before the first step: recipe.yaml, environment.json, data.json, labels.txt, preprocessing.json.
+* While it trains: log.jsonl, tensorboard/, checkpoints/ with last, previous and best.
+* At the end: model.keras, evaluation.json, wrong/ with pictures of wrong predictions.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from kerasnets.registry import Preprocessing
 from kerasnets.runs.checkpoints import write_atomically
 
 PACKAGES = ("kerasnets", "tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
-# What a run that was killed in its first moment leaves behind; it may be begun again.
 LOCK = ".lock"
-BEGUN = {LOCK, "checkpoints", "labels.txt", "preprocessing.json", "environment.json", "data.json", "recipe.yaml"}
-BEGUN |= {"log.jsonl"}
+# What a run that was killed before its first step has written. Such a folder may be used again.
+OPENING = {LOCK, "checkpoints", "labels.txt", "preprocessing.json", "environment.json", "data.json", "recipe.yaml"}
+OPENING |= {"log.jsonl"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, and what is needed to use the network."""
+    """A finished run: its folder, and what a user of its network needs."""
 
     path: Path
     preprocessing: Preprocessing
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def evaluation(self) -> dict:
-        """What `evaluation.json` holds."""
+        """The scores in `evaluation.json`."""
         return json.loads((self.path / "evaluation.json").read_text())
 
 
@@ -61,12 +61,12 @@ def load_model(path) -> keras.Model:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that is damaged or of another kind.
+        ValueError: the file is damaged or of another kind.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No model at {os.fspath(path)!r}.")
-    assert FAMILIES  # importing the families is what registers their layers with Keras
+    assert FAMILIES  # importing the families registers their layers with Keras
     try:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -85,7 +85,7 @@ def save_model(model: keras.Model, path) -> None:
 
 
 def open_run(path) -> Run:
-    """Opens the folder of a finished run; its model is read at first use.
+    """Opens the folder of a finished run. Its model is read at first use.
 
     Raises:
         FileNotFoundError: no run there, or one that has not finished.
@@ -101,18 +101,20 @@ def open_run(path) -> Run:
 
 
 def is_run(path) -> bool:
-    """Whether a folder is a run's, finished or not."""
+    """Whether a folder holds a run, finished or not."""
     return (Path(path) / "recipe.yaml").is_file() and (Path(path) / "log.jsonl").is_file()
 
 
 @contextlib.contextmanager
 def claim(path, *, resume: bool, overwrite: bool):
-    """A context that holds the folder of a run: makes it, or takes over the one that is there if it was asked to.
+    """A context that makes the folder of a run and locks it. The lock ends with this process, even when it is killed.
 
-    It is held by a lock that ends with this process, however that ends.
+    Args:
+        resume: whether the folder may hold a run, which is kept.
+        overwrite: whether the folder may hold a run, which is deleted.
 
     Raises:
-        ValueError: something is there already, or another process trains there.
+        ValueError: the folder holds something else, or another process trains in it.
         OSError: the folder cannot be written.
     """
     path = Path(path)
@@ -120,8 +122,9 @@ def claim(path, *, resume: bool, overwrite: bool):
     if is_run(path) and not (resume or overwrite):
         what = "a finished run" if (path / "model.keras").exists() else "an unfinished run, which --resume continues"
         raise ValueError(f"{place!r} holds {what}; --overwrite begins again, --output DIR writes elsewhere.")
-    if path.exists() and not is_run(path) and not (path.is_dir() and BEGUN >= {entry.name for entry in path.iterdir()}):
-        raise ValueError(f"{place!r} is there and is not a run folder; choose another with --output DIR.")
+    unused = not path.exists() or (path.is_dir() and OPENING >= {entry.name for entry in path.iterdir()})
+    if not unused and not is_run(path):
+        raise ValueError(f"{place!r} exists and is not a run folder; choose another with --output DIR.")
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
@@ -138,10 +141,10 @@ def claim(path, *, resume: bool, overwrite: bool):
 
 @contextlib.contextmanager
 def locked(path: Path):
-    """A context in which no other process trains in a run folder.
+    """A context that locks a run folder against other processes.
 
     Raises:
-        ValueError: one does.
+        ValueError: another process trains in the folder.
         OSError: the folder cannot be written.
     """
     lock, place = FileLock(path / LOCK), os.fspath(path)
@@ -161,8 +164,10 @@ def locked(path: Path):
         lock.release()
 
 
-def begin(path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devices: list[str], data: dict) -> None:
-    """Writes what is known before the first step."""
+def write_opening(
+    path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devices: list[str], data: dict
+) -> None:
+    """Writes the files of a run folder that are known before the first step."""
     write_atomically(path / "data.json", json.dumps(data, indent=1) + "\n")
     write_atomically(path / "labels.txt", "".join(f"{label}\n" for label in labels))
     write_atomically(path / "preprocessing.json", json.dumps(preprocessing.as_plain(), indent=1) + "\n")
@@ -171,7 +176,7 @@ def begin(path: Path, recipe: Recipe, preprocessing: Preprocessing, labels, devi
 
 
 def environment(devices: list[str]) -> dict:
-    """Versions and devices, without names of machines or paths."""
+    """Returns versions of packages, devices and workers, without paths and names of machines."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -189,32 +194,32 @@ def environment(devices: list[str]) -> dict:
 
 
 def read_json(path: Path) -> dict:
-    """Returns what a file of a run folder holds, and nothing for one that an older version did not write."""
+    """Returns the content of a JSON file of a run folder; `{}` if there is none, as in runs of older versions."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def append_log(path: Path, event: str, **values) -> None:
-    """Adds one line to the run's log and hands it to the system at once, so that a killed process keeps it.
+    """Adds one line to the run's log. Of several workers, only the chief does.
 
-    Of several workers only the chief does.
+    The line is in the file when the function returns, so a killed process does not lose it.
     """
     if cluster().is_chief:
         append_line(Path(path) / "log.jsonl", event, **values)
 
 
 def append_line(file_path: Path, event: str, **values) -> None:
-    """Adds one line to a file of JSON lines, as `append_log` does."""
+    """Adds one line to a file of JSON lines, on any worker."""
     line = json.dumps({"event": event, **values}) + "\n"
     with open(file_path, "ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # the end of a line that a killed process did not finish
+            if file.read(1) != b"\n":  # a killed process did not finish the last line
                 line = f"\n{line}"
         file.write(line.encode())
 
 
 def read_log(path) -> list[dict]:
-    """Returns the events of a run's log; of an epoch that was trained twice (after a resume) only the second time."""
+    """Returns the events of a run's log. Of an epoch that was trained twice (after a resume), only the last event."""
     events, epochs = [], {}
     for line in (Path(path) / "log.jsonl").read_text(encoding="utf-8").splitlines():
         try:
@@ -228,7 +233,7 @@ def read_log(path) -> list[dict]:
 
 
 class Scalars:
-    """TensorBoard events of numbers over steps, by TensorFlow alone (`tf.summary.scalar` needs TensorBoard)."""
+    """Writes TensorBoard events without TensorBoard, which `tf.summary.scalar` needs."""
 
     def __init__(self, folder):
         self.writer = tf.summary.create_file_writer(os.fspath(folder))

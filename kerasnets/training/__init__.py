@@ -1,1 +1,1 @@
-"""Training by a recipe: trainer, losses, optimizers, callbacks, the loop."""
+"""Training by a recipe."""

@@ -1,4 +1,4 @@
-"""Warnings that help: requests that can be met and are probably not what was meant."""
+"""Warnings about requests that can be met and are probably not what the user meant."""
 
 import statistics
 import time
@@ -14,36 +14,38 @@ from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import Source
 from kerasnets.registry import Preprocessing
 
-LOOKED_AT = 8
-# A run of so few steps is a look at the machinery, its batch often a small one for it.
-A_LOOK = 10
+# How many images are looked at.
+IMAGES = 8
+# A run of so few steps is a trial, often with a smaller batch; its learning rate is not checked.
+TRIAL_STEPS = 10
 # Rates for a batch of 256 and how they scale with the batch. SGD with momentum 0.9: Goyal et al. 2017; RMSprop:
 # MnasNet's and EfficientNet's; AdamW: the usual 1e-3 with Malladi et al. 2022's square root; LAMB: Wightman et al.
 # 2021, with the square root of You et al. 2019.
 RULES = {"sgd": (0.1, 1.0), "rmsprop": (0.016, 1.0), "adamw": (1e-3, 0.5), "lamb": (2e-3, 0.5)}
+# A learning rate is far from the rule if it differs by this factor.
 FAR = 32.0
-# How many calls of the training function the speeds of step and pipeline are read off.
+# `CompareSpeeds` lets so many calls of the training function pass, measures so many, and reads so many batches.
 WARM_UP, CALLS, BATCHES = 3, 5, 4
 
 
 def advise(job) -> list[str]:
-    """Returns the warnings that are due before the first step, one line each."""
+    """Returns the warnings about a run before its first step, one line each."""
     recipe, replicas = job.recipe, job.trainer.distribute_strategy.num_replicas_in_sync
     found = pixels(job.source, job.trainer.preprocessing)
-    if job.steps_per_epoch * recipe.epochs > A_LOOK:
+    if job.steps_per_epoch * recipe.epochs > TRIAL_STEPS:
         found += rate(recipe.optimizer, recipe.batch_size)
     for source in job.sources.values():
         found += missing_classes(source)
     if recipe.batch_size % replicas:
         found.append(
-            f"batch_size={recipe.batch_size} does not divide by {replicas} devices: some wait for the others, and "
-            f"batch norm sees unequal parts; {recipe.batch_size - recipe.batch_size % replicas} would do"
+            f"batch_size={recipe.batch_size} is not a multiple of {replicas} devices: some of them wait for the "
+            f"others, and batch norm sees unequal parts; try {recipe.batch_size - recipe.batch_size % replicas}"
         )
     return found
 
 
 def pixels(source: Source, preprocessing: Preprocessing) -> list[str]:
-    """Says when the range of a few images does not fit the network's normalisation of 0-255 pixels."""
+    """Warns if the values of a few images do not fit the normalisation, which expects 0-255 pixels."""
     images = [image for image in _samples(source, len(preprocessing.mean)) if image is not None]
     if not images:
         return []
@@ -55,18 +57,18 @@ def pixels(source: Source, preprocessing: Preprocessing) -> list[str]:
         return [f"the pixels of {len(images)} images of {place} reach {highest} of 255: scale them to 0-255"]
     if abs(mean) > 4 or not 0.1 < deviation < 10:
         return [
-            f"normalised pixels have mean {mean:.3g} and deviation {deviation:.3g}, where about 0 and 1 are usual: "
+            f"normalised pixels have mean {mean:.3g} and standard deviation {deviation:.3g} instead of about 0 and 1: "
             "preprocessing.mean and preprocessing.std are in units of 0-255"
         ]
     return []
 
 
 def _samples(source: Source, channels: int) -> list:
-    """Returns a few images as uint8 pixels, `None` for one that TensorFlow cannot decode."""
+    """Returns a few images as uint8 pixels, with `None` for each that TensorFlow cannot decode."""
     if source.stream:
-        images = [image for _, image, _ in source.stream().take(LOOKED_AT)]
+        images = [image for _, image, _ in source.stream().take(IMAGES)]
     else:
-        places = np.linspace(0, source.size - 1, min(LOOKED_AT, source.size)).astype("int64")
+        places = np.linspace(0, source.size - 1, min(IMAGES, source.size)).astype("int64")
         images = [source.fetch(tf.constant(place))[0] for place in places]
     return [_decoded(image, channels) if source.encoded else to_pixels(image, channels) for image in images]
 
@@ -79,7 +81,7 @@ def _decoded(image, channels):
 
 
 def missing_classes(source: Source) -> list[str]:
-    """Says which classes have no image in a split; a stream is not read through for it."""
+    """Warns of classes without an image in a split. A stream, which would have to be read whole, is not checked."""
     if source.stream:
         return []
     if source.paths:
@@ -93,22 +95,22 @@ def missing_classes(source: Source) -> list[str]:
 
 
 def rate(options, batch_size: int) -> list[str]:
-    """Says when a learning rate is far from the rule for its optimizer and batch."""
+    """Warns if the learning rate is far from the rule for its optimizer and batch size."""
     base, power = RULES[options.name]
     usual = base * (batch_size / 256) ** power
     given = options.learning_rate
-    if options.name == "sgd":  # the rule is for momentum 0.9; what counts is the sum over the momentum's memory
+    if options.name == "sgd":  # momentum lets each gradient act with rate / (1 - momentum) in all; the rule has 0.9
         given *= 0.1 / (1.0 - options.momentum)
     if 1 / FAR < given / usual < FAR:
         return []
     return [
-        f"optimizer.learning_rate={options.learning_rate:g} is far from the usual one of {options.name} for "
+        f"optimizer.learning_rate={options.learning_rate:g} is far from what is usual for {options.name} with "
         f"batch_size={batch_size}, about {usual * options.learning_rate / given:.2g}"
     ]
 
 
 def slow_pipeline(reading: float, step: float) -> str | None:
-    """Returns a warning when reading a batch takes clearly longer than a step on it; both in seconds."""
+    """Returns a warning if a batch takes clearly longer to read than to train on. Both times are in seconds."""
     if reading < 1.2 * step:
         return None
     return (
@@ -118,16 +120,16 @@ def slow_pipeline(reading: float, step: float) -> str | None:
 
 
 class CompareSpeeds(keras.callbacks.Callback):
-    """Once a run, compares how long a batch takes to read with how long a step takes.
+    """Measures, once in a run, whether a batch takes longer to read than to train on.
 
-    After a few calls of the training function it reads some batches for nothing. While it does, the pipeline's own
-    buffer fills, so that the fastest of the next calls is a step that did not wait (with `steps_per_execution` above 1
-    it may have waited, and a warning is the surer).
+    After a few calls of the training function it reads some batches and times them. Meanwhile the pipeline of the run
+    fills its buffer. So the fastest of the next calls did not wait for data; its time is that of the step. With
+    `steps_per_execution` above 1 it may have waited: then the step seems slower, and a warning is given less often.
 
     Args:
-        batches: makes the dataset that the run reads.
-        executed: steps in a call.
-        warn: is given the warning, a line.
+        batches: returns a new dataset like the one that the run reads.
+        executed: the steps in a call.
+        warn: is called with the warning, one line.
     """
 
     def __init__(self, batches, executed: int, warn):
@@ -149,7 +151,7 @@ class CompareSpeeds(keras.callbacks.Callback):
 
 
 def seconds_a_batch(dataset) -> float:
-    """Returns the median time that a batch takes to read, after the first two."""
+    """Returns the median time in seconds that a batch takes to read; the first two are not counted."""
     iterator, times = iter(dataset), []
     for _ in range(2 + BATCHES):
         begun = time.perf_counter()

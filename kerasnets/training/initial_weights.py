@@ -1,21 +1,60 @@
-"""Layers that a network takes over from a trained one, as VGG's deeper configurations do from configuration A."""
+"""The weights that a network has before its first step: from a checkpoint, and from layers of a trained network."""
+
+import warnings
 
 import keras
+import numpy as np
 
+from kerasnets.graph.walk import classifiers
+from kerasnets.registry import get_variant
 from kerasnets.runs.folder import load_model
+from kerasnets.weights.load import load_initial_weights
+
+
+def set_initial_weights(network: keras.Model, recipe):
+    """Loads what `model.arguments.weights` and `model.start` of a recipe name.
+
+    A dense classifier that the checkpoint does not fill, because the classes differ, is set to zero, so that all
+    classes are equally likely. A variant's own initial values are made for as many classes as its paper has; with ten
+    classes they give losses around 20.
+
+    Returns:
+        The report of the checkpoint, or `None` if the recipe names none.
+    """
+    variant, arguments, report = get_variant(recipe.model.name), recipe.model.arguments, None
+    if (weights := arguments.get("weights")) is not None:
+        extras = {key: value for key, value in arguments.items() if key in variant.extras}
+        # Dense classifiers only: the convolutions of SqueezeNet and NiN have a ReLU behind them, and at zero they would
+        # have no gradient.
+        names = classifiers(network)
+        dense = [layer for layer in network.layers if layer.name in names and isinstance(layer, keras.layers.Dense)]
+        before = [layer.kernel.numpy() for layer in dense]
+        preprocessing = network.preprocessing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the run's log names what was not loaded
+            report = load_initial_weights(network, variant, weights, True, extras)
+        network.preprocessing = preprocessing  # the recipe may differ from the checkpoint
+        for layer, kernel in zip(dense, before, strict=True):
+            if (layer.kernel.numpy() == kernel).all():
+                layer.kernel.assign(np.zeros_like(kernel))
+    if recipe.model.start:
+        copy_layers(network, recipe.model.start)
+    return report
 
 
 def copy_layers(network: keras.Model, options) -> list[str]:
-    """Copies the weights of layers from a trained network, and returns the names of those that it filled.
+    """Copies the weights of layers from a trained network, and returns the names of the layers that it filled.
+
+    VGG's deeper configurations are trained so, from configuration A.
 
     Args:
-        network: the network that is to be trained.
-        options: the recipe's `model.start` block: `weights` is a `.keras` file (`model.keras` of a run), `layers` says
-            our layer -> its layer; without `layers`, every layer of the same name whose weights have the same shapes.
+        network: the network that will be trained.
+        options: the recipe's `model.start` block. `weights` is a `.keras` file (`model.keras` of a run). `layers` maps
+            our layers to those of the trained network; without it, all layers of the same name and the same shapes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a layer that one of the two does not have, or weights of other shapes; nothing was copied.
+        ValueError: one of the two networks has no such layer, or the shapes differ. Nothing was copied.
     """
     trained = load_model(options.weights)
     ours, theirs = ({layer.name: layer for layer in model.layers} for model in (network, trained))

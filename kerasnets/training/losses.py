@@ -1,4 +1,4 @@
-"""Losses over examples: each returns one number an example, so that the sum over a batch is the same on any devices."""
+"""Losses and accuracies of each example. The trainer sums them, so a batch has the same sum on any devices."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ def cross_entropy(logits, labels, label_smoothing: float = 0.0):
     Args:
         logits: `[B, classes]`, before the softmax.
         labels: int `[B]`, or float `[B, classes]` that sum to 1 (mixup, cutmix).
-        label_smoothing: the share of the target that is spread evenly over all classes (Szegedy et al. 2015, 7).
+        label_smoothing: the part of the target that is spread evenly over all classes (Szegedy et al. 2015, 7).
 
     Returns:
         float32 `[B]`.
@@ -25,11 +25,11 @@ def cross_entropy(logits, labels, label_smoothing: float = 0.0):
 
 
 def binary_cross_entropy(logits, labels, label_smoothing: float = 0.0, threshold: float | None = None):
-    """Mean over the classes of each one's binary cross-entropy, in float32 (Wightman et al. 2021, as timm has it).
+    """Binary cross-entropy of each example, the mean over the classes, in float32 (Wightman et al. 2021, as in timm).
 
     Args:
         logits, labels, label_smoothing: as for `cross_entropy`.
-        threshold: targets above it count as 1, others as 0; `None` leaves them.
+        threshold: targets above it become 1, others 0; `None` leaves them as they are.
 
     Returns:
         float32 `[B]`.
@@ -44,18 +44,18 @@ def binary_cross_entropy(logits, labels, label_smoothing: float = 0.0, threshold
 
 
 def plain(options):
-    """Returns the `loss` block that evaluation takes: cross-entropy without smoothing, so that runs compare."""
+    """Returns the `loss` block of an evaluation: cross-entropy without smoothing, so that runs are comparable."""
     return options.model_copy(update={"name": "cross_entropy", "label_smoothing": 0.0, "target_threshold": None})
 
 
 def own_loss(network, options):
-    """Returns the loss that a network brings along, or `None`.
+    """Returns the loss function that a network defines itself, or `None`.
 
-    A `predictions` layer with a method `example_losses(labels, outputs) -> [B]` (the RBF layer of the 1998 LeNet-5)
-    is trained by it in place of cross-entropy.
+    It is the method `example_losses(labels, outputs) -> [B]` of the layer `predictions`, as the RBF layer of the 1998
+    LeNet-5 has it. It replaces cross-entropy.
 
     Raises:
-        ValueError: label smoothing or another loss, of which such a layer knows nothing.
+        ValueError: the block asks for another loss or for label smoothing, which such a layer does not have.
     """
     own = getattr(network.get_layer("predictions"), "example_losses", None)
     if own is not None and options.name != "cross_entropy":
@@ -71,13 +71,13 @@ def own_loss(network, options):
 
 
 def example_losses(outputs: dict, labels, options, own=None) -> dict:
-    """Losses of each example by output name, unweighted.
+    """Returns the losses of each example by output name, without the weights of the outputs.
 
     Args:
         outputs: logits `[B, classes]` by output name; `"predictions"` is the main one.
         labels: as for `cross_entropy`.
         options: the recipe's `loss` block.
-        own: the loss of `own_loss` for the main output.
+        own: the result of `own_loss`, for the main output.
     """
 
     def loss(logits):
@@ -91,11 +91,11 @@ def example_losses(outputs: dict, labels, options, own=None) -> dict:
     return losses
 
 
-def check_weights(outputs: list[str], weights: dict) -> dict[str, float]:
-    """Returns the weight of every output; the main one has 1, an auxiliary one what the recipe says.
+def output_weights(outputs: list[str], weights: dict) -> dict[str, float]:
+    """Returns the loss weight of each output: 1 for `predictions`, what the recipe says for an auxiliary one.
 
     Raises:
-        ValueError: a weight for an output that is not there, or an output without weight.
+        ValueError: a weight names no output, or an auxiliary output has no weight.
     """
     auxiliary = [name for name in outputs if name != "predictions"]
     for name in weights:
@@ -106,11 +106,12 @@ def check_weights(outputs: list[str], weights: dict) -> dict[str, float]:
             )
     if missing := [name for name in auxiliary if name not in weights]:
         raise ValueError(f"loss.weights needs a weight for each auxiliary output. Missing: {', '.join(missing)}")
-    return {"predictions": 1.0} | weights
+    weights = {"predictions": 1.0} | weights
+    return {name: weights[name] for name in outputs}
 
 
 def is_correct(logits, labels, k: int = 1):
-    """Whether the true class is among the `k` highest, as float32 `[B]`; a soft label counts by its largest class."""
+    """Whether the true class is among the `k` highest logits, float32 `[B]`. A soft label means its largest class."""
     if labels.shape.rank == 2:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     logits = tf.cast(logits, tf.float32)

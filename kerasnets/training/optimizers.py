@@ -1,11 +1,15 @@
 """Optimizers and learning-rate schedules of a recipe.
 
-The optimizers are Keras's, with two differences. They take gradients that are *already summed over the replicas*, so
-that clipping and the check for finite values see the gradient of the whole batch (Keras clips each replica's own, which
-gives another result on every number of devices). And weight decay leaves batch norm and biases alone: every variable
-with fewer than two axes is exempt, unless `decay_all` includes them. For SGD and RMSprop it is L2 inside the gradient,
-added after clipping as Caffe and PyTorch do, or before it (`clip_weight_decay`) as TF-slim does, where L2 is part of
-the loss. For AdamW it is decoupled; for LAMB it is part of the update whose length the trust ratio sets.
+The optimizers are Keras's, with two differences:
+
+* They take gradients that are already summed over the replicas. So clipping and the check for infinite values see the
+  gradient of the whole batch. Keras clips the gradient of each replica; its result depends on the number of devices.
+* Weight decay applies to kernels only. Variables with fewer than two axes (biases, scales and offsets of normalisation
+  layers) are exempt, unless `decay_all` includes them.
+
+SGD and RMSprop add weight decay to the gradient as L2: after clipping, as Caffe and PyTorch do, or before it with
+`clip_weight_decay`, as in TF-slim, where L2 is part of the loss. AdamW decouples it. In LAMB it is part of the update
+whose length the trust ratio sets.
 """
 
 import math
@@ -13,59 +17,58 @@ import math
 import keras
 import tensorflow as tf
 
+from kerasnets.training.private_api import SummedGradients
 
-def decayed(variable, options) -> bool:
-    """Whether weight decay applies: to kernels, not to biases and the scales and offsets of normalisation layers.
 
-    options: the recipe's `optimizer` block, of which `undecayed` spares more and `decay_all` less.
+def is_decayed(variable, options) -> bool:
+    """Whether weight decay applies to a variable.
+
+    Args:
+        options: the recipe's `optimizer` block. Kernels decay, except those in `undecayed`; `decay_all` adds the rest.
     """
     kernel = options.decay_all or len(variable.shape) > 1
     return kernel and not any(part in variable.path for part in options.undecayed)
 
 
-class _Summed:
-    """Makes a Keras optimizer take gradients that are summed over the replicas, and adds `l2 * w` to them.
+class _L2(SummedGradients):
+    """Adds `l2 * w` to the gradients, before clipping if `l2_clipped`, else after it.
 
-    `l2` has a number for each variable; empty is 0 for all.
+    `l2` has one number for each variable; empty means 0 for all.
     """
 
     l2 = ()
     l2_clipped = False
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return grads_and_vars
+    def before_clipping(self, gradients, variables):
+        return self._with_l2(gradients, variables) if self.l2_clipped else gradients
 
-    def _backend_apply_gradients(self, grads, trainable_variables):  # which clips them
-        if self.l2_clipped:
-            grads = self._with_l2(grads, trainable_variables)
-        super()._backend_apply_gradients(grads, trainable_variables)
+    def after_clipping(self, gradients, variables):
+        return gradients if self.l2_clipped else self._with_l2(gradients, variables)
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not self.l2_clipped:
-            grads = self._with_l2(grads, trainable_variables)
-        super()._backend_update_step(grads, trainable_variables, learning_rate)
-
-    def _with_l2(self, grads, variables):
+    def _with_l2(self, gradients, variables):
         if not self.l2:
-            return grads
-        numbers = [self.l2[self._get_variable_index(v)] for v in variables]
-        return [g + tf.cast(n, g.dtype) * v if n else g for g, n, v in zip(grads, numbers, variables, strict=True)]
+            return gradients
+        numbers = [self.l2[self.index(v)] for v in variables]
+        return [g + tf.cast(n, g.dtype) * v if n else g for g, n, v in zip(gradients, numbers, variables, strict=True)]
 
 
-class SGD(_Summed, keras.optimizers.SGD):
-    """`v = momentum v - lr g; w = w + v` (Caffe's form, not PyTorch's); `rates` are factors, one a variable."""
+class SGD(_L2, keras.optimizers.SGD):
+    """`v = momentum v - lr g; w = w + v`: Caffe's form, not PyTorch's.
 
-    rates = None
+    `rates` has one factor of the learning rate for each variable; empty means 1 for all.
+    """
+
+    rates = ()
 
     def update_step(self, gradient, variable, learning_rate):
-        rate = self.rates[self._get_variable_index(variable)] if self.rates else 1.0
+        rate = self.rates[self.index(variable)] if self.rates else 1.0
         super().update_step(gradient, variable, learning_rate if rate == 1.0 else learning_rate * rate)
 
 
-class RMSprop(_Summed, keras.optimizers.RMSprop):
-    """Keras's RMSprop, momentum included; its mean of squares begins with `initial_accumulator`, TensorFlow 1's with 1.
+class RMSprop(_L2, keras.optimizers.RMSprop):
+    """Keras's RMSprop, whose mean of squared gradients starts at `initial_accumulator` (TensorFlow 1 starts at 1).
 
-    Epsilon stands inside the square root, in Keras as in TensorFlow 1.
+    Epsilon stands inside the square root, as in TensorFlow 1.
     """
 
     def __init__(self, *args, initial_accumulator=0.0, **kwargs):
@@ -76,46 +79,48 @@ class RMSprop(_Summed, keras.optimizers.RMSprop):
         built = self.built
         super().build(variables)
         if self.initial_accumulator and not built:
-            for accumulator in self._velocities:
+            for accumulator in self.squares:
                 accumulator.assign(keras.ops.full(accumulator.shape, self.initial_accumulator, accumulator.dtype))
 
 
-class AdamW(_Summed, keras.optimizers.AdamW):
-    """Keras's AdamW. A variable that is trained from a later step on (`begun`, a step for each) counts from there.
+class AdamW(SummedGradients, keras.optimizers.AdamW):
+    """Keras's AdamW, with a bias correction that counts steps from `first_steps`, one for each variable.
 
-    Adam divides its averages by how full they are. Without its own count a variable that was frozen until then would
-    take steps several times too large for hundreds of steps.
+    Adam divides its running means by how full they are. A variable that was frozen for the first thousand steps has
+    empty means at step 1000; corrected with the step 1000, its updates would be several times too large for hundreds of
+    steps.
     """
 
-    begun = None
+    first_steps = ()
 
     def update_step(self, gradient, variable, learning_rate):
-        step = self.begun[self._get_variable_index(variable)] if self.begun else 0
-        if step:
+        first = self.first_steps[self.index(variable)] if self.first_steps else 0
+        if first:
             now = tf.cast(self.iterations, tf.float32) + 1.0
-            learning_rate = learning_rate * self._fullness(now) / self._fullness(tf.maximum(now - step, 1.0))
+            learning_rate = learning_rate * self._fullness(now) / self._fullness(tf.maximum(now - first, 1.0))
         super().update_step(gradient, variable, learning_rate)
 
     def _fullness(self, steps):
         return (1.0 - self.beta_1**steps) / tf.sqrt(1.0 - self.beta_2**steps)
 
 
-class Lamb(_Summed, keras.optimizers.Lamb):
+class Lamb(SummedGradients, keras.optimizers.Lamb):
     """LAMB (You et al. 2019, algorithm 2) with weight decay inside the update, as in timm.
 
-    `w = w - lr |w| / |u| u` with Adam's step plus `decay * w` as `u`. A variable whose `decays` is None, which weight
-    decay spares, takes Adam's step as it is. `begun` is as for `AdamW`.
+    `w = w - lr |w| / |u| u`, where `u` is Adam's step plus `decay * w`. `decays` has one number for each variable, or
+    `None` for one without weight decay: that takes Adam's step as it is. `first_steps` is as for `AdamW`.
     """
 
     decays = ()
-    begun = None
+    first_steps = ()
 
     def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        mean, square = self._momentums[index], self._velocities[index]
+        index = self.index(variable)
+        mean, square = self.means[index], self.squares[index]
         self.assign_add(mean, (gradient - mean) * (1.0 - self.beta_1))
         self.assign_add(square, (tf.square(gradient) - square) * (1.0 - self.beta_2))
-        steps = tf.maximum(tf.cast(self.iterations, tf.float32) + 1.0 - (self.begun[index] if self.begun else 0), 1.0)
+        first = self.first_steps[index] if self.first_steps else 0
+        steps = tf.maximum(tf.cast(self.iterations, tf.float32) + 1.0 - first, 1.0)
         deviation = tf.sqrt(square / (1.0 - self.beta_2**steps))
         update = mean / (1.0 - self.beta_1**steps) / (deviation + self.epsilon)
         if self.decays[index] is not None:
@@ -125,15 +130,18 @@ class Lamb(_Summed, keras.optimizers.Lamb):
         self.assign_sub(variable, learning_rate * update)
 
 
-def make_optimizer(options, schedule, variables, precision="float32", begun=None) -> keras.optimizers.Optimizer:
-    """Returns the built optimizer of a recipe; call it under the strategy's scope.
+def make_optimizer(options, schedule, variables, precision="float32", first_steps=()) -> keras.optimizers.Optimizer:
+    """Returns the built optimizer of a recipe. Call it under the strategy's scope.
 
     Args:
         options: the recipe's `optimizer` block.
         schedule: a `Schedule`.
-        variables: the trainable variables it will update.
+        variables: the variables that it will update.
         precision: `"mixed_float16"` adds dynamic loss scaling.
-        begun: for each variable the step from which on it is trained; `None` is 0 for all.
+        first_steps: for each variable, the first step that trains it; empty means 0 for all.
+
+    Raises:
+        ValueError: `undecayed` or `rates` names no variable.
     """
     rates = getattr(options, "rates", {})
     if unknown := [part for part in (*options.undecayed, *rates) if not any(part in v.path for v in variables)]:
@@ -146,15 +154,15 @@ def make_optimizer(options, schedule, variables, precision="float32", begun=None
     values["global_clipnorm"] = options.clip_norm
     if options.name == "adamw":
         optimizer = AdamW(**values, weight_decay=options.weight_decay)
-        optimizer.begun = begun
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not decayed(v, options)])
+        optimizer.first_steps = first_steps
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v, options)])
     elif options.name == "lamb":
         optimizer = Lamb(**values)
-        optimizer.begun = begun
-        optimizer.decays = [options.weight_decay if decayed(v, options) else None for v in variables]
+        optimizer.first_steps = first_steps
+        optimizer.decays = [options.weight_decay if is_decayed(v, options) else None for v in variables]
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
-        optimizer.l2 = [options.weight_decay if decayed(v, options) else 0.0 for v in variables]
+        optimizer.l2 = [options.weight_decay if is_decayed(v, options) else 0.0 for v in variables]
         optimizer.l2_clipped = options.clip_weight_decay
         optimizer.rates = rates and [math.prod(r for p, r in rates.items() if p in v.path) for v in variables]
     if precision == "mixed_float16":
@@ -168,11 +176,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         options: the recipe's `schedule` block.
-        learning_rate: the whole rate.
-        steps_per_epoch: what turns the block's epochs into steps.
+        learning_rate: the rate after warm-up, before any decay.
+        steps_per_epoch: converts the epochs of the block into steps.
         steps: the length of the whole run, in steps.
 
-    `scale` is a variable for the plateau schedule (a callback lowers it), 1 for all others.
+    Attributes:
+        scale: the factor of the plateau schedule, a variable that a callback lowers; `None` for all other schedules.
     """
 
     def __init__(self, options, learning_rate: float, steps_per_epoch: int, steps: int):
@@ -185,16 +194,16 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         step = tf.cast(tf.convert_to_tensor(step), tf.float32)
         warm = self.options.warmup_epochs * self.steps_per_epoch
-        rate = self.learning_rate * self._share(step, warm)
+        rate = self.learning_rate * self._factor(step, warm)
         if warm:
             start = self.options.warmup_start
-            climbed = start + (1.0 - start) * tf.minimum((step + 1.0) / warm, 1.0)
-            before = self.learning_rate * (climbed if self.options.warmup == "linear" else start)
+            linear = start + (1.0 - start) * tf.minimum((step + 1.0) / warm, 1.0)
+            before = self.learning_rate * (linear if self.options.warmup == "linear" else start)
             rate = tf.where(step < warm, before, rate)
         return rate
 
-    def _share(self, step, warm):
-        """Returns the share of the whole rate after warm-up."""
+    def _factor(self, step, warm):
+        """Returns what the rate after warm-up is multiplied with."""
         options, name = self.options, self.options.name
         if name == "plateau":
             return tf.convert_to_tensor(self.scale.value)

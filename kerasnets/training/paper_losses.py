@@ -1,6 +1,6 @@
-"""Losses that belong to one paper's network, as Keras losses for `compile` and `fit`.
+"""Losses of single papers as Keras losses, for `compile` and `fit`.
 
-The package's own trainer needs none of them: it asks the layer `predictions` for `example_losses`.
+The package's own trainer does not use them: it calls `example_losses` of the layer `predictions`.
 """
 
 import keras
@@ -10,13 +10,14 @@ from kerasnets.layers.rbf import maximum_a_posteriori_loss, maximum_likelihood_l
 
 @keras.saving.register_keras_serializable("kerasnets")
 class RBFLoss(keras.losses.Loss):
-    """LeNet-5's losses on the negative distances of `lenet5` built with `classifier_activation=None`.
+    """LeNet-5's losses, on the negative distances that `lenet5` gives with `classifier_activation=None`.
 
     Labels are int (batch,) or (batch, 1), or float (batch, classes) that sum to 1.
 
     Args:
-        criterion: `"map"`, equation 9 (the right class against all others and none), or `"mle"`, equation 8.
-        rubbish: equation 9's constant j.
+        criterion: `"map"` is equation 9: the true class against all others and against a "rubbish" class. `"mle"` is
+            equation 8: the distance to the true class alone.
+        rubbish: the constant j of equation 9.
 
     Raises:
         ValueError: for another criterion.

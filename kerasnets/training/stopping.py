@@ -1,92 +1,105 @@
-"""What ends a run before its end: a signal, and numbers that are none (failures.py: a lost worker, other errors).
+"""What ends a run early: a signal, a loss or weight that is NaN or infinite, a lost worker, an error of TensorFlow.
 
-A run that was stopped from outside goes on with `--resume`. It says so by its exit code, which is 75 after SIGTERM (the
-system's EX_TEMPFAIL, "try again later") and 130 after Ctrl-C, so that no scheduler starts it again.
+A run that a signal or a lost worker stopped continues with `--resume`. Its exit code is 75 (EX_TEMPFAIL, "try again
+later") after SIGTERM or a lost worker and 130 after Ctrl-C. So a scheduler starts it again only after the former.
 """
 
 import contextlib
 import math
+import re
 import signal
 import sys
 import threading
 
 import numpy as np
+import tensorflow as tf
 
+from kerasnets.data.errors import first_line
 from kerasnets.data.pipeline import batch_names
+from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import append_log
+from kerasnets.runs.folder import append_line, append_log
 
-NAMED = 3  # so many images of a bad batch stand in the message; the log has them all
-# Loss scaling halves its scale at each step that it leaves out: after so many in a row no scale is left to try.
+# How many images of a bad batch the error names; the log names all.
+NAMED = 3
+# Loss scaling halves its scale at each step that it skips. After so many in a row no smaller scale is left to try.
 INFINITE_STEPS = 30
+# Words in the error of a lost worker or a broken connection. Errors of this worker's own kernels have none of them,
+# whatever their type.
+PEER = re.compile(
+    r"collective|remote target|\bpeer\b|heartbeat|coordination service|failed to connect|socket closed|unhealthy"
+    r"|connection (refused|reset|timed)",
+    re.IGNORECASE,
+)
+FILES = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError)
 
 
 class Stopped(RuntimeError):
-    """A run that was stopped from outside and goes on with `--resume`."""
+    """A run that was stopped from outside and continues with `--resume`."""
 
     exit_code = 75
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was stopped by Ctrl-C; as `Stopped`, for a person and not for a scheduler."""
+    """A run that Ctrl-C stopped and that continues with `--resume`."""
 
 
 class StopRequest:
-    """Which signal asked the process to end, if one did.
+    """Which signal asked the process to end, if any.
 
     Attributes:
-        asked: the signal, or 0.
-        at_once: whether no checkpoint is left to write, so that a signal ends the run where it is.
+        signal: the number of the signal, or 0.
+        immediate: whether a signal ends the run at once, because no checkpoint is left to write.
     """
 
     def __init__(self):
-        self.asked = 0
-        self.at_once = False
+        self.signal = 0
+        self.immediate = False
 
-    def ask(self, number: int, frame=None) -> None:
-        """Notes a signal; a signal handler. A second Ctrl-C ends the run where it is."""
-        again, self.asked = self.asked == signal.SIGINT, number
-        if self.at_once:
-            self.end_at_once()
+    def receive(self, number: int, frame=None) -> None:
+        """Handles a signal: notes it, so that the run stops after its step. A second Ctrl-C stops it at once."""
+        again, self.signal = self.signal == signal.SIGINT, number
+        if self.immediate:
+            self.stop_immediately()
         if number == signal.SIGINT:
             if again:
                 raise KeyboardInterrupt
             print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
-    def end_at_once(self) -> None:
-        """Has a signal, also one that was noted already, end the run where it is."""
-        self.at_once = True
-        if self.asked:
-            raise self.stopped("the last checkpoint is written")
+    def stop_immediately(self) -> None:
+        """Lets every signal, and one that has arrived already, end the run at once."""
+        self.immediate = True
+        if self.signal:
+            raise self.error("the last checkpoint is written")
 
-    def stopped(self, what: str) -> BaseException:
-        """Returns what to raise when the run is stopped, by this process's signal or by another worker's."""
-        if self.asked == signal.SIGINT:
+    def error(self, what: str) -> BaseException:
+        """Returns what to raise when a signal to this process or to another worker stops the run."""
+        if self.signal == signal.SIGINT:
             return Interrupted(f"Stopped by Ctrl-C; {what}, go on with --resume")
         return Stopped(f"Stopped by SIGTERM; {what}, go on with --resume")
 
 
 @contextlib.contextmanager
-def signals_noted():
-    """A context that notes SIGTERM and Ctrl-C in a `StopRequest` instead of ending the process, and yields it."""
-    wish = StopRequest()
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
-        yield wish
+def catch_signals():
+    """Yields a `StopRequest` that notes SIGTERM and Ctrl-C, which do not end the process inside the context."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():  # Python allows signal handlers only there
+        yield request
         return
-    former = {number: signal.signal(number, wish.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    former = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def bad_numbers(job, what: str, first: int, last: int) -> RuntimeError:
-    """Returns the error of a run whose numbers are none, and puts it into the log with the names of the images.
+def not_finite(job, what: str, first: int, last: int) -> RuntimeError:
+    """Returns the error of a run with a NaN or infinite value, and logs it with the names of the images.
 
     Args:
         what: what is wrong, such as `"The loss is nan"`.
-        first, last: the steps, counted from 1, one of which did it.
+        first, last: the steps (from 1) among which is the one that caused it.
     """
     recipe = job.recipe
     steps = range(first - 1, last)
@@ -105,19 +118,66 @@ def bad_numbers(job, what: str, first: int, last: int) -> RuntimeError:
     )
 
 
-def check_loss(job, loss, first: int, last: int) -> None:
-    """Ends the run if the loss of the steps `first` to `last` is no number."""
+def check_finite_loss(job, loss, first: int, last: int) -> None:
+    """Ends the run if the loss of the steps `first` to `last` is NaN or infinite."""
     if not math.isfinite(loss):
-        raise bad_numbers(job, f"The loss is {loss}", first, last)
+        raise not_finite(job, f"The loss is {loss}", first, last)
 
 
 def check_infinite_steps(job, count: int, step: int) -> None:
-    """End a run with loss scaling whose last `count` steps all had an infinite loss, if they are too many."""
+    """Ends a run with loss scaling if its last `count` steps all had an infinite loss and are too many."""
     if count >= INFINITE_STEPS:
-        raise bad_numbers(job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
+        raise not_finite(job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
 
 
-def check_weights(job, tensors: dict[str, np.ndarray], step: int) -> None:
-    """Ends the run if the weights that a checkpoint is to hold are no numbers."""
+def check_finite_weights(job, tensors: dict[str, np.ndarray], step: int) -> None:
+    """Ends the run if a weight that a checkpoint would hold is NaN or infinite."""
     if not all(np.isfinite(value).all() for name, value in tensors.items() if name.startswith("network")):
-        raise bad_numbers(job, "The weights are no longer numbers", step, step)
+        raise not_finite(job, "Some weights are NaN or infinite", step, step)
+
+
+@contextlib.contextmanager
+def explain_errors(job):
+    """Logs each error of the context in full, and turns an error of TensorFlow into one plain line.
+
+    Raises:
+        Stopped: another worker was lost.
+        OSError: a file of the data could not be read.
+        RuntimeError: too many images could not be decoded, or any other error of TensorFlow.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except Exception as error:
+        original = error if isinstance(error, tf.errors.OpError) or error.__cause__ is None else error.__cause__
+        with contextlib.suppress(OSError):  # on a full disk, `error` says so
+            append_line(job.folder / log_name(), "error", kind=type(error).__name__, message=str(original))
+        if not isinstance(error, tf.errors.OpError):
+            raise
+        raise _plain_error(job, error) from error
+
+
+def _plain_error(job, error: tf.errors.OpError) -> Exception:
+    """Returns the error to raise instead of one of TensorFlow."""
+    for source in job.sources.values():
+        try:
+            source.bad_images.check()
+        except (RuntimeError, OSError) as cause:
+            return cause
+    text = first_line(error)
+    if cluster().workers > 1 and PEER.search(first_line(error, 10_000)):
+        return Stopped(
+            f"Another worker, or the connection to it, was lost ({text[:80]}); start the same command on all machines "
+            "again with --resume"
+        )
+    if isinstance(error, FILES):
+        return OSError(f"A file could not be read: {text}")
+    return RuntimeError(
+        f"TensorFlow failed: {text} ({type(error).__name__}; the whole error is in {job.folder / log_name()})"
+    )
+
+
+def log_name() -> str:
+    """Returns the name of the log that this process writes its errors to: each worker has its own."""
+    return "log.jsonl" if cluster().is_chief else f"log.worker{cluster().index}.jsonl"

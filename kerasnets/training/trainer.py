@@ -1,29 +1,29 @@
-"""The training step: one small subclass of `keras.Model`, trained by Keras's own `fit`.
+"""The training step: a small subclass of `keras.Model` that Keras's own `fit` trains.
 
-What it does otherwise than Keras, so that one device and many give the same weights:
+It differs from Keras as follows, so that one device and many give the same weights:
 
-* the loss is the sum over examples divided by the *global* batch (Keras averages the means of the replicas);
-* gradients are summed over the replicas first; clipping, loss scaling and weight decay come after;
-* gradient accumulation splits the batch inside the step, so that N micro-batches are one batch on any devices;
-* images arrive as 0-255 pixels and are normalised here;
-* several steps run in one call under every strategy (`execution.py`), and logs are read outside the replicas, which
-  Keras's `fit` cannot do with several workers (keras#20585).
+* The loss is the sum over examples divided by the global batch. Keras averages the mean losses of the replicas.
+* Gradients are summed over the replicas before clipping, loss scaling and weight decay.
+* Gradient accumulation splits the batch inside the step, so N micro-batches equal one batch on any number of devices.
+* Images arrive as 0-255 pixels and are normalised inside the step.
+* One call runs several steps under every strategy, and the metrics are read once after it, outside the replicas.
+  Keras 3.15.1 cannot do the former on several devices, nor train with several workers at all (keras#20585).
 """
 
 import keras
 import tensorflow as tf
 
 from kerasnets.data.preprocess import normalise
-from kerasnets.distribution.replicas import at_least_one, make_averaging
-from kerasnets.distribution.strategy import cluster, sum_over_replicas, update_everywhere
+from kerasnets.distribution.replicas import at_least_one, make_averaging, sum_over_replicas, update_everywhere
+from kerasnets.distribution.strategy import cluster
 from kerasnets.layers.batch_norm import PRESENT
 from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
-from kerasnets.training.execution import make_execution
-from kerasnets.training.losses import check_weights, example_losses, is_correct, own_loss, plain
+from kerasnets.training.losses import example_losses, is_correct, output_weights, own_loss, plain
+from kerasnets.training.private_api import BuiltModel
 
 
-class Trainer(keras.Model):
+class Trainer(BuiltModel):
     """A network together with what its training step needs. Build it under the strategy's scope.
 
     Args:
@@ -31,8 +31,9 @@ class Trainer(keras.Model):
         preprocessing: turns 0-255 pixels into the network's input.
         loss: the recipe's `loss` block.
         ema: the recipe's `ema` block, or `None`.
-        gradient_accumulation: number of micro-batches that a batch is split into.
-        steps: the length of the whole run, for layers that change their work over it.
+        gradient_accumulation: the number of micro-batches that a batch is split into.
+        steps: the length of the whole run, for layers whose strength changes over the run (scheduled drop path).
+        jit_compile: whether XLA compiles the step, which needs a strategy with one replica.
 
     Raises:
         ValueError: the loss block does not fit the network.
@@ -53,14 +54,14 @@ class Trainer(keras.Model):
         self.network, self.preprocessing = network, preprocessing
         self.loss_options, self.ema, self.gradient_accumulation = loss, ema, gradient_accumulation
         names = list(network.output) if isinstance(network.output, dict) else ["predictions"]
-        self.output_losses = {name: check_weights(names, loss.weights)[name] for name in names}
+        self.output_losses = output_weights(names, loss.weights)
         self.own = own_loss(network, loss)
         self.averages = [tf.Variable(w.value, trainable=False) for w in network.weights] if ema else []
         parts = [f"{name}_loss" for name in names] if len(names) > 1 else []
         self.trackers = [keras.metrics.Mean(name) for name in ["loss", "top1", "top5", *parts]]
-        # Several workers stop after the same step: each adds its wish, and all see the sum.
+        # Several workers stop after the same step: each adds its vote inside the step, and all read the sum.
         several = cluster().workers > 1
-        self.stop_wish = tf.Variable(0.0, trainable=False) if several else None
+        self.stop_vote = tf.Variable(0.0, trainable=False) if several else None
         self.stop_votes = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.SUM) if several else None
         self.infinite_steps = tf.Variable(0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self.synchronizes = any(getattr(layer, "synchronized", False) for layer in network.layers)
@@ -72,33 +73,65 @@ class Trainer(keras.Model):
     def metrics(self):
         return self.trackers
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Everything is built already; Keras would run one batch to find that out, wrongly on some strategies."""
-
     def make_train_function(self, force=False):
         if self.train_function is None or force:
-            self.train_function = self._execution(self.train_step)
+            self.train_function = self._several_steps(self.train_step)
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
-            self.test_function = self._execution(self.test_step)
+            self.test_function = self._several_steps(self.test_step)
 
-    def _execution(self, step):
-        settings = (self.get_metrics_result, lambda: self.steps_per_execution, self.jit_step)
-        return make_execution(self.distribute_strategy, step, *settings)
+    def _several_steps(self, step):
+        """Returns the function that `fit` and `evaluate` call with an iterator. It runs `steps_per_execution` steps.
+
+        It raises StopIteration when the iterator has no batch left. Keras's own loop carries a batch from step to step,
+        which fails under MirroredStrategy and MultiWorkerMirroredStrategy (Keras 3.15.1). This loop carries only a
+        counter and reads the batch in its body.
+        """
+        strategy = self.distribute_strategy
+        if self.jit_step:
+            step = tf.function(step, jit_compile=True, autograph=False)
+
+        def one_step(done, iterator):
+            batch = iterator.get_next_as_optional()
+
+            def run():
+                strategy.run(step, args=(batch.get_value(),))
+                return done + 1, True
+
+            return tf.cond(batch.has_value(), run, lambda: (done, False))
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def execute(iterator, count):
+            done, _ = tf.while_loop(
+                lambda done, more: more & (done < count),
+                lambda done, more: one_step(done, iterator),
+                (tf.constant(0), tf.constant(True)),
+                parallel_iterations=1,  # a step reads the variables that the one before it wrote
+            )
+            with tf.control_dependencies([done]):
+                return done, self.get_metrics_result()
+
+        def function(iterator):
+            done, metrics = execute(iterator, tf.constant(self.steps_per_execution))
+            if not done:
+                raise StopIteration
+            return metrics
+
+        return function
 
     @property
     def scales_loss(self) -> bool:
-        """Whether the optimizer scales the loss, and leaves out steps whose gradients are infinite."""
+        """Whether the optimizer scales the loss, and skips steps whose gradients are infinite."""
         return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
 
     def average_statistics(self) -> None:
-        """Give all replicas one mean of batch norm's moving statistics; all workers have to call it."""
+        """Sets the moving statistics of batch norm on each replica to their mean. All workers must call it."""
         if self.averaging is None:
             weights = self.network.weights
-            places = [i for i, w in enumerate(weights) if not w.trainable and w.dtype == "float32"]
-            averages = [self.averages[i] for i in places] if self.averages else []
-            self.averaging = make_averaging(self.distribute_strategy, [weights[i].value for i in places] + averages)
+            statistics = [i for i, w in enumerate(weights) if not w.trainable and w.dtype == "float32"]
+            averages = [self.averages[i] for i in statistics] if self.averages else []
+            self.averaging = make_averaging(self.distribute_strategy, [weights[i].value for i in statistics] + averages)
         self.averaging()
 
     def evaluate(self, *args, **kwargs):
@@ -117,7 +150,7 @@ class Trainer(keras.Model):
         images, labels = data
         for progress in self.progress:
             progress.assign(tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.steps, 1.0))
-        # Counted, not assumed: with an uneven batch the replicas hold different shares of it.
+        # Counted, because an uneven batch gives the replicas different numbers of examples.
         count = sum_over_replicas(tf.cast(tf.shape(images)[0], tf.float32))
         images, labels, present = at_least_one(images, labels)
         token = PRESENT.set(present)
@@ -132,29 +165,29 @@ class Trainer(keras.Model):
         if self.ema:
             update_everywhere(_average, self.averages, [w.value for w in self.network.weights], self._momentum())
         if self.stop_votes is not None:
-            self.stop_votes.assign_add(tf.identity(self.stop_wish))
+            self.stop_votes.assign_add(tf.identity(self.stop_vote))
 
     def test_step(self, data):
         images, labels, weights = data
         outputs = self.logits(images, training=False)
-        # The plain loss of the main output, so that runs with and without smoothing or auxiliary heads compare.
+        # The plain loss of the main output: runs with other smoothing or auxiliary heads stay comparable.
         losses = example_losses(outputs, labels, plain(self.loss_options), self.own)
-        self._count(outputs, labels, losses, losses["predictions"], weights)
+        self._update_metrics(outputs, labels, losses, losses["predictions"], weights)
 
     def inference_weights(self) -> list:
-        """Returns the finished network's weights in the order of `network.weights`: the averages, if there are any."""
+        """Returns the weights of the finished network, in the order of `network.weights`: the averages, if any."""
         return self.averages or [w.value for w in self.network.weights]
 
     def _accumulated(self, images, labels, count):
-        """Returns `_gradients` of the batch, the sum of those of its micro-batches."""
+        """Returns the sum of `_gradients` over the micro-batches."""
         parts = self.gradient_accumulation
         if parts == 1:
             return self._gradients(images, labels, count)
         size = tf.shape(images)[0] // parts
-        connected = []  # Whether the loss depends on each variable: known once the loop's body is traced.
+        connected = []  # whether the loss depends on each variable; tracing the loop's body tells
 
         def add(part, sums, overflowed):
-            # One after the other, or the micro-batches would all be in memory at once.
+            # One after the other: else all micro-batches could be in memory at once.
             with tf.control_dependencies([overflowed]):
                 gradients, more = self._gradients(
                     *(_part(t, part * size, size, parts) for t in (images, labels)), count
@@ -164,7 +197,7 @@ class Trainer(keras.Model):
             return part + 1, sums, overflowed + more
 
         state = (0, [tf.zeros(v.shape, v.dtype) for v in self.trainable_variables], tf.constant(0.0))
-        if self.synchronizes:  # The replicas meet inside the step, which TensorFlow forbids in a loop of the graph.
+        if self.synchronizes:  # synchronised batch norm sums over the replicas, which TensorFlow forbids in a loop
             for _ in range(parts):
                 state = add(*state)
         else:
@@ -172,9 +205,9 @@ class Trainer(keras.Model):
         return [s if there else None for s, there in zip(state[1], connected, strict=True)], state[2]
 
     def _gradients(self, images, labels, count):
-        """Returns the gradient of the share that these examples have in the loss of the global batch of `count`.
+        """Returns the gradients of these examples, and how many of them have an infinite loss (float32).
 
-        And how many of them have an infinite loss, as float32.
+        The loss is the sum over these examples, divided by `count`, the size of the global batch.
         """
         present = 1.0 if PRESENT.get() is None else PRESENT.get()
         with tf.GradientTape() as tape:
@@ -187,13 +220,13 @@ class Trainer(keras.Model):
                 total += tf.cast(tf.add_n(self.network.losses), tf.float32) / shares
             total = self.optimizer.scale_loss(total)
         weights = tf.fill(tf.shape(weighted), present)
-        # Loss scaling leaves out a step with an infinite loss; the epoch's numbers leave out the examples.
+        # Loss scaling skips a step with an infinite loss; the metrics skip the examples with one.
         finite = tf.cast(tf.math.is_finite(weighted), tf.float32)
-        self._count(outputs, labels, losses, weighted, weights * finite if self.scales_loss else weights)
+        self._update_metrics(outputs, labels, losses, weighted, weights * finite if self.scales_loss else weights)
         return tape.gradient(total, self.trainable_variables), tf.reduce_sum(weights * (1.0 - finite))
 
-    def _count(self, outputs, labels, losses, loss, weights):
-        """Adds a batch to the epoch's numbers; every example counts with its weight."""
+    def _update_metrics(self, outputs, labels, losses, loss, weights):
+        """Adds a batch to the metrics of the epoch; each example counts with its weight."""
         main = outputs["predictions"]
         values = {f"{name}_loss": each for name, each in losses.items()} | {"loss": loss}
         values["top1"], values["top5"] = is_correct(main, labels), is_correct(main, labels, 5)
@@ -208,11 +241,11 @@ class Trainer(keras.Model):
 
 
 def _average(average, weight, momentum):
-    # In this form the average of a weight that stays, a frozen one, is that weight to the last bit.
+    # In this form the average of a frozen weight equals that weight to the last bit.
     average.assign_add((1.0 - momentum) * (tf.cast(weight, average.dtype) - average))
 
 
 def _part(tensor, start, size, parts: int):
-    """Returns `size` examples from `start` on, one of equal parts; its static size is known where the whole's is."""
+    """Returns `size` examples from `start` on, one of `parts` equal parts. It has a static size if the whole has."""
     whole = tensor.shape[0]
     return tf.ensure_shape(tensor[start : start + size], [whole and whole // parts, *tensor.shape[1:]])

@@ -17,8 +17,8 @@ from kerasnets.data.determinism import op_determinism, parallel
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
-from kerasnets.training.loop import prepare
-from kerasnets.training.private_api import process_state_kept
+from kerasnets.training.prepare import prepare
+from kerasnets.training.private_api import keep_process_state
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -128,5 +128,5 @@ def test_the_switch_is_put_back():
 def test_compilation_is_what_the_recipe_asks_for(tmp_path, wanted):
     recipe = load_recipe(ROOT / "recipes" / "lenet5_digits.yaml", [f"jit_compile={wanted}"])
     assert recipe.deterministic
-    with process_state_kept():
+    with keep_process_state():
         assert prepare(recipe, tmp_path / "run").trainer.jit_step is wanted

@@ -27,7 +27,7 @@ def platform(fact: str, workers: int = 1):
 
 
 def test_fit_with_several_workers_raises():
-    """keras#20585; here the trainer's logs are vectors and its symbolic build is left out."""
+    """keras#20585. Our trainer reads its metrics outside the replicas and skips the symbolic build."""
     assert platform("several_workers_fit", workers=2) == [True, True]
 
 

@@ -107,7 +107,7 @@ def test_a_batch_that_does_not_divide():
     settings = {"source": source, "sources": {"training": source}, "steps_per_epoch": 2}
     job = SimpleNamespace(recipe=recipe, trainer=trainer, **settings)
     (line,) = advice.advise(job)
-    assert line.startswith("batch_size=30 does not divide by 4 devices") and "28 would do" in line
+    assert line.startswith("batch_size=30 is not a multiple of 4 devices") and "try 28" in line
 
 
 def test_warnings_are_said_and_logged_and_a_file_gets_no_bar(tmp_path, capsys):
@@ -121,7 +121,7 @@ def test_warnings_are_said_and_logged_and_a_file_gets_no_bar(tmp_path, capsys):
     run = train(DIGITS, tmp_path / "run", overrides=[*overrides, "evaluation.max_batches=1"])
     (event,) = (e for e in read_log(run.path) if e["event"] == "warning")
     assert event["message"].startswith(
-        "optimizer.learning_rate=1e-07 is far from the usual one of sgd for batch_size=16"
+        "optimizer.learning_rate=1e-07 is far from what is usual for sgd with batch_size=16"
     )
     output = capsys.readouterr()
     assert f"warning: {event['message']}" in output.err

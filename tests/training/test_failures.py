@@ -12,7 +12,7 @@ from kerasnets.data.bad_images import BadImages
 from kerasnets.data.errors import first_line
 from kerasnets.distribution.strategy import Cluster
 from kerasnets.runs.folder import read_log
-from kerasnets.training import failures
+from kerasnets.training import stopping
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped
 from kerasnets.training.trainer import Trainer
@@ -48,10 +48,10 @@ def test_an_error_of_tensorflow_is_one_short_line_that_names_the_log(tmp_path, b
 
 def explained(monkeypatch, tmp_path, error, workers=2):
     tmp_path.mkdir(exist_ok=True)
-    monkeypatch.setattr(failures, "cluster", lambda: Cluster(workers, 1))
+    monkeypatch.setattr(stopping, "cluster", lambda: Cluster(workers, 1))
     source = SimpleNamespace(bad_images=BadImages(10))
     job = SimpleNamespace(folder=tmp_path, sources={"training": source})
-    with pytest.raises((RuntimeError, OSError)) as caught, failures.failures_explained(job):
+    with pytest.raises((RuntimeError, OSError)) as caught, stopping.explain_errors(job):
         raise error
     assert caught.value.__cause__ is error
     assert json.loads((tmp_path / ("log.worker1.jsonl")).read_text())["message"] == str(error)
@@ -91,13 +91,13 @@ def test_an_error_of_another_worker_is(monkeypatch, tmp_path, error):
 
 
 def test_too_many_bad_images_of_one_of_several_workers_are_no_lost_worker(monkeypatch, tmp_path):
-    monkeypatch.setattr(failures, "cluster", lambda: Cluster(2, 0))
+    monkeypatch.setattr(stopping, "cluster", lambda: Cluster(2, 0))
     source = SimpleNamespace(bad_images=BadImages(10))
     source.bad_images.set_limit(0.1)
     for index in range(2):
         source.bad_images.add(index, f"{index}.jpg", "cut off")
     job = SimpleNamespace(folder=tmp_path, sources={"training": source})
     with pytest.raises(RuntimeError, match="2 of 10 images .* cannot be decoded") as caught:
-        with failures.failures_explained(job):
+        with stopping.explain_errors(job):
             raise tf.errors.UnknownError(None, None, "RuntimeError: 2 of 10")
     assert not isinstance(caught.value, Stopped) and caught.value.__cause__

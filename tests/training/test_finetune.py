@@ -13,8 +13,9 @@ from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.registry import create_model
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import read_log
-from kerasnets.training.loop import prepare, train
+from kerasnets.training.loop import train
 from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.prepare import prepare
 from kerasnets.weights.mapping import tensors
 
 TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
@@ -136,7 +137,7 @@ def test_adam_takes_its_first_step_with_a_variable_as_if_it_were_the_first():
     values = TypeAdapter(OptimizerOptions).validate_python({"name": "adamw", "learning_rate": 0.1})
     schedule = Schedule(TypeAdapter(ScheduleOptions).validate_python({"name": "constant"}), 0.1, 10, 1000)
     early, late, fresh = (keras.Variable(np.zeros(3, np.float32), name=name) for name in ("early", "late", "fresh"))
-    optimizer = make_optimizer(values, schedule, [early, late], begun=[0, 100])
+    optimizer = make_optimizer(values, schedule, [early, late], first_steps=[0, 100])
     other = make_optimizer(values, schedule, [fresh])
     gradients = np.random.default_rng(0).standard_normal((120, 3)).astype(np.float32)
     for step, gradient in enumerate(gradients):

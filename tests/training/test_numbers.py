@@ -12,10 +12,10 @@ from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, S
 from kerasnets.registry import Preprocessing
 from kerasnets.training.losses import (
     binary_cross_entropy,
-    check_weights,
     cross_entropy,
     example_losses,
     is_correct,
+    output_weights,
     plain,
 )
 from kerasnets.training.optimizers import Schedule, make_optimizer
@@ -96,11 +96,11 @@ def test_binary_cross_entropy_asks_for_each_class():
 
 
 def test_weights_of_auxiliary_outputs_must_fit():
-    assert check_weights(["predictions", "aux1"], {"aux1": 0.3}) == {"predictions": 1.0, "aux1": 0.3}
+    assert output_weights(["predictions", "aux1"], {"aux1": 0.3}) == {"predictions": 1.0, "aux1": 0.3}
     with pytest.raises(ValueError, match="Missing: aux1"):
-        check_weights(["predictions", "aux1"], {})
+        output_weights(["predictions", "aux1"], {})
     with pytest.raises(ValueError, match="Received: 'aux2'"):
-        check_weights(["predictions"], {"aux2": 0.3})
+        output_weights(["predictions"], {"aux2": 0.3})
 
 
 def network(seed=0, dropout=0.0):

@@ -25,7 +25,8 @@ from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.registry import create_model
 from kerasnets.runs.folder import open_run, read_log
-from kerasnets.training.loop import prepare, train
+from kerasnets.training.loop import train
+from kerasnets.training.prepare import prepare
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
