@@ -1,8 +1,8 @@
-"""The `kerasnets` command: parse, call one function, print.
+"""The `kerasnets` command: all commands together, exit codes, and errors of one line.
 
-Exit code 0, 1 (the work failed) or 2 (the request is wrong); an error is one line on standard error.
+Exit codes: 0, 1 (the work failed) and 2 (the request is wrong); `train` and `launch` have 75 and 130 as well.
 
-The commands import what they call when they run, so that `list`, `info` and `--help` answer without TensorFlow.
+A command imports what it calls when it runs. So `list`, `info` and `--help` answer without TensorFlow.
 """
 
 import sys
@@ -10,25 +10,36 @@ import warnings
 
 import typer
 
-from kerasnets.cli import benchmark, evaluate, export, info, shard
+from kerasnets.cli import (
+    benchmark,
+    evaluate,
+    export,
+    info,
+    launch,
+    list_models,
+    predict,
+    profile,
+    shard,
+    train,
+)
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Convolutional networks as their papers have them: build, train, check, export.",
-    epilog="Every command: --help shows an example. --debug, anywhere, shows the traceback of an error.",
+    help="Build, train, evaluate and export the convolutional networks of the classic papers.",
+    epilog="`kerasnets COMMAND --help` shows the options of a command and an example. "
+    "--debug, anywhere, shows the traceback of an error.",
 )
-info.add_commands(app)
-evaluate.add_commands(app)
-export.add_commands(app)
-shard.add_commands(app)
-benchmark.add_commands(app)
+# In the order of `kerasnets --help`.
+for module in (list_models, info, train, launch, evaluate, predict, export, profile, shard):
+    app.add_typer(module.app)
+app.add_typer(benchmark.app, name="benchmark", epilog=benchmark.EXAMPLE)
 
 
 def one_line(error: BaseException) -> str:
-    """Returns what went wrong in one line."""
+    """Returns the message of an error in one line."""
     if hasattr(error, "errors") and callable(error.errors):  # pydantic: one clause for every wrong key
         clauses = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         return "; ".join(clauses)
@@ -41,8 +52,8 @@ def one_line(error: BaseException) -> str:
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Returns 2 for a request that cannot be met as it stands, 1 for work that failed."""
-    if hasattr(error, "exit_code"):  # the parser's own
+    """Returns the exit code for an error: 2 when the request is wrong, 1 when the work failed."""
+    if hasattr(error, "exit_code"):  # errors of typer, and our own that choose their code
         return error.exit_code
     return 2 if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError) else 1
 
@@ -55,7 +66,7 @@ def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code.
 
     Args:
-        arguments: what follows `kerasnets`, for example `["list", "resnet*"]`.
+        arguments: the words after `kerasnets`, for example `["list", "resnet*"]`.
     """
     debug = "--debug" in arguments
     try:
@@ -81,5 +92,5 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """Runs the command line of this process; the entry point of the `kerasnets` script."""
     sys.exit(run(sys.argv[1:]))

@@ -1,26 +1,23 @@
-"""`kerasnets benchmark`: how fast the parts of a recipe are on this machine."""
+"""`kerasnets benchmark`."""
 
 from typing import Annotated
 
 import typer
 
-from kerasnets.cli.evaluate import OVERRIDES, RECIPE
-from kerasnets.cli.output import JSON, print_json, print_table, start_tensorflow, work_on_stderr
+from kerasnets.cli.options import JSON, OVERRIDES, RECIPE
+from kerasnets.cli.output import print_json, print_table, start_tensorflow, work_on_stderr
 
+EXAMPLE = "Example: kerasnets benchmark data recipes/lenet5_digits.yaml"
 IMAGES = Annotated[int, typer.Option(min=1, help="How many images to time in each stage.")]
 
-
-def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this file to `app`."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure the parts of a recipe.")
-    group.command("data", epilog="Example: kerasnets benchmark data recipes/lenet5_digits.yaml")(data_command)
-    app.add_typer(group, name="benchmark", epilog="Example: kerasnets benchmark data recipes/lenet5_digits.yaml")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure the parts of a recipe on this machine.")
 
 
+@app.command("data", epilog=EXAMPLE)
 def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 512, json: JSON = False) -> None:
-    """Measure the input pipeline of a recipe stage by stage, and name the slowest."""
+    """Measure each stage of a recipe's input pipeline, and name the slowest."""
     start_tensorflow()
-    from kerasnets.architectures.catalogue import FAMILIES
+    from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
     from kerasnets.data.determinism import op_determinism
     from kerasnets.data.pipeline_benchmark import WHOLE, measure_stages
     from kerasnets.data.sources import open_source
@@ -28,7 +25,6 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
     from kerasnets.training.prepare import make_preprocessing
 
     with work_on_stderr():
-        assert FAMILIES  # importing the families is what registers their rows
         read = load_recipe(recipe, overrides or ())
         source = open_source(read.data.source, read.data.train_split)
         settings = {"batch_size": read.batch_size, "seed": read.seed, "images": images}

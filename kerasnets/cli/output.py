@@ -1,4 +1,4 @@
-"""What the commands print with: JSON, tables, and standard output kept clean for the answer."""
+"""How the commands print: JSON, tables, figures. Standard output holds nothing but the answer."""
 
 import contextlib
 import json
@@ -7,11 +7,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Annotated
-
-import typer
-
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value) -> None:
@@ -20,22 +15,22 @@ def print_json(value) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Prints a table as plain text; the last column is folded where the terminal ends.
+    """Prints a table as plain text. On a terminal, the last column is wrapped at the right edge.
 
-    Written out here because rich costs `kerasnets list` a quarter of a second.
+    rich could do it, but importing it takes a quarter of a second.
 
     Args:
-        columns: the headings; all empty for a table without.
+        columns: the headings; all empty for a table without headings.
         rows: the cells, a text for each column.
         right: the columns that are aligned to the right.
     """
     rows = [[str(cell) for cell in row] for row in rows]
     heading = [list(columns)] if any(columns) else []
     widths = [max(len(row[i]) for row in [*heading, *rows]) for i in range(len(columns))]
-    room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * len(widths[1:]) if sys.stdout.isatty() else 0
+    space = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * len(widths[1:]) if sys.stdout.isatty() else 0
     rule = [["─" * width for width in widths]] if heading else []
     for row in [*heading, *rule, *rows]:
-        folded = textwrap.wrap(row[-1], max(room, 24)) if 0 < room < len(row[-1]) else [row[-1]]
+        folded = textwrap.wrap(row[-1], max(space, 24)) if 0 < space < len(row[-1]) else [row[-1]]
         for line, last in enumerate(folded or [""]):
             cells = [*(row[:-1] if line == 0 else [""] * (len(row) - 1)), last]
             print("  ".join(_aligned(*cell, right) for cell in zip(cells, widths, columns, strict=True)).rstrip())
@@ -46,28 +41,46 @@ def _aligned(cell: str, width: int, column: str, right: Sequence[str]) -> str:
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """Returns a share of 1 as a percentage, `"98.61 %"`, and a dash for none."""
+    """Returns a share of 1 as a percentage, `"98.61 %"`, or a dash for `None`."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def share_of(share: float | None, count: int) -> str:
-    """Returns a share with the number that it is of, `"98.61 % of 360"`, and a dash for none."""
+    """Returns a share and the number it refers to, `"98.61 % of 360"`, or a dash for `None`."""
     return "–" if share is None else f"{percent(share)} of {count:,}"
 
 
 def file_size(count: float) -> str:
-    """Returns a number of bytes as people read it, `"262 kB"`."""
+    """Returns a number of bytes in a readable unit, `"262 kB"`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{count / size:,.0f} {unit}"
     return f"{count:.0f} bytes"
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow without what it writes before it can be told to be quiet; TF_CPP_MIN_LOG_LEVEL=0 shows it.
+def evaluation_figures(evaluation: dict) -> dict:
+    """Returns the single figures of an evaluation, without the confusion matrix and the list of wrong predictions."""
+    return {key: evaluation[key] for key in ("examples", "top1", "top5", "loss", "chosen_on") if key in evaluation}
 
-    With oneDNN's kernels, which are faster, and which TensorFlow takes by itself on AVX-512 processors only;
-    TF_ENABLE_ONEDNN_OPTS=0 leaves them off.
+
+def evaluation_lines(evaluation: dict) -> list[tuple[str, str]]:
+    """Returns the lines that `train` and `evaluate` print about an evaluation."""
+    members = evaluation.get("members", [])
+    return [
+        *((member["target"], f"{percent(member['top1'])} top-1") for member in members if len(members) > 1),
+        ("images", f"{evaluation['examples']:,}, every one exactly once"),
+        ("top-1", percent(evaluation["top1"])),
+        ("top-5", percent(evaluation["top5"])),
+        ("loss", f"{evaluation['loss']:.4f}"),
+        *[("note", "the best epoch was chosen on these images")] * (evaluation.get("chosen_on") == "evaluation"),
+    ]
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow without the messages that it prints while it starts. TF_CPP_MIN_LOG_LEVEL=0 shows them.
+
+    oneDNN's kernels are switched on because they are faster; TensorFlow itself does so on AVX-512 processors only.
+    TF_ENABLE_ONEDNN_OPTS=0 switches them off.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
@@ -87,14 +100,14 @@ def start_tensorflow() -> None:
 
 
 class Interrupted(Exception):
-    """Ctrl-C; typer would end the command at a KeyboardInterrupt without a word."""
+    """Stands for a KeyboardInterrupt, for which typer would end the command without a message."""
 
     exit_code = 130
 
 
 @contextlib.contextmanager
 def work_on_stderr():
-    """A context in which everything that the work prints, progress bars included, goes to standard error."""
+    """Sends everything that is printed inside, progress bars included, to standard error."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield

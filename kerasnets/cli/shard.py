@@ -5,23 +5,24 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.cli.output import JSON, file_size, print_json, print_table, start_tensorflow
+from kerasnets.cli.options import JSON
+from kerasnets.cli.output import file_size, print_json, print_table, start_tensorflow
 
-FOLDER = Annotated[str, typer.Argument(help="A folder of images: class sub-folders, or splits that hold them.")]
+app = typer.Typer()
+FOLDER = Annotated[str, typer.Argument(help="A folder with a sub-folder for each class, or for each split of them.")]
 OUTPUT = Annotated[str | None, typer.Option("--output", "-o", help="The new folder; by default FOLDER_shards.")]
-SIZE = Annotated[int, typer.Option("--megabytes", min=1, help="How large a shard becomes, roughly.")]
-SEED = Annotated[int, typer.Option(min=0, help="Decides the order of the examples.")]
+SIZE = Annotated[int, typer.Option("--megabytes", min=1, help="The approximate size of a shard.")]
+SEED = Annotated[int, typer.Option(min=0, help="The seed of the order of the examples.")]
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Adds the command of this file to `app`."""
-    app.command("shard", epilog="Example: kerasnets shard photos --output photos_shards")(shard_command)
-
-
+@app.command("shard", epilog="Example: kerasnets shard photos --output photos_shards")
 def shard_command(
     folder: FOLDER, output: OUTPUT = None, megabytes: SIZE = 128, seed: SEED = 0, json: JSON = False
 ) -> None:
-    """Write an image folder as TFRecord shards with an index and checksums, for recipes with `kind: tfrecord`."""
+    """Write an image folder as TFRecord shards, for recipes with `kind: tfrecord`.
+
+    The new folder holds the shards, an index and checksums.
+    """
     start_tensorflow()
     import rich.console
     import rich.progress

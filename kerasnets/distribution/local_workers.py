@@ -1,4 +1,4 @@
-"""`kerasnets launch`: the workers of a job on several machines, all on this one, for trying it out."""
+"""The worker processes of a job for several machines, all on this machine."""
 
 import contextlib
 import json
@@ -9,49 +9,38 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Annotated
 
-import typer
-
-# Seconds that the others have when a worker has ended before them: to write a checkpoint after SIGTERM, or to notice.
+# Seconds for the other workers to end after the first: to write a checkpoint on SIGTERM, or to notice its failure.
 STOPPING, NOTICING = 60, 3
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Adds the command of this file to `app`."""
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    example = "Example: kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set epochs=5"
-    app.command("launch", context_settings=settings, epilog=example)(launch_command)
+def run_with_restarts(command: list[str], count: int, restarts: int) -> int:
+    """Runs a command as `run_workers` does, again with `--resume` whenever a worker was killed by a signal.
 
+    Returns:
+        The exit code.
 
-def launch_command(
-    context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="A recipe, a YAML file; what follows goes to `kerasnets train`.")],
-    workers: Annotated[int, typer.Option(min=1, help="How many processes, each with all processor cores.")] = 2,
-    restarts: Annotated[int, typer.Option(min=0, help="How often to begin again after a worker was killed.")] = 3,
-) -> None:
-    """Train by a recipe in several local processes, as on several machines (for trying it out; without GPUs).
-
-    When a worker is killed all start again from the last checkpoint. On real machines: docs/distributed.md.
+    Raises:
+        RuntimeError: a worker was killed after the last restart too.
     """
-    command = [sys.executable, "-m", "kerasnets", "train", recipe, *context.args]
-    code = run_workers(command, workers)
+    code = run_workers(command, count)
     for restart in range(1, restarts + 1):
         if code >= 0:
             break
         name = signal.Signals(-code).name
-        print(f"warning: a worker was ended by {name}; restart {restart} of {restarts}", file=sys.stderr, flush=True)
-        code = run_workers([*command, "--resume"], workers)
+        print(f"warning: a worker was killed by {name}; restart {restart} of {restarts}", file=sys.stderr, flush=True)
+        code = run_workers([*command, "--resume"], count)
     if code < 0:
-        raise RuntimeError(f"A worker was ended by {signal.Signals(-code).name}, as in {restarts} restarts before.")
-    raise typer.Exit(code)
+        raise RuntimeError(f"A worker was killed by {signal.Signals(-code).name}, after {restarts} restarts too.")
+    return code
 
 
 def run_workers(command: list[str], count: int) -> int:
-    """Runs a command in `count` processes that know of one another, until all have ended.
+    """Runs a command in `count` processes, the workers of one job, until all have ended.
 
     Returns:
-        The code of the worker to blame: negative, the number of the signal that killed it, else 2, 1, 130, 75 or 0.
+        The exit code of the worker that made the job end: the negative number of the signal that killed it, or the
+        first of 2, 1, 130, 75 and 0 that a worker ended with.
     """
     ports = free_ports(count)
     with contextlib.ExitStack() as stack:
@@ -82,7 +71,7 @@ def _wait(workers: list[subprocess.Popen], seconds: float) -> None:
 
 
 def _end(workers: list[subprocess.Popen]) -> None:
-    """Ends the workers that still run: what one of them lost, none of them can do alone."""
+    """Kills the workers that still run: a job cannot continue without one of its workers."""
     for worker in workers:
         if worker.poll() is None:
             worker.kill()
@@ -91,10 +80,11 @@ def _end(workers: list[subprocess.Popen]) -> None:
 
 @contextlib.contextmanager
 def _signals_forwarded(workers: list[subprocess.Popen]):
+    """Sends SIGTERM to the workers when this process gets SIGTERM or Ctrl-C."""
+
     def forward(*_):
-        for (
-            worker
-        ) in workers:  # as SIGTERM: a terminal sends Ctrl-C to the workers itself, and a second one is too many
+        # Always SIGTERM: a terminal sends Ctrl-C to the workers too, and a second one would end them at once.
+        for worker in workers:
             if worker.poll() is None:
                 worker.terminate()
 
@@ -107,7 +97,7 @@ def _signals_forwarded(workers: list[subprocess.Popen]):
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns `count` ports of 127.0.0.1 that nobody listens at."""
+    """Returns `count` free ports of 127.0.0.1."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -116,7 +106,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def worker_environment(ports: list[int], index: int) -> dict[str, str]:
-    """Returns the environment of worker `index`; it has no GPU, of which there may be fewer than workers."""
+    """Returns the environment of worker `index`, without GPUs: there may be fewer GPUs than workers."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
     return os.environ | {"TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"}

@@ -1,1 +1,1 @@
-"""Exported forms of a trained network, their check in a fresh process, and prediction with any of them."""
+"""Export a trained network as SavedModel or TFLite, check the exported file, and predict with any of them."""

@@ -1,7 +1,7 @@
-"""The check of an exported file: loaded in a fresh process, run on real images, compared with the Keras model.
+"""Check an exported file: load it in a fresh process, run it on real images and compare it with the Keras model.
 
-`check_file` is called by the process that exported; it starts `python -m kerasnets.exporters.check FILE FOLDER`, which
-knows nothing of the Keras model, runs the file on the folder's images and writes what came out.
+`check_file` runs in the process that exports. It starts `python -m kerasnets.exporters.check FILE FORM FOLDER`, which
+does not know the Keras model: it runs the file on the folder's images and writes the outputs.
 """
 
 import json
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.flatbuffer import read_ops, summarise_ops
-from kerasnets.exporters.runtime import load_bytes_runner, load_runner, saved_model_ops
+from kerasnets.exporters.runtime import load_bytes_runner, load_runner, read_ops, saved_model_ops, summarise_ops
 
-# What a file must keep to be called done. `accuracy_drop` is judged where the images have labels.
+# The bounds that a file must meet. `accuracy_drop` applies only if the images have labels.
 BOUNDS = {
     "saved-model": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
     "tflite": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
@@ -27,12 +26,12 @@ BOUNDS = {
 
 
 def time_limit(examples: int) -> float:
-    """Returns after how many seconds the checking process is given up: generous, so that only a hang reaches it."""
+    """Returns the seconds after which the checking process is stopped. Only a process that hangs needs so many."""
     return 300 + 10 * examples
 
 
 class ExportError(RuntimeError):
-    """An export that failed or lies outside its bounds; `report` is what was measured, or None."""
+    """An export that failed or does not meet its bounds; `report` holds the measurements, or is `None`."""
 
     def __init__(self, message: str, report: dict | None = None):
         super().__init__(message)
@@ -40,15 +39,15 @@ class ExportError(RuntimeError):
 
 
 def check_file(path, form, images, expected, labels=None, *, bounds=None, encoded=None) -> dict:
-    """Runs the exported file `path` in a fresh process and compares it with what Keras gave.
+    """Runs the exported file `path` in a fresh process and compares its outputs with those of Keras.
 
     Args:
         path: a .tflite file or a SavedModel's folder.
         form: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
         images: real images, uint8 pixels (examples, size, size, channels).
         expected: the probabilities that Keras gives for them, (examples, classes).
-        labels: class indices (examples,), or `None` where the images have none.
-        bounds: replaces entries of `BOUNDS[form]`; `None` as a bound switches it off.
+        labels: class indices (examples,), or `None` if the images have no labels.
+        bounds: replaces entries of `BOUNDS[form]`; a bound of `None` is not checked.
         encoded: for a SavedModel, `(files, expected)`: encoded image files (bytes) and what Keras gives for them.
 
     Returns:
@@ -57,7 +56,7 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
         one image, TFLite on one thread), bounds, failures, passed.
 
     Raises:
-        ExportError: if the file cannot be loaded or run at all, or takes longer than `time_limit`.
+        ExportError: if the file cannot be loaded or run, or takes longer than `time_limit`.
     """
     with tempfile.TemporaryDirectory(prefix="kerasnets-check-") as folder:
         np.save(Path(folder) / "images.npy", images)
@@ -77,7 +76,7 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
 
 
 def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
-    """Compares probabilities (examples, classes); labels, where there are any, belong to the first examples."""
+    """Compares probabilities (examples, classes). `labels`, if given, belong to the first examples."""
     report = {"examples": len(actual), "largest_difference": float(np.max(np.abs(actual - expected)))}
     report["top1_agreement"] = float(np.mean(actual.argmax(-1) == expected.argmax(-1)))
     report["labelled"] = 0 if labels is None else len(labels)
@@ -88,7 +87,7 @@ def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
 
 
 def size_in_bytes(path: str | Path) -> int:
-    """The size of a file, or of all files of a folder."""
+    """Returns the size of a file, or of all files of a folder."""
     path = Path(path)
     return (
         sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
@@ -96,14 +95,14 @@ def size_in_bytes(path: str | Path) -> int:
 
 
 def _failures(report: dict) -> list[str]:
-    """One line for each bound that does not hold; written so that NaN holds nowhere."""
+    """Returns a line for each bound that is not met. The comparisons are written so that NaN meets no bound."""
     bounds, failures = report["bounds"], []
     difference, agreement, drop = (bounds[name] for name in ("largest_difference", "top1_agreement", "accuracy_drop"))
     if difference is not None and not report["largest_difference"] <= difference:
         failures.append(f"largest difference from Keras {report['largest_difference']:.3g}, allowed {difference:g}")
     if agreement is not None and not report["top1_agreement"] >= agreement:
         share = f"{report['top1_agreement']:.2%} of {report['examples']} images"
-        failures.append(f"top-1 agreement {share}, at least {agreement:.2%} wanted")
+        failures.append(f"top-1 agreement {share}, at least {agreement:.2%} required")
     if drop is not None and report["accuracy"] is not None:
         lost = report["keras_accuracy"] - report["accuracy"]
         if not lost <= drop:
@@ -116,7 +115,7 @@ def _failures(report: dict) -> list[str]:
 
 
 def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
-    """Runs this module as a program of its own, for so many seconds at most; returns what it prints."""
+    """Runs this module as a program, for at most `seconds`, and returns the JSON that it prints."""
     package_parent = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": search}
@@ -125,7 +124,7 @@ def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
     try:
         done = subprocess.run(command, timeout=seconds, **options)
     except subprocess.TimeoutExpired:
-        raise ExportError(f"The exported file's check did not come to an end within {seconds:g} s.") from None
+        raise ExportError(f"The check of the exported file did not end within {seconds:g} s.") from None
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -134,7 +133,7 @@ def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
 
 
 def main(path: str, form: str, folder: str) -> None:
-    """Runs the file on the folder's images: writes outputs.npy there and prints operators and latency as JSON."""
+    """Runs the file on the folder's images, writes outputs.npy there, and prints operators and latency as JSON."""
     images = np.load(Path(folder) / "images.npy")
     run, seconds = load_runner(path).run, []
     if form == "saved-model":

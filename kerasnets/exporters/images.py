@@ -1,4 +1,4 @@
-"""Real images for an export: training images to calibrate with, held-out ones to compare with."""
+"""Real images for an export: training images for the calibration, held-out images for the comparison."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,22 +9,22 @@ import tensorflow as tf
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import evaluation_transform
 from kerasnets.data.sources import Source, open_source
-from kerasnets.exporters.open_network import Target
+from kerasnets.exporters.open_network import LoadedNetwork
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
-NO_LABELS = "accuracy: the images have no labels of this network"
-NOT_ITS_OWN = "images of the network's own kind"
+NO_LABELS = "accuracy: the images have no labels for this network"
+NOT_ITS_OWN = "images of the kind that the network is made for"
 
 
 class CheckImages(NamedTuple):
-    """What an exported file is compared on.
+    """Images for the comparison.
 
     Attributes:
         pixels: uint8 (examples, size, size, channels).
-        labels: class indices (examples,), or `None`.
+        labels: class indices (examples,), or `None` if there are none.
         origin: where the images come from.
-        unchecked: what a comparison on them cannot show.
+        unchecked: what the comparison cannot show.
     """
 
     pixels: np.ndarray
@@ -33,42 +33,45 @@ class CheckImages(NamedTuple):
     unchecked: tuple[str, ...] = ()
 
 
-def calibration_images(target: Target, calibrate=None, count: int = 200) -> np.ndarray:
-    """Returns up to `count` training images, spread evenly: uint8 pixels (examples, size, size, channels).
+def calibration_images(network: LoadedNetwork, calibrate=None, count: int = 200) -> np.ndarray:
+    """Returns up to `count` training images, evenly spaced: uint8 pixels (examples, size, size, channels).
 
     Args:
-        target: the network; a run has training images of its own.
-        calibrate: `"digits"`, an .npz file, or a folder of images in sub-folders or without, in place of the run's.
+        network: what `open_network` gives; a run has its own training images.
+        calibrate: `"digits"`, an .npz file, or a folder of images with or without sub-folders. It replaces a run's own.
 
     Raises:
-        ValueError: for a network by name without `calibrate`, or a source without images.
+        ValueError: for a network without images of its own and without `calibrate`, or a source without images.
     """
-    if calibrate is None and target.data is None:
-        raise ValueError("int8 is calibrated on real images; name a folder of them. Received: calibrate=None")
+    if calibrate is None and network.data is None:
+        raise ValueError(
+            "int8 needs real images for its calibration; name a folder of them (--calibrate). Received: calibrate=None"
+        )
     if files := loose_files(calibrate):
         if len(files) < 2:
             raise ValueError(
-                "int8 needs at least two images, one to calibrate with and one to compare. "
-                f"Received: calibrate={str(calibrate)!r}, with {files[0]} alone"
+                "int8 needs at least two images, one for the calibration and one for the comparison. "
+                f"Received: calibrate={str(calibrate)!r}, with {files[0]} only"
             )
-        return _read(files[::2], target.preprocessing, count)
-    data = target.data if calibrate is None else _data_options(target, calibrate)
-    return sample(open_source(data.source, data.train_split), target.preprocessing, count)[0]
+        return _read(files[::2], network.preprocessing, count)
+    data = network.data if calibrate is None else _data_options(network, calibrate)
+    return sample(open_source(data.source, data.train_split), network.preprocessing, count)[0]
 
 
-def check_images(target: Target, calibrate=None, count: int = 500) -> CheckImages:
+def check_images(network: LoadedNetwork, calibrate=None, count: int = 500) -> CheckImages:
     """Returns up to `count` held-out images.
 
-    A run has held-out images of its own, if they are still there. For a network by name they come from `calibrate`:
-    its evaluation split, or of a folder without splits every second file, which calibration leaves out. Without
-    `calibrate` a grey network gets handwritten digits and every other one crops of two photos; neither has labels.
+    A run has its own held-out images, unless they were moved. For any other network they come from `calibrate`: its
+    evaluation split, or every second file of a folder without splits (calibration uses the other files). Without
+    `calibrate`, a network for grey images gets handwritten digits and any other network crops of two photos, both
+    without labels.
     """
-    numbers = target.preprocessing
-    if target.data is not None:
+    numbers = network.preprocessing
+    if network.data is not None:
         try:
-            own = open_source(target.data.source, target.data.evaluation_split)
+            own = open_source(network.data.source, network.data.evaluation_split)
             return CheckImages(*sample(own, numbers, count), _origin(own))
-        except FileNotFoundError:  # The run came here without its images.
+        except FileNotFoundError:  # The run was copied without its images.
             if calibrate is None:
                 raise
     if files := loose_files(calibrate):
@@ -80,18 +83,18 @@ def check_images(target: Target, calibrate=None, count: int = 500) -> CheckImage
     if calibrate is None:
         photos = "crops of scikit-learn's sample photos, china.jpg and flower.jpg"
         return CheckImages(sample_photos(numbers, count), None, photos, (NO_LABELS, NOT_ITS_OWN))
-    data = _data_options(target, calibrate)
+    data = _data_options(network, calibrate)
     source = open_source(data.source, data.evaluation_split)
     images, labels = sample(source, numbers, count)
-    if len(source.classes) == len(target.labels):
+    if len(source.classes) == len(network.labels):
         return CheckImages(images, labels, _origin(source))
     return CheckImages(images, None, _origin(source), (NO_LABELS,))
 
 
 def sample_photos(preprocessing: Preprocessing, count: int) -> np.ndarray:
-    """Returns up to `count` of 30 crops of the two colour photos that scikit-learn ships, prepared as for evaluation.
+    """Returns up to `count` of 30 crops of the two colour photos in scikit-learn, prepared as for evaluation.
 
-    Of each photo 3 squares of its whole height, and 6 each of two thirds and of half of it.
+    From each photo come 3 squares with its whole height, 6 with two thirds and 6 with half of it.
     """
     from sklearn.datasets import load_sample_images
 
@@ -112,7 +115,7 @@ def _origin(source: Source) -> str:
 
 
 def sample(source: Source, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns up to `count` examples of a source, spread evenly over it and prepared as for evaluation."""
+    """Returns up to `count` evenly spaced examples of a source, prepared as for evaluation."""
     count = min(count, source.size)
     if source.stream is None:
         chosen = np.linspace(0, source.size, count, endpoint=False).astype("int64")
@@ -122,21 +125,21 @@ def sample(source: Source, preprocessing: Preprocessing, count: int) -> tuple[np
         examples = source.stream().filter(lambda index, image, label: index % step == 0)
         examples = examples.map(lambda index, image, label: (image, label)).take(count)
     transform = evaluation_transform(preprocessing)
-    # A file that cannot be decoded is left out here; training and evaluation are the ones to count it.
+    # A file that cannot be decoded is left out here. Training and evaluation count such files.
     examples = examples.map(lambda image, label: (transform(image), label)).ignore_errors()
     images, labels = zip(*examples.as_numpy_iterator(), strict=True)
     return np.stack(images), np.array(labels)
 
 
 def loose_files(calibrate) -> list[str]:
-    """Returns the image files of a folder that is not divided into train and test, sorted; otherwise nothing."""
+    """Returns the sorted image files of a folder without train and test splits; nothing for any other source."""
     folder = Path(str(calibrate or ""))
     if calibrate is None or not folder.is_dir() or _evaluation_split(folder):
         return []
     files = sorted(str(file) for file in folder.rglob("*") if file.is_file() and is_image_file(file.name))
     if not files:
         raise ValueError(
-            f"The folder holds no image (.jpg .jpeg .png .gif .bmp .webp). Received: calibrate={str(calibrate)!r}"
+            f"The folder should hold images (.jpg .jpeg .png .gif .bmp .webp). Received: calibrate={str(calibrate)!r}"
         )
     return files
 
@@ -146,13 +149,13 @@ def _evaluation_split(folder: Path) -> str | None:
     return splits[0] if splits and (folder / "train").is_dir() else None
 
 
-def _data_options(target: Target, calibrate) -> DataOptions:
+def _data_options(network: LoadedNetwork, calibrate) -> DataOptions:
     text = str(calibrate)
     if text == "digits":
-        learnt_digits = target.data is not None and target.data.source.kind == "digits"
-        if len(target.preprocessing.mean) > 1 and not learnt_digits:
+        trained_on_digits = network.data is not None and network.data.source.kind == "digits"
+        if len(network.preprocessing.mean) > 1 and not trained_on_digits:
             raise ValueError(
-                "The digits are grey and this network takes colour; name a folder of photos. "
+                "The digits are grey and this network takes colour images; name a folder of photos. "
                 f"Received: calibrate={text!r}"
             )
         return DataOptions(source=SourceOptions(kind="digits"))
@@ -172,5 +175,5 @@ def _read(files: list[str], preprocessing: Preprocessing, count: int) -> np.ndar
     examples = tf.data.Dataset.from_tensor_slices([files[i] for i in chosen])
     images = list(examples.map(lambda file: transform(tf.io.read_file(file))).ignore_errors().as_numpy_iterator())
     if not images:
-        raise ValueError(f"None of {len(files)} image files can be decoded. The first is {files[0]}")
+        raise ValueError(f"None of {len(files)} image files can be decoded. The first one is {files[0]}")
     return np.stack(images)

@@ -1,11 +1,13 @@
-"""What can be exported or asked for a prediction: a run folder, or a network by name with its weights."""
+"""Open the network to export, evaluate or predict with: a run folder, a .keras file, a model or a model's name."""
 
 import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasnets.data.labels import default_labels, readable
+from kerasnets.data.preprocess import normalise
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, list_models
 from kerasnets.runs.folder import is_run, load_model, open_run
@@ -13,17 +15,17 @@ from kerasnets.weights.preprocess import preprocessing_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
-    """A network with all that belongs to it.
+class LoadedNetwork:
+    """A model and what is known about it.
 
     Attributes:
-        name: the run's folder name or the network's name; exported files are called so.
+        name: the name of the run's folder, the file or the model. Exported files get it.
         model: input (batch, size, size, channels), normalised.
-        preprocessing: the numbers that make an image file into that input.
+        preprocessing: the numbers that turn an image file into that input.
         labels: a name for each class.
-        data: where a run's images come from, `None` for a network by name.
-        run: the run's folder, `None` for a network by name.
-        random: whether the weights are those that the network was built with.
+        data: the options of a run's images, otherwise `None`.
+        run: the run's folder, otherwise `None`.
+        random: whether the weights are random.
     """
 
     name: str
@@ -35,32 +37,40 @@ class Target:
     random: bool = False
 
 
-def open_target(target: str | Path | keras.Model, weights: str | None = None) -> Target:
-    """Opens a run folder or a `.keras` file, or builds the network called `target`.
+def open_network(target: str | Path | keras.Model, weights: str | None = None) -> LoadedNetwork:
+    """Opens a run folder, a `.keras` file or a model, or builds the model called `target`.
 
     Args:
-        target: a run folder, a `.keras` file, a model, or a network's name.
-        weights: for a network by name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
+        target: a run folder, a `.keras` file, a model, or a model's name.
+        weights: for a model's name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
 
     Raises:
-        ValueError: for a target that is neither, or weights that the network cannot take.
+        ValueError: for another target, or weights that do not fit the model.
     """
     if isinstance(target, keras.Model):
-        return _target(target.name, target)
+        return _loaded(target.name, target)
     if Path(target).suffix == ".keras":
-        return _target(Path(target).stem, load_model(target))
+        return _loaded(Path(target).stem, load_model(target))
     if is_run(target):
         run = open_run(target)
         labels = readable(run.labels)
-        return Target(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
+        return LoadedNetwork(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
     names = list_models()
     if str(target) not in names:
         raise ValueError(
-            "The target should be a run folder, an exported file (to predict), a .keras file or a network's name."
+            "The target should be a run folder, a .keras file, an exported file (to predict) or a model's name."
             f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
         )
-    return _target(str(target), create_model(str(target), weights=weights), random=weights is None)
+    return _loaded(str(target), create_model(str(target), weights=weights), random=weights is None)
 
 
-def _target(name: str, model: keras.Model, random: bool = False) -> Target:
-    return Target(name, model, preprocessing_of(model), default_labels(model.output_shape[-1]), random=random)
+def _loaded(name: str, model: keras.Model, random: bool = False) -> LoadedNetwork:
+    return LoadedNetwork(name, model, preprocessing_of(model), default_labels(model.output_shape[-1]), random=random)
+
+
+def probabilities(
+    model: keras.Model, images: np.ndarray, preprocessing: Preprocessing, batch_size: int = 32
+) -> np.ndarray:
+    """Returns what a Keras classifier gives for pixels 0-255 (examples, size, size, channels): (examples, classes)."""
+    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+    return np.concatenate([np.asarray(model(normalise(batch, preprocessing), training=False)) for batch in batches])

@@ -1,4 +1,4 @@
-"""Classification of image files with a run, an exported file, or a network by name and its weights."""
+"""Classify image files with a run, a .keras file, an exported file, or a model's name and its weights."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,10 @@ import numpy as np
 
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.pipeline import load_image
-from kerasnets.exporters.files import check_labels, read_sidecar
-from kerasnets.exporters.network import classifier, probabilities
-from kerasnets.exporters.open_network import open_target
-from kerasnets.exporters.runtime import is_saved_model, load_runner
+from kerasnets.exporters.files import check_labels, is_saved_model, read_metadata
+from kerasnets.exporters.open_network import open_network, probabilities
+from kerasnets.exporters.runtime import load_runner
+from kerasnets.graph.inference import classifier
 from kerasnets.registry import Preprocessing
 
 
@@ -22,7 +22,7 @@ class Predictor:
 
     Attributes:
         run: pixels 0-255 (batch, size, size, channels) -> probabilities (batch, classes).
-        preprocessing: the numbers that make an image file into those pixels.
+        preprocessing: the numbers that turn an image file into those pixels.
         labels: a name for each class.
     """
 
@@ -32,22 +32,28 @@ class Predictor:
 
 
 def open_predictor(target: str | Path | keras.Model, weights: str | None = None) -> Predictor:
-    """Opens a run folder, a .keras or .tflite file, a SavedModel's folder, a model, or the network called `target` with
-    `weights`.
+    """Opens a network to classify images with.
+
+    Args:
+        target: a run folder, a .keras or .tflite file, a SavedModel's folder, a model, or a model's name.
+        weights: for a model's name, what its builder takes.
 
     Raises:
-        ValueError, FileNotFoundError: for a target that cannot be opened, or a network by name without weights.
+        ValueError, FileNotFoundError: for a target that cannot be opened, or a model's name without weights.
     """
     if isinstance(target, str | Path) and (Path(target).suffix == ".tflite" or is_saved_model(target)):
         path = Path(target)
         if not path.exists():
-            raise FileNotFoundError(f"There is no exported network. Received: target={str(path)!r}")
-        (preprocessing, labels), runner = read_sidecar(path), load_runner(path)
+            raise FileNotFoundError(f"There is no exported file. Received: target={str(path)!r}")
+        (preprocessing, labels), runner = read_metadata(path), load_runner(path)
         check_labels(labels, runner.classes, path)
         return Predictor(runner.run, preprocessing, labels)
-    opened = open_target(target, weights)
+    opened = open_network(target, weights)
     if opened.random:
-        raise ValueError(f"A network by name predicts with its weights. Received: target={str(target)!r}, weights=None")
+        raise ValueError(
+            f"A model that is given by name predicts with its weights (--weights). Received: target={str(target)!r}, "
+            "weights=None"
+        )
     net = classifier(opened.model)
     check_labels(opened.labels, net.output_shape[-1], opened.name)
     return Predictor(
@@ -60,15 +66,13 @@ def predict(target, paths: Iterable[str | Path], top: int = 5, weights: str | No
 
     Args:
         target: a `Predictor`, or what `open_predictor` takes.
-        paths: image files, and folders, of which every image is taken, sub-folders included, in the order of their
-            names.
-        top: how many classes to name per image.
-        weights: for a network by name.
+        paths: image files and folders. Of a folder every image file is taken, also in sub-folders, sorted by name.
+        top: how many classes to return for each image.
+        weights: for a model's name, what its builder takes.
 
     Returns:
-        An entry per file: `{"image": path, "predictions": [{"index", "label", "probability"}, ...]}` with the
-            likeliest class
-        first, or `{"image": path, "error": text}` for a file that could not be read.
+        An entry for each file: `{"image": path, "predictions": [{"index", "label", "probability"}, ...]}` with the most
+        probable class first, or `{"image": path, "error": text}` for a file that could not be read.
 
     Raises:
         ValueError, FileNotFoundError: as `open_predictor`.
@@ -80,7 +84,7 @@ def predict(target, paths: Iterable[str | Path], top: int = 5, weights: str | No
 
 
 def image_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Yields files as they are, and the image files of folders."""
+    """Yields the files among `paths`, and the image files in its folders."""
     for path in map(Path, paths):
         if path.is_dir():
             yield from sorted(file for file in path.rglob("*") if file.is_file() and is_image_file(file.name))
@@ -91,9 +95,9 @@ def image_files(paths: Iterable[str | Path]) -> Iterator[Path]:
 def _classify(predictor: Predictor, path: Path, top: int) -> dict:
     try:
         image = np.asarray(load_image(path, predictor.preprocessing))
-    except (OSError, ValueError) as error:  # The other files still want their turn.
+    except (OSError, ValueError) as error:  # The other files are still classified.
         return {"image": str(path), "error": " ".join(str(error).split())}
     output = predictor.run(image[np.newaxis])[0]
-    likeliest = np.argsort(-output, kind="stable")[:top]
-    named = [{"index": int(i), "label": predictor.labels[i], "probability": float(output[i])} for i in likeliest]
+    best = np.argsort(-output, kind="stable")[:top]
+    named = [{"index": int(i), "label": predictor.labels[i], "probability": float(output[i])} for i in best]
     return {"image": str(path), "predictions": named}

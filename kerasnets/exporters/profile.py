@@ -1,4 +1,4 @@
-"""What a network costs and how fast it is on this machine."""
+"""Count a network's parameters and multiply-adds, and measure its speed on this machine."""
 
 import dataclasses
 import time
@@ -6,29 +6,30 @@ import time
 import keras
 import numpy as np
 
-from kerasnets.exporters.open_network import open_target
+from kerasnets.exporters.open_network import open_network
 from kerasnets.graph.cost import complexity
 
 
 def profile(model, batch_size: int = 16, steps: int = 10, *, training: bool = True) -> dict:
-    """Counts a network and measures it.
+    """Counts and measures a network.
 
     Args:
-        model: a `keras.Model` with a known input size, a run folder, or a network's name (built with random weights).
+        model: a `keras.Model` with a known input size, a run folder, a .keras file, or a model's name (with
+            random weights).
         batch_size: images per step.
-        steps: measured steps, after one that is not; the median counts.
+        steps: the number of measured steps; their median is returned. One step before them is not measured.
         training: whether to measure a training step (forward, backward, SGD update) as well.
 
     Returns:
         `{"name", "batch_size", "parameters", "multiply_adds", "layers": [{"name", "kind", "output_shape",
         "parameters", "multiply_adds"}], "inference": {"milliseconds", "images_per_second"}, "training_step": the same
-        or None}`; times are for one batch. The weights of `model` are the same afterwards.
+        or None}`; times are for one batch. The weights of `model` do not change.
     """
     if batch_size < 1 or steps < 1:
         raise ValueError(
-            f"`batch_size` and `steps` should be positive. Received: batch_size={batch_size}, steps={steps}"
+            f"`batch_size` and `steps` should be positive integers. Received: batch_size={batch_size}, steps={steps}"
         )
-    model = model if isinstance(model, keras.Model) else open_target(model).model
+    model = model if isinstance(model, keras.Model) else open_network(model).model
     cost = complexity(model)
     images = np.random.default_rng(0).normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     return {
@@ -67,7 +68,7 @@ def _training_step(model, images):
 
 
 def _speed(run, batch_size: int, steps: int, restore: keras.Model | None = None) -> dict:
-    """Times `run`; the weights of `restore`, which it changes, are put back."""
+    """Times `run`. If it changes the weights of a model, `restore` is that model and gets its weights back."""
     weights = restore.get_weights() if restore else None
     seconds = []
     run()

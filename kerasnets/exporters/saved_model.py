@@ -1,4 +1,4 @@
-"""SavedModels for TensorFlow Serving and everything else that runs TensorFlow."""
+"""SavedModels, for TensorFlow Serving and other programs that run TensorFlow."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from kerasnets.registry import Preprocessing
 
 
 def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: str | Path) -> None:
-    """Writes a folder with two signatures, both giving `{"probabilities": (batch, classes) float32}`.
+    """Writes a folder with two signatures. Both return `{"probabilities": (batch, classes) float32}`.
 
-    * `serving_default(images=...)`: float32 (batch, size, size, channels), RGB (or grey) pixels 0-255, already of the
-      network's size; the normalisation is inside.
-    * `serve_bytes(files=...)`: strings (batch,), the contents of image files of any size (JPEG, PNG, GIF, BMP);
-      decoding, resizing and normalisation are inside, by the operations that training and evaluation use.
+    * `serving_default(images=...)`: float32 (batch, size, size, channels), RGB (or grey) pixels 0-255 of the network's
+      size. The signature normalises them.
+    * `serve_bytes(files=...)`: strings (batch,), the contents of image files of any size (JPEG, PNG, GIF, BMP). The
+      signature decodes, resizes and normalises them, with the operations that training and evaluation use.
 
     Args:
         model: what `inference_form` gives.
-        preprocessing: the numbers that become part of both signatures.
+        preprocessing: the numbers of the normalisation, which becomes part of both signatures.
         path: a folder that does not exist yet.
     """
     import tensorflow as tf
@@ -28,7 +28,7 @@ def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: st
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, channels), tf.float32, name="images")])
     def serve_images(images):
-        # Small constants: spread over the image, as in training, they would be as large as the image in the file.
+        # Training spreads mean and std over the whole image, which is faster; here that would make the file larger.
         return {"probabilities": model(normalise(images, preprocessing, full_constants=False), training=False)}
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="files")])
@@ -37,7 +37,7 @@ def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: st
         images = tf.map_fn(evaluation_transform(preprocessing), files, fn_output_signature=specification)
         return serve_images(tf.cast(images, tf.float32))
 
-    # By TensorFlow itself: `keras.export.ExportArchive` writes every variable twice.
+    # Not `keras.export.ExportArchive`: it writes every variable twice.
     module = tf.Module()
     module.parameters = [variable.value for variable in model.weights]
     module.serving_default, module.serve_bytes = serve_images, serve_files

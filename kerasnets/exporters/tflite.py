@@ -7,8 +7,8 @@ import warnings
 import keras
 import numpy as np
 
+from kerasnets.data.preprocess import normalise
 from kerasnets.exporters.check import ExportError
-from kerasnets.exporters.network import pixel_network
 from kerasnets.registry import Preprocessing
 
 
@@ -19,7 +19,7 @@ def tflite_bytes(
 
     Args:
         model: what `inference_form` gives, input (batch, size, size, channels), already normalised.
-        preprocessing: the numbers that become part of the file.
+        preprocessing: the numbers of the normalisation, which becomes part of the file.
         form: `"tflite"` and `"tflite-float16"` take float32 pixels 0-255, `"tflite-int8"` takes uint8 pixels and
             computes in int8. All give float32 probabilities (1, classes).
         calibration: real training images for `"tflite-int8"`, pixels (examples, size, size, channels).
@@ -29,7 +29,7 @@ def tflite_bytes(
     """
     import tensorflow as tf
 
-    # From the Keras model and not from a traced function: the latter can leave variables out, and the file gives NaN.
+    # A converter made from a traced function can leave variables out, and the file then gives NaN.
     converter = tf.lite.TFLiteConverter.from_keras_model(pixel_network(model, preprocessing))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if form != "tflite":
@@ -37,25 +37,41 @@ def tflite_bytes(
     if form == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
     if form == "tflite-int8":
-        # Float operators stay allowed, for those without an integer kernel; the check of the file names them.
+        # Operators without an integer kernel stay in float; the check of the file lists them.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.inference_input_type = tf.uint8
         images = whole_range(calibration)
         converter.representative_dataset = lambda: ([image[np.newaxis].astype("float32")] for image in images)
     try:
-        # The converter talks of its temporary files, and warns that ranges come from images instead of from statistics.
-        quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
-        with quiet[0], quiet[1]:
+        # The converter prints its temporary files, and warns that the ranges come from images and not from statistics.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             return converter.convert()
-    except Exception as error:  # The converter's own exceptions are private; each means that there is no file.
+    except Exception as error:  # The converter's own exception classes are private.
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error
+
+
+def pixel_network(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
+    """Returns `model` for one image of pixels 0-255 (1, size, size, channels), with the normalisation inside.
+
+    Normalisation is affine in the channels of a pixel, so it is written as a 1x1 convolution, whose numbers are
+    computed with `normalise`. Quantisation then treats it as one operator with a scale for each channel.
+    """
+    size, channels = preprocessing.size, len(preprocessing.mean)
+    inputs = keras.Input((size, size, channels), batch_size=1, name="image")
+    unit = np.concatenate([np.zeros((1, channels)), np.eye(channels)]).astype("float32")
+    offset, *columns = np.asarray(normalise(unit[:, np.newaxis, np.newaxis], preprocessing))[:, 0, 0]
+    kernel = np.stack([column - offset for column in columns])[np.newaxis, np.newaxis]
+    convolution = keras.layers.Conv2D(channels, 1, name="normalization", dtype="float32")
+    x = convolution(inputs)
+    convolution.set_weights([kernel, offset])
+    return keras.Model(inputs, model(x, training=False), name=model.name)
 
 
 def whole_range(images: np.ndarray) -> np.ndarray:
     """Returns the images with one black and one white corner pixel in the first.
 
-    Calibration takes the range of the input from the images; with 0 and 255 in it the input's scale is exactly 1 and
-    its zero point 0, so that the file's uint8 input is the pixel itself.
+    Calibration takes the range of the input from the images. With 0 and 255 among the pixels, the input has exactly
+    scale 1 and zero point 0, so the file's uint8 input is the pixel itself.
     """
     images = np.array(images)
     images[0, 0, 0], images[0, -1, -1] = 0, 255

@@ -46,7 +46,7 @@ def test_two_workers_train_the_weights_of_one_process(alone, together):
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_killed_worker_brings_the_job_back_to_the_checkpoint(tmp_path, together, index):
     errors = killed(tmp_path / "run", index)
-    assert "a worker was ended by SIGKILL; restart 1 of 3" in errors
+    assert "a worker was killed by SIGKILL; restart 1 of 3" in errors
     assert [e["step"] >= 10 for e in read_log(tmp_path / "run") if e["event"] == "resume"] == [True]
     assert difference(tmp_path / "run", together) == 0.0
 

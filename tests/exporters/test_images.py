@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnets.exporters.images import calibration_images, check_images, sample
-from kerasnets.exporters.open_network import Target, open_target
+from kerasnets.exporters.images import NOT_ITS_OWN, calibration_images, check_images, sample
+from kerasnets.exporters.open_network import LoadedNetwork, open_network
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.runs.folder import is_run
@@ -15,9 +15,9 @@ from kerasnets.runs.folder import is_run
 RGB = Preprocessing(size=12, crop_fraction=1.0)
 
 
-def by_name(data: DataOptions | None = None, classes: int = 3, grey: bool = False) -> Target:
+def by_name(data: DataOptions | None = None, classes: int = 3, grey: bool = False) -> LoadedNetwork:
     numbers = dataclasses.replace(RGB, mean=(0.0,), std=(1.0,)) if grey else RGB
-    return Target("net", None, numbers, tuple(map(str, range(classes))), data)
+    return LoadedNetwork("net", None, numbers, tuple(map(str, range(classes))), data)
 
 
 def write_images(folder, levels) -> None:
@@ -49,7 +49,7 @@ def test_a_folder_with_splits_keeps_them_and_its_labels(tmp_path):
     images, labels, origin, _ = check_images(by_name(), tmp_path)
     assert levels_of(images) == [5, 15, 25] and list(labels) == [0, 1, 2] and "split 'val'" in origin
     other = check_images(by_name(classes=1000), tmp_path)
-    assert other.labels is None and "accuracy: the images have no labels of this network" in other.unchecked
+    assert other.labels is None and "accuracy: the images have no labels for this network" in other.unchecked
 
 
 def test_a_sample_is_spread_over_the_source(tmp_path):
@@ -66,7 +66,7 @@ def test_a_colour_network_by_name_is_compared_on_crops_of_the_sample_photos():
     assert 24 <= len(images) <= 48 and len({image.tobytes() for image in images}) == len(images)
     assert images.std() > 40 and np.abs(images[..., 0].astype(int) - images[..., 2]).max() > 60  # photos, in colour
     assert (images == check_images(by_name())[0]).all()
-    assert "china" in origin and "flower" in origin and any("own kind" in what for what in unchecked)
+    assert "china" in origin and "flower" in origin and NOT_ITS_OWN in unchecked
     few = check_images(by_name(), None, 4)[0]
     assert len(few) == 4 and {image.tobytes() for image in few} < {image.tobytes() for image in images}
 
@@ -104,7 +104,7 @@ def test_a_run_without_its_images_is_compared_on_others(tmp_path):
 def test_a_source_that_is_none_says_what_is_allowed(tmp_path):
     with pytest.raises(ValueError, match="an .npz file or a folder of images. Received: calibrate='digit'"):
         calibration_images(by_name(), "digit")
-    with pytest.raises(ValueError, match="The folder holds no image"):
+    with pytest.raises(ValueError, match="The folder should hold images"):
         calibration_images(by_name(), tmp_path)
 
 
@@ -122,5 +122,5 @@ def test_a_stream_is_sampled_evenly():
 
 def test_a_target_that_is_none_says_what_is_allowed(tmp_path):
     assert not is_run(tmp_path)
-    with pytest.raises(ValueError, match="a run folder, an exported file .* Received: target="):
-        open_target(tmp_path)
+    with pytest.raises(ValueError, match="a run folder, a .keras file, an exported file .* Received: target="):
+        open_network(tmp_path)

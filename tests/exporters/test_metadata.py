@@ -12,9 +12,8 @@ import pytest
 from nets import fill
 
 from kerasnets.exporters.export import export
-from kerasnets.exporters.files import read_sidecar, write_sidecar
-from kerasnets.exporters.open_network import Target
-from kerasnets.exporters.place import put
+from kerasnets.exporters.files import move_into_place, read_metadata, write_metadata
+from kerasnets.exporters.open_network import LoadedNetwork
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
@@ -23,16 +22,16 @@ GREY = Preprocessing(size=8, crop_fraction=1.0, mean=(78.0,), std=(96.0,))
 
 
 @pytest.fixture(scope="module")
-def digits() -> Target:
+def digits() -> LoadedNetwork:
     """A network that knows nothing; whether its files agree with it can be seen all the same."""
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax", name="predictions")(x), name="small")
     fill(model)
-    return Target("small", model, GREY, tuple("abcdefghij"), DataOptions(source=SourceOptions(kind="digits")))
+    return LoadedNetwork("small", model, GREY, tuple("abcdefghij"), DataOptions(source=SourceOptions(kind="digits")))
 
 
-def write(target: Target, path, form: str = "tflite") -> Path:
+def write(target: LoadedNetwork, path, form: str = "tflite") -> Path:
     return Path(export(target, form, output=path, examples=4)["path"])
 
 
@@ -44,7 +43,7 @@ def sets(digits, tmp_path_factory):
         older, newer = (tmp_path_factory.mktemp(form) / which for which in ("older", "newer"))
         write(digits, older / name, form)
         shutil.copytree(older, newer)
-        write_sidecar(newer / name, form, GREY, tuple("klmnopqrst"), "small")
+        write_metadata(newer / name, form, GREY, tuple("klmnopqrst"), "small")
         found[form] = name, older, newer
     return found
 
@@ -69,7 +68,7 @@ def test_an_unrelated_file_of_a_project_stays(digits, tmp_path):
 @pytest.mark.parametrize("name", ["net.tflite.json", "net.tflite.labels.txt"])
 def test_a_file_in_the_way_is_refused_before_the_work(name, digits, tmp_path):
     (tmp_path / name).write_text('{"name": "app"}')
-    with pytest.raises(ValueError, match=f"{name}.* is not of an exported network. Received: output="):
+    with pytest.raises(ValueError, match=f"{name}.* does not belong to an exported network. Received: output="):
         write(digits, tmp_path / "net.tflite")
     assert names(tmp_path) == {name} and (tmp_path / name).read_text() == '{"name": "app"}'
 
@@ -96,7 +95,7 @@ def test_a_file_of_another_description_is_refused(form, sets, tmp_path):
     content = bytearray(changed.read_bytes())
     content[-9] ^= 1
     changed.write_bytes(content)
-    with pytest.raises(ValueError, match="not the file that .*json describes: export it again") as error:
+    with pytest.raises(ValueError, match="not the file that .*json describes. Export it again") as error:
         predict(path, [])
     assert "\n" not in str(error.value)
 
@@ -139,9 +138,9 @@ def test_an_interruption_leaves_the_older_set_as_it_was(empty, step, error, form
 
     monkeypatch.setattr(os, "replace", stumble)
     if step >= moves:
-        put(draft / name, here / name, spare)
-        assert read_sidecar(here / name)[1] == tuple("klmnopqrst")
+        move_into_place(draft / name, here / name, spare)
+        assert read_metadata(here / name)[1] == tuple("klmnopqrst")
         return
     with pytest.raises(error):
-        put(draft / name, here / name, spare)
+        move_into_place(draft / name, here / name, spare)
     assert {file.relative_to(here): file.read_bytes() for file in here.rglob("*") if file.is_file()} == before

@@ -1,25 +1,14 @@
 """Rows with layers of their own, exported: what the finished file holds."""
 
 import pytest
-from nets import build_twin, fill
+from loaded_networks import filled_network
 
 from kerasnets.exporters.export import export
-from kerasnets.exporters.open_network import Target
-from kerasnets.recipe.data_options import DataOptions, SourceOptions
-from kerasnets.registry import Preprocessing
-
-
-def target(name: str) -> Target:
-    model = build_twin(name)
-    fill(model)
-    size, channels = model.input_shape[1], model.input_shape[3]
-    pixels = Preprocessing(size, 1.0, mean=(78.0,) * channels, std=(96.0,) * channels)
-    return Target(name, model, pixels, tuple("0123456789"), DataOptions(source=SourceOptions(kind="digits")))
 
 
 def test_int8_names_local_response_normalisation_as_a_float_island(tmp_path):
     bounds = {"top1_agreement": None, "accuracy_drop": None}  # filled weights: a file's operators are looked at here
-    report = export(target("alexnet"), "tflite-int8", output=tmp_path / "net.tflite", examples=8, bounds=bounds)
+    report = export(filled_network("alexnet"), "tflite-int8", output=tmp_path / "net.tflite", examples=8, bounds=bounds)
     assert [island.split()[0] for island in report["float_islands"]] == ["LOCAL_RESPONSE_NORMALIZATION"] * 2
     assert not report["flex_ops"]
 
@@ -27,7 +16,7 @@ def test_int8_names_local_response_normalisation_as_a_float_island(tmp_path):
 @pytest.mark.parametrize("name", ["alexnet", "resnext29_8x64d_cifar"])
 def test_a_grouped_convolution_is_one_operator(name, tmp_path):
     """Also on a machine where TensorFlow trains it as a row of dense ones."""
-    net = target(name)
+    net = filled_network(name)
     report = export(net, "tflite", output=tmp_path / "net.tflite", examples=8)
     convolutions = sum(len(layer.weights) > 0 and len(layer.weights[0].shape) == 4 for layer in net.model.layers)
     assert report["ops"]["CONV_2D"] == convolutions + 1  # the first one normalises the pixels

@@ -7,30 +7,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import build_twin, fill
+from loaded_networks import filled_network
 
 from kerasnets.exporters.export import export
-from kerasnets.exporters.network import probabilities
-from kerasnets.exporters.open_network import Target
+from kerasnets.exporters.open_network import probabilities
 from kerasnets.layers.grouped_conv import GroupedConv2D
-from kerasnets.recipe.data_options import DataOptions, SourceOptions
-from kerasnets.registry import Preprocessing
 
 FILLED = {"top1_agreement": None, "accuracy_drop": None}  # filled weights tell no classes apart
-
-
-def target(name: str) -> Target:
-    model = build_twin(name)
-    fill(model)
-    size, channels = model.input_shape[1], model.input_shape[3]
-    pixels = Preprocessing(size, 1.0, mean=(78.0,) * channels, std=(96.0,) * channels)
-    return Target(name, model, pixels, tuple("0123456789"), DataOptions(source=SourceOptions(kind="digits")))
 
 
 @pytest.fixture(scope="module")
 def mobile(tmp_path_factory):
     """A MobileNetV2, its SavedModel's folder and the report."""
-    net, place = target("mobilenet_v2"), tmp_path_factory.mktemp("saved") / "net"
+    net, place = filled_network("mobilenet_v2"), tmp_path_factory.mktemp("saved") / "net"
     return net, place, export(net, "saved-model", output=place, examples=8, bounds=FILLED)
 
 
@@ -73,7 +62,7 @@ def test_keras_reads_it_as_a_layer(mobile):
 @pytest.mark.parametrize("name", ["resnext29_8x64d_cifar", "alexnet"])
 def test_a_grouped_convolution_is_one_operator_that_runs_with_and_without_onednn(name, onednn, tmp_path, monkeypatch):
     """Whatever the exporting machine can train; TensorFlow cannot fuse a bias to it everywhere."""
-    net = target(name)
+    net = filled_network(name)
     for layer in net.model.layers:
         if isinstance(layer, GroupedConv2D):
             layer.native = onednn == "0"

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from nets import build_twin, fill, pixels
 
-from kerasnets.exporters.network import inference_form
 from kerasnets.graph.cost import complexity, reach
 from kerasnets.graph.fold import fold_batch_norm
+from kerasnets.graph.inference import inference_form
 from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
@@ -171,7 +171,7 @@ def test_files_of_a_stochastic_network(tmp_path):
     """`.keras` in a fresh process, weights of the plain network, SavedModel and TFLite."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.exporters.flatbuffer import read_ops, summarise_ops
+    from kerasnets.exporters.runtime import read_ops, summarise_ops
 
     model = build("original")
     x = pixels((2, *model.input_shape[1:]))

@@ -144,5 +144,5 @@ def test_of_160_damaged_tflite_files_each_runs_or_is_one_line(tmp_path):
             load_runner(path).run(np.zeros((1, 32, 32, 3), np.float32))
         except ValueError as error:
             refused += 1
-            assert "\n" not in str(error) and "net.tflite is no readable TFLite file" in str(error), (seed, error)
+            assert "\n" not in str(error) and "net.tflite is not a TFLite file, or damaged" in str(error), (seed, error)
     assert refused > 80

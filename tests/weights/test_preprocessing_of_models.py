@@ -18,7 +18,7 @@ from kerasnets.cli.app import run as run_command
 from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
-from kerasnets.exporters.open_network import open_target
+from kerasnets.exporters.open_network import open_network
 from kerasnets.exporters.predict import open_predictor
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
@@ -143,7 +143,7 @@ def test_evaluation_prediction_and_export_read_them(caffe_vgg, tmp_path):
     image = photo(3, 32, 32)
     expected = np.asarray(model(normalise(image[None], numbers)))
     for target in (model, tmp_path / "my_net.keras"):
-        opened = open_target(target)  # what `export` and `predict` open
+        opened = open_network(target)  # what `export` and `predict` open
         assert (opened.name, opened.preprocessing) == ("my_net", numbers)
         np.testing.assert_allclose(open_predictor(target).run(image[None]), expected, atol=1e-5)
 
@@ -172,7 +172,7 @@ def test_a_run_from_scratch_keeps_the_networks_own_numbers(tmp_path):
     stored = keras.models.load_model(run.path / "model.keras")
     for model in (run.model, open_run(run.path).model, stored):
         np.testing.assert_allclose(preprocess_input(IMAGES, model), TORCH, atol=1e-5)
-        assert preprocessing_of(model) == run.preprocessing == preprocessing_of(open_target(run.path).model)
+        assert preprocessing_of(model) == run.preprocessing == preprocessing_of(open_network(run.path).model)
     assert preprocessing_of("resnet50", "imagenet").channel_order == "bgr"
 
 
@@ -225,7 +225,7 @@ def test_a_checkpoint_is_evaluated_at_its_own_size_and_crop(tmp_path, monkeypatc
     data = golden("torchvision__resnet18")["state_dict"]
     arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in data}
     save_file(arrays, tmp_path / "resnet18.a3_in1k.safetensors")
-    opened = open_target("resnet18", "a3_in1k")
+    opened = open_network("resnet18", "a3_in1k")
     assert opened.model.input_shape == (None, 160, 160, 3)
     assert (opened.preprocessing.size, opened.preprocessing.crop_fraction) == (160, 0.95)
     assert opened.model.preprocessing == opened.preprocessing == preprocessing_of("resnet18", "a3_in1k")
