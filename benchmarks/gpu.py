@@ -24,6 +24,8 @@ import sys
 import time
 from pathlib import Path
 
+from sides import MARK
+
 # Our variant -> torchvision's network.
 NETS = {
     "resnet50_v1_5": "resnet50",
@@ -35,7 +37,6 @@ NETS = {
 }
 DEFAULT = ("resnet50_v1_5", "mobilenet_v2_torchvision", "resnext50_32x4d", "efficientnet_b0_torchvision", "densenet121")
 SIDES = ("jax", "torch", "torchvision")
-MARK = "answer "
 STEPS = 20
 
 

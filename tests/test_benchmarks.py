@@ -27,6 +27,8 @@ TINY = {
         ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],
         "ratio stochastic_depth_step_time ",
     ),
+    # JAX and PyTorch come with none of our extras: without them each side says that it failed.
+    "gpu": (["--nets", "resnet18", "--batch", "1", "--size", "32", "--minutes", "3"], "resnet18 "),
     "loop_overhead": (["--steps", "2", "--turns", "1"], "ratio loop_overhead_lenet5_modern "),
 }
 
