@@ -13,9 +13,11 @@ from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Scalars, append_log
 from kerasnets.training.job import Job, log_bad_images, save_checkpoint, variables
 from kerasnets.training.private_api import retrace
-from kerasnets.training.stopping import StopRequest, check_finite_loss, check_infinite_steps
+from kerasnets.training.stopping import StopRequest, not_finite
 from kerasnets.training.unfreezing import freeze_for_epoch, unfreezing_stage
 
+# Loss scaling halves its scale at each step that it skips. After so many in a row no smaller scale is left to try.
+INFINITE_STEPS = 30
 # What the line of an epoch shows.
 SHOWN = ("loss", "top1", "val_loss", "val_top1", "learning_rate", "images_per_second")
 
@@ -91,10 +93,12 @@ class StopOnBadLoss(_Callback):
         self.checked = self.state.step
 
     def on_train_batch_end(self, batch, logs=None):
-        check_finite_loss(self.job, float(logs["loss"]), self.checked + 1, self.state.step)
-        if self.model.scales_loss:
-            check_infinite_steps(self.job, int(self.model.infinite_steps.numpy()), self.state.step)
-        self.checked = self.state.step
+        loss, step = float(logs["loss"]), self.state.step
+        if not math.isfinite(loss):
+            raise not_finite(self.job, f"The loss is {loss}", self.checked + 1, step)
+        if self.model.scales_loss and (count := int(self.model.infinite_steps.numpy())) >= INFINITE_STEPS:
+            raise not_finite(self.job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
+        self.checked = step
 
 
 class StopWhenAsked(_Callback):

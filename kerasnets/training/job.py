@@ -4,11 +4,12 @@ import dataclasses
 import sys
 
 import keras
+import numpy as np
 
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log
-from kerasnets.training.stopping import check_finite_weights
+from kerasnets.training.stopping import not_finite
 
 
 @dataclasses.dataclass
@@ -74,7 +75,9 @@ def save_checkpoint(job: Job, tensors: dict | None = None) -> None:
     if tensors is None:
         job.trainer.average_statistics()
         tensors = checkpoints.read_variables(variables(job))
-    check_finite_weights(job, tensors, job.state.step)
+    step = job.state.step
+    if not all(np.isfinite(value).all() for name, value in tensors.items() if name.startswith("network")):
+        raise not_finite(job, "Some weights are NaN or infinite", step, step)
     if cluster().is_chief:
         checkpoints.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
 

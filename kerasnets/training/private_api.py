@@ -54,7 +54,7 @@ class BuiltModel(keras.Model):
 def retrace(model: keras.Model) -> None:
     """Makes `fit` trace the training step again, after `trainable` of some layers has changed.
 
-    Keras compares `trainable` with what it was at `compile` and would warn; forgetting that state stops the warning.
+    Keras keeps the `trainable` of each layer at `compile`, to warn of changes. Without that state it does not warn.
     """
     vars(model).pop("_compiled_trainable_state", None)
     model.make_train_function(force=True)

@@ -5,13 +5,11 @@ later") after SIGTERM or a lost worker and 130 after Ctrl-C. So a scheduler star
 """
 
 import contextlib
-import math
 import re
 import signal
 import sys
 import threading
 
-import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.errors import first_line
@@ -22,8 +20,6 @@ from kerasnets.runs.folder import append_line, append_log
 
 # How many images of a bad batch the error names; the log names all.
 NAMED = 3
-# Loss scaling halves its scale at each step that it skips. After so many in a row no smaller scale is left to try.
-INFINITE_STEPS = 30
 # Words in the error of a lost worker or a broken connection. Errors of this worker's own kernels have none of them,
 # whatever their type.
 PEER = re.compile(
@@ -116,24 +112,6 @@ def not_finite(job, what: str, first: int, last: int) -> RuntimeError:
         f"{max(len(names) - NAMED, 0)} more (all of them in log.jsonl); {good}. "
         "Try a lower optimizer.learning_rate, a longer schedule.warmup_epochs or optimizer.clip_norm."
     )
-
-
-def check_finite_loss(job, loss, first: int, last: int) -> None:
-    """Ends the run if the loss of the steps `first` to `last` is NaN or infinite."""
-    if not math.isfinite(loss):
-        raise not_finite(job, f"The loss is {loss}", first, last)
-
-
-def check_infinite_steps(job, count: int, step: int) -> None:
-    """Ends a run with loss scaling if its last `count` steps all had an infinite loss and are too many."""
-    if count >= INFINITE_STEPS:
-        raise not_finite(job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
-
-
-def check_finite_weights(job, tensors: dict[str, np.ndarray], step: int) -> None:
-    """Ends the run if a weight that a checkpoint would hold is NaN or infinite."""
-    if not all(np.isfinite(value).all() for name, value in tensors.items() if name.startswith("network")):
-        raise not_finite(job, "Some weights are NaN or infinite", step, step)
 
 
 @contextlib.contextmanager

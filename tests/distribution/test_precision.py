@@ -1,4 +1,6 @@
-"""The recipe's precision: what `auto` becomes, and that nothing of it stays behind."""
+"""The recipe's precision: what `auto` stands for, that a run computes in it, and that it is restored afterwards."""
+
+from pathlib import Path
 
 import keras
 import pytest
@@ -6,8 +8,9 @@ import tensorflow as tf
 
 from kerasnets.distribution import precision
 from kerasnets.recipe.read import load_recipe
-from kerasnets.training.loop import train
+from kerasnets.training import loop
 
+DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
 OPTION = "auto_mixed_precision_onednn_bfloat16"
 
 
@@ -32,7 +35,7 @@ def test_auto_is_bfloat16_where_the_machine_has_it(monkeypatch, tmp_path, capabi
     assert precision.resolve("float32") == "float32"
 
 
-def test_nothing_stays_behind():
+def test_the_former_precision_is_restored():
     with precision.computing_in("onednn_bfloat16"):
         assert keras.config.dtype_policy().name == "float32"
         assert tf.config.optimizer.get_experimental_options()[OPTION]
@@ -44,8 +47,23 @@ def test_nothing_stays_behind():
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_a_run_writes_down_what_it_computed_in(tmp_path, monkeypatch):
+def test_a_run_computes_in_what_auto_stands_for_and_writes_it_down(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    run = train("recipes/lenet5_digits.yaml", tmp_path / "run", smoke=True, overrides=["precision=auto"])
-    assert load_recipe(run.path / "recipe.yaml").precision == "onednn_bfloat16"
-    assert 0 <= run.evaluation["loss"] < 100
+    found, fit = [], loop.fit
+
+    def observed(*arguments):
+        found.append(tf.config.optimizer.get_experimental_options()[OPTION])
+        fit(*arguments)
+
+    monkeypatch.setattr(loop, "fit", observed)
+    settings = {"smoke": True, "progress": False}
+    losses = {}
+    for name in ("auto", "float32", "mixed_bfloat16"):
+        run = loop.train(DIGITS, tmp_path / name, overrides=[f"precision={name}"], **settings)
+        losses[name] = run.evaluation["loss"]
+        assert load_recipe(run.path / "recipe.yaml").precision == {"auto": "onednn_bfloat16"}.get(name, name)
+    assert found == [True, False, False]
+    # Another precision rounds otherwise, and not by much.
+    assert losses["mixed_bfloat16"] != losses["float32"]
+    assert losses["auto"] == pytest.approx(losses["float32"], rel=0.01)
+    assert losses["mixed_bfloat16"] == pytest.approx(losses["float32"], rel=0.01)

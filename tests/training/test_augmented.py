@@ -1,30 +1,49 @@
-"""Training as recipes run it (deterministic ops, a global seed) with the augmentation and sources that could mind."""
+"""Training with augmentation of the batch, and from a stream: the recipe's keys change the weights, repeatably."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kerasnets.runs import checkpoints
 from kerasnets.training.loop import train
 
-DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
+RECIPES = Path(__file__).parents[2] / "recipes"
+# Six steps, among which the draw between MixUp and CutMix chooses both; without other augmentation.
+DIGITS = ["data.augmentation={}", "epochs=1", "steps_per_epoch=6", "steps_per_execution=6", "batch_size=8"]
+DIGITS += ["evaluation.max_batches=1"]
+MIXUP, CUTMIX = "data.augmentation.mixup=0.2", "data.augmentation.cutmix=1.0"
+CUTOUT = "data.augmentation.random_cutout={height: [0.3, 0.3], width: [0.3, 0.3]}"
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["data.augmentation.mixup=0.2", "data.augmentation.cutmix=1.0"],
-        ["data.augmentation.random_cutout={height: [0.3, 0.3], width: [0.3, 0.3]}", "seed=0"],
-    ],
-    ids=["mixup and cutmix", "cutout"],
-)
-def test_batch_augmentation_trains(overrides, tmp_path):
-    run = train(DIGITS, tmp_path / "run", smoke=True, overrides=overrides, progress=False)
-    assert np.isfinite(run.evaluation["loss"])
+def weights(run) -> np.ndarray:
+    """All weights of a finished run, one after the other."""
+    tensors, _ = checkpoints.load(run.path / "checkpoints" / "last.safetensors")
+    return np.concatenate([value.ravel() for name, value in sorted(tensors.items()) if name.startswith("network/")])
 
 
-def test_a_stream_trains_with_seed_zero(tfds_folder, tmp_path):
-    recipe = Path(__file__).parents[2] / "recipes" / "resnet20_cifar.yaml"
+def test_each_augmentation_of_the_batch_changes_what_is_learned(tmp_path):
+    """A key that the trainer ignores gives the weights of another run in this list."""
+    found = {}
+    for name, keys in {
+        "none": [], "mixup": [MIXUP], "cutmix": [CUTMIX], "both": [MIXUP, CUTMIX], "cutout": [CUTOUT],
+    }.items():  # fmt: skip
+        overrides = [*DIGITS, *keys]
+        run = train(RECIPES / "lenet5_digits.yaml", tmp_path / name, overrides=overrides, progress=False)
+        found[name] = weights(run)
+        assert np.isfinite(found[name]).all()
+    names = list(found)
+    same = [(a, b) for i, a in enumerate(names) for b in names[:i] if np.array_equal(found[a], found[b])]
+    assert not same
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_stream_trains_the_same_weights_each_time(tfds_folder, tmp_path, seed):
+    """Seed 0 too, for which TensorFlow has rules of its own."""
     source = f"data.source={{kind: tfds, name: shades, data_dir: {tfds_folder}, download: false}}"
-    run = train(recipe, tmp_path / "run", smoke=True, overrides=[source, "seed=0", "data.evaluation_split=train"])
-    assert np.isfinite(run.evaluation["loss"])
+    overrides = [source, f"seed={seed}", "data.evaluation_split=train"]
+    recipe = RECIPES / "resnet20_cifar.yaml"
+    settings = {"smoke": True, "overrides": overrides, "progress": False}
+    runs = [train(recipe, tmp_path / name, **settings) for name in ("one", "two")]
+    np.testing.assert_array_equal(*map(weights, runs))
+    assert np.isfinite(weights(runs[0])).all() and runs[0].evaluation["examples"] == 8

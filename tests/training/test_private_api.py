@@ -1,15 +1,21 @@
-"""What `kerasnets.train` leaves of a process that goes on after it: everything as it was."""
+"""Private API of Keras and TensorFlow in training/private_api.py: each use has a test that fails when upstream changes.
+
+Checked with Keras 3.15.1 and TensorFlow 2.21.0.
+"""
 
 import random
+import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager.context import global_seed
 from tensorflow.python.framework.config import disable_op_determinism, is_op_determinism_enabled
 
 from kerasnets.training.loop import train
+from kerasnets.training.private_api import BuiltModel, SummedGradients, retrace
 
 DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
 
@@ -24,7 +30,7 @@ def draws() -> list:
 
 
 @pytest.mark.parametrize("error", [False, True])
-def test_a_notebook_goes_on_as_if_nothing_had_been_trained(tmp_path, error):
+def test_training_leaves_the_state_of_the_process_as_it_was(tmp_path, error):
     found = []
     disable_op_determinism()
     for between in (False, True):
@@ -43,8 +49,97 @@ def test_a_notebook_goes_on_as_if_nothing_had_been_trained(tmp_path, error):
 
 
 def test_a_process_without_seeds_stays_without(tmp_path):
-    from tensorflow.python.eager.context import global_seed
-
     former = global_seed()
     train(DIGITS, tmp_path / "run", smoke=True, progress=False)
     assert global_seed() == former
+
+
+def one_weight(kind=keras.Model) -> keras.Model:
+    """A compiled model of one layer, a subclass of `kind`."""
+
+    class OneWeight(kind):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+            self.dense.build((None, 1))
+            self.built = True
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = OneWeight()
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    return model
+
+
+def fit(model) -> None:
+    model.fit(np.ones((4, 1), "float32"), np.zeros((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+def test_fit_asks_a_model_to_build_itself_by_the_method_that_is_left_out(monkeypatch):
+    asked = []
+    monkeypatch.setattr(keras.Model, "_maybe_symbolic_build", lambda self, **_: asked.append(self))
+    fit(one_weight())
+    fit(one_weight(BuiltModel))
+    assert len(asked) == 1 and not isinstance(asked[0], BuiltModel)
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_a_layer_that_is_frozen_after_compile_is_frozen_without_a_warning(helped):
+    model = one_weight()
+    model.dense.trainable = False
+    if helped:
+        retrace(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model._warn_if_trainable_state_changed()  # `fit` of 3.15.1 does not come to it, by a mistake of its own
+    assert any("trainable" in str(each.message) for each in caught) != helped
+
+
+def test_the_step_is_traced_again_for_a_layer_that_is_frozen_after_compile():
+    model = one_weight()
+    fit(model)
+    before = model.get_weights()[0].item()
+    model.dense.trainable = False
+    retrace(model)
+    fit(model)
+    assert model.get_weights()[0].item() == before != 1.0
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.AdamW, keras.optimizers.Lamb])
+def test_optimizers_call_the_hooks_in_their_order(kind):
+    calls = []
+
+    class Spy(SummedGradients, kind):
+        def before_clipping(self, gradients, variables):
+            calls.append(("before", float(gradients[0][0]), self.index(variables[0])))
+            return gradients
+
+        def after_clipping(self, gradients, variables):
+            calls.append(("after", float(gradients[0][0]), self.index(variables[0])))
+            return gradients
+
+        def _all_reduce_sum_gradients(self, grads_and_vars):
+            calls.append(("sum", float(grads_and_vars[0][0][0]), 0))
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    variable = keras.Variable(np.ones(1, "float32"))
+    optimizer = Spy(learning_rate=0.1, global_clipnorm=1.0)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([4.0])], [variable])
+    assert calls == [("before", 4.0, 0), ("after", 1.0, 0), ("sum", 1.0, 0)]
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.AdamW, keras.optimizers.Lamb, keras.optimizers.RMSprop])
+def test_running_means_are_where_they_are_looked_for(kind):
+    class Ours(SummedGradients, kind):
+        pass
+
+    variable = keras.Variable(np.ones(1, "float32"))
+    optimizer = Ours(learning_rate=0.1)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([2.0])], [variable])
+    share = 1.0 - (optimizer.rho if kind is keras.optimizers.RMSprop else optimizer.beta_2)
+    np.testing.assert_allclose(optimizer.squares[0].numpy(), [4.0 * share], rtol=1e-5)
+    if kind is not keras.optimizers.RMSprop:
+        np.testing.assert_allclose(optimizer.means[0].numpy(), [2.0 * (1.0 - optimizer.beta_1)], rtol=1e-5)

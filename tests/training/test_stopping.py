@@ -168,7 +168,7 @@ def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, mon
 
 
 def test_losses_that_loss_scaling_cannot_mend_end_the_run(tmp_path, monkeypatch, spoil):
-    monkeypatch.setattr(stopping, "INFINITE_STEPS", 2)
+    monkeypatch.setattr(callbacks, "INFINITE_STEPS", 2)
     at(monkeypatch, "on_train_batch_begin", 1, lambda: spoil(1e38))  # Every loss is infinite, whatever its scale.
     with pytest.raises(RuntimeError, match="The loss was infinite in 2 steps in a row, the last of them at step 3 "):
         train(DIGITS, tmp_path / "run", overrides=[*SHORT, "precision=mixed_float16"], progress=False)
