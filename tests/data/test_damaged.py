@@ -12,8 +12,8 @@ from damaged_files import KINDS, write_damaged
 from data_files import RGB, data_options, write_folder
 
 from kerasnets.data.pipeline import evaluation_batches, training_batches
-from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.shards import write_shards
 from kerasnets.runs.folder import read_log
 
 TOTAL = 50

@@ -9,8 +9,8 @@ import pytest
 from data_files import data_options, write_folder
 
 from kerasnets.data.fingerprint import LOOKED_AT, fingerprint, first_difference, of_files
-from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.shards import write_shards
 from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped

@@ -12,8 +12,8 @@ from data_files import RGB, data_options, write_folder
 from kerasnets.cli.app import run
 from kerasnets.data import cache
 from kerasnets.data.pipeline import batch_names, evaluation_batches, training_batches
-from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.shards import write_shards
 from kerasnets.recipe.data_options import SourceOptions
 
 

@@ -9,8 +9,8 @@ from data_files import data_options, write_folder
 
 from kerasnets.cli.app import run as run_command
 from kerasnets.data.sampling import labels_of
-from kerasnets.data.shards import write_shards
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.shards import write_shards
 from kerasnets.data.validation import hold_back
 from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report

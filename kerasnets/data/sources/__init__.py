@@ -1,7 +1,7 @@
 """Where labelled images come from: scikit-learn's digits, folders, .npz arrays, tensorflow-datasets, TFRecord shards.
 
 A source answers by index (`fetch`), so that any order can be drawn without touching what is skipped; a tensorflow-
-datasets set and shards (shards.py) are read as a stream instead (`stream`). Either way an image is a file's bytes or
+datasets set and shards (sources/shards.py) are read as a stream instead (`stream`). Either way an image is a file's bytes or
 uint8 pixels.
 """
 
@@ -73,7 +73,7 @@ def open_source(options: SourceOptions, split: str) -> Source:
         ValueError: for an unknown split, a folder without images, an empty class folder, arrays that do not fit, a
             damaged shard.
     """
-    from kerasnets.data.shards import open_shards  # which needs `Source`
+    from kerasnets.data.sources.shards import open_shards  # which needs `Source`
 
     openers = {"digits": _open_digits, "folder": _open_folder, "arrays": _open_arrays}
     openers |= {"tfds": _open_tfds, "tfrecord": open_shards}
