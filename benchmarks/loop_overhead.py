@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from steps import fit_steps
 
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.training.callbacks import make_callbacks
 from kerasnets.training.prepare import build_network, prepare

@@ -27,7 +27,7 @@ def shard_command(
     import rich.console
     import rich.progress
 
-    from kerasnets.data.sources.shards import write_shards
+    from kerasnets.data.shard_writer import write_shards
 
     target = Path(output) if output else Path(folder).with_name(Path(folder).name + "_shards")
     console = rich.console.Console(stderr=True)

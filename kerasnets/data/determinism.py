@@ -1,10 +1,10 @@
-"""Op determinism, TensorFlow's switch for the whole process, without what it costs an input pipeline.
+"""Op determinism, TensorFlow's switch for the whole process, without its cost for an input pipeline.
 
-While the switch is on, TensorFlow takes all parallel maps and prefetches out of a pipeline like ours (its pass
-`make_deterministic`, because of a `PyFunc` and of nested datasets), although no thread decides its order or its pixels.
-The pass runs when an iterator is made, so iterators are made with the switch off.
+While the switch is on, TensorFlow's pass `make_deterministic` removes all parallel maps and prefetches from a pipeline
+that has a `PyFunc` or nested datasets. Ours has both, but its order and pixels never depend on threads. The pass runs
+when an iterator is created, so iterators are created with the switch off.
 
-`disable_op_determinism` and `is_op_determinism_enabled` are private; checked with TensorFlow 2.21, and
+`disable_op_determinism` and `is_op_determinism_enabled` are private; checked with TensorFlow 2.21. A test in
 tests/data/test_determinism.py fails when they, or the pass, change.
 """
 
@@ -15,7 +15,7 @@ from tensorflow.python.framework import config
 
 @contextlib.contextmanager
 def op_determinism(on: bool):
-    """A context with op determinism on or off; afterwards it is as it was before."""
+    """Switches op determinism on or off inside the context, and restores the former state after it."""
     before = config.is_op_determinism_enabled()
     _switch(on)
     try:
@@ -25,9 +25,9 @@ def op_determinism(on: bool):
 
 
 def parallel(dataset):
-    """Makes a dataset, plain or distributed, stay parallel under op determinism, and returns it.
+    """Returns `dataset`, plain or distributed, changed so that it stays parallel under op determinism.
 
-    This holds for each iterator of this dataset, by whomever it is made, and not for datasets that are derived from it.
+    Every iterator of this dataset stays parallel. Datasets that are derived from it do not: call `parallel` on them.
     """
     kind = type(dataset)
 

@@ -1,7 +1,7 @@
-"""What a source is made of, in a few plain facts, so that a run that goes on can tell whether its data changed.
+"""A fingerprint of a source in a few plain facts, with which a resumed run finds out whether its data changed.
 
-Nothing is read for it but names and sizes of files, and a part of what lies in memory; of a large folder every name
-counts, and the size of one file in so many.
+Only names and sizes of files are read, and a sample of arrays in memory. In a large folder every name counts, and the
+sizes of a sample of the files.
 """
 
 import os
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-# So many files or images are looked at, roughly.
-LOOKED_AT = 1000
+# The approximate number of files or images in a sample.
+SAMPLE = 1000
 
 
 def of_files(paths: Iterable[str], labels: Iterable[str]) -> dict:
-    """Returns facts of labelled files: sizes of single ones, how many each class has, and a sum of their names."""
+    """Returns facts of labelled files: sizes of a sample, and for each class the number and a checksum of the names."""
     paths = list(paths)
-    every = 1 << max(0, (len(paths) // LOOKED_AT).bit_length())
+    every = 1 << max(0, (len(paths) // SAMPLE).bit_length())
     files, counts, names = {}, {}, {}
     for path, label in zip(paths, labels, strict=True):
         name = f"{label}/{os.path.basename(path)}"
         number = zlib.crc32(name.encode())
-        if number % every == 0:  # by its name, so that one file more or less leaves the choice of the others
+        if number % every == 0:  # The name decides, so that adding a file leaves the rest of the sample as it is.
             files[name] = os.path.getsize(path)
         counts[label] = counts.get(label, 0) + 1
         names[label] = zlib.crc32(name.encode(), names.get(label, 0))
@@ -38,12 +38,12 @@ def of_shards(paths: Iterable) -> dict:
 
 
 def of_arrays(images: np.ndarray, labels: np.ndarray) -> dict:
-    """Returns sums of all labels and of some images."""
-    some = images[:: max(1, len(images) // LOOKED_AT)]
+    """Returns checksums of all labels and of a sample of the images."""
+    sample = images[:: max(1, len(images) // SAMPLE)]
     return {
         "the shape of the images": list(images.shape),
         "the labels": f"{zlib.crc32(np.ascontiguousarray(labels).tobytes()):08x}",
-        "the pixels": f"{zlib.crc32(np.ascontiguousarray(some).tobytes()):08x}",
+        "the pixels": f"{zlib.crc32(np.ascontiguousarray(sample).tobytes()):08x}",
     }
 
 
@@ -54,9 +54,9 @@ def fingerprint(source) -> dict:
 
 
 def first_difference(before: dict, now: dict) -> str | None:
-    """Says in a few words what changed first between two fingerprints of a split, or `None`."""
+    """Says in a few words in which fact two fingerprints of a split differ first; `None` when they are equal."""
     keys = [*before, *(key for key in now if key not in before)]
-    for key in sorted(keys, key=lambda key: not key.startswith("the size of")):  # a file, where it is known
+    for key in sorted(keys, key=lambda key: not key.startswith("the size of")):  # A file says most.
         if before.get(key) != now.get(key):
             values = [" ".join(str(facts.get(key, "nothing")).split())[:60] for facts in (now, before)]
             return f"{key} is {values[0]}, it was {values[1]}"

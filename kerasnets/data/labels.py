@@ -1,4 +1,4 @@
-"""Label lists: the names of classes, in the order of a network's outputs."""
+"""Names of classes, in the order of the outputs of a network."""
 
 import os
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ DIGITS = tuple(str(digit) for digit in range(10))
 
 
 def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
-    """Returns the labels of a text file, one a line, in order.
+    """Returns the labels of a text file with one label a line.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: there is no such file.
     """
     return tuple(Path(path).read_text(encoding="utf-8").splitlines())
 
@@ -21,24 +21,24 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
 def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """Returns the 1,000 classes of ILSVRC 2012 as (WordNet id, name), such as `("n07920052", "espresso")`.
 
-    The order is that of the ids, which public checkpoints share; the names are those of keras.applications.
+    They are sorted by id, as in public checkpoints; the names are those of keras.applications.
     """
     lines = read_labels(Path(__file__).with_name("imagenet_classes.txt"))
     return tuple(tuple(line.split(" ", 1)) for line in lines)
 
 
 def decode_predictions(predictions, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Names the likeliest ImageNet classes, as keras.applications does, without a download.
+    """Names the most probable ImageNet classes, as keras.applications does, without a download.
 
     Args:
         predictions: probabilities (or logits) of shape (samples, 1000), array or tensor.
-        top: how many classes to name.
+        top: the number of classes to name.
 
     Returns:
-        For each sample `[(WordNet id, name, probability), ...]`, the likeliest class first.
+        For each sample `[(WordNet id, name, probability), ...]`, the most probable class first.
 
     Raises:
-        ValueError: for predictions of another shape, or a `top` that is not positive.
+        ValueError: `predictions` have another shape, or `top` is not positive.
     """
     predictions, classes = np.asarray(predictions), imagenet_classes()
     if predictions.ndim != 2 or predictions.shape[1] != len(classes):
@@ -53,14 +53,14 @@ def decode_predictions(predictions, top: int = 5) -> list[list[tuple[str, str, f
 
 
 def default_labels(count: int) -> tuple[str, ...]:
-    """Returns the names of ImageNet's classes if there are as many, else numbers."""
+    """Returns the names of the ImageNet classes when `count` is 1000, else the numbers from 0."""
     if count == len(classes := imagenet_classes()):
         return tuple(name.replace("_", " ") for _, name in classes)
     return tuple(str(index) for index in range(count))
 
 
 def readable(labels: Sequence[str]) -> tuple[str, ...]:
-    """Returns names for labels that are all WordNet ids of ImageNet's classes, and other labels as they are."""
+    """Returns the names of labels when all of them are WordNet ids of ImageNet classes, and other labels unchanged."""
     names = dict(imagenet_classes())
     known = bool(labels) and all(label in names for label in labels)
     return tuple(names[label].replace("_", " ") if known else label for label in labels)

@@ -1,87 +1,97 @@
-"""One batch of records -> pixels and labels, whatever their files hold.
+"""Loads one batch of records: reads, decodes and transforms its images, and handles files that cannot be decoded.
 
-A file that TensorFlow cannot decode is given to Pillow; what it refuses too is noted in `source.bad_images`.
+Pillow gets the files that TensorFlow cannot decode. The files that Pillow cannot decode either are added to
+`source.bad_images`.
 
-Why errors are caught per batch: a nested dataset per batch that drops failing elements costs nothing measurable; one
-per image costs more than decoding a small JPEG, and checking all files first would read a large data set twice.
+Errors are caught per batch, by a nested dataset that drops the failing elements, which costs nothing measurable. A
+nested dataset per image costs more than decoding a small JPEG, and checking all files first would read a large data set
+twice.
 """
 
 from pathlib import Path
 
 import tensorflow as tf
 
+from kerasnets.data.errors import decoding_error
 from kerasnets.data.images.decode import reencode
-from kerasnets.data.sources import Source
+from kerasnets.data.sources.source import Source
 
 
 def load_batch(source: Source, batch, transform, batch_size: int):
-    """Loads a batch of records; `transform` takes (image, number), and a number is as in sampling.py.
+    """Loads a batch of records.
+
+    Args:
+        source: where the images are fetched from.
+        batch: numbers [n], images [n] or empty strings, labels [n]; a number is as in sampling.py.
+        transform: (image, number) -> uint8 [S, S, C].
+        batch_size: the largest n.
 
     Returns:
-        images uint8 [n, S, S, C], labels int32 [n], good bool [n]; where not good, the image is black and the label 0.
+        images uint8 [n, S, S, C], labels int32 [n], good bool [n]. Where `good` is False, the image is black and the
+        label is 0.
     """
-    indices, contents, labels = batch
-    count = tf.shape(indices)[0]
+    numbers, contents, labels = batch
+    count = tf.shape(numbers)[0]
 
-    def load_one(position, index, image, label):
+    def load_one(position, number, image, label):
         if source.fetch:
-            image, label = source.fetch(index % source.size)
-        return position, transform(image, index), label
+            image, label = source.fetch(number % source.size)
+        return position, transform(image, number), label
 
-    positions = tf.range(count)
-    loaded = _surviving(
-        tf.data.Dataset.from_tensor_slices((positions, indices, contents, labels)), load_one, batch_size
-    )
+    records = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, contents, labels))
+    loaded = _load_without_failures(records, load_one, batch_size)
 
     def complete():
         return loaded[1][:count], loaded[2][:count], tf.fill([count], True)
 
     def incomplete():
-        return _second_try(source, batch, loaded, transform, batch_size)
+        return _retry_with_pillow(source, batch, loaded, transform, batch_size)
 
     return tf.cond(tf.equal(tf.shape(loaded[0])[0], count + 1), complete, incomplete)
 
 
-def _surviving(records: tf.data.Dataset, load_one, batch_size: int):
-    """Loads records one after another, drops those that fail; a last row of zeros keeps the result from being empty."""
+def _load_without_failures(records: tf.data.Dataset, load_one, batch_size: int):
+    """Loads records one by one and drops those that fail; a last record of zeros keeps the result from being empty."""
     loaded = records.map(load_one).ignore_errors()
     blank = tuple(tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec)
     return loaded.concatenate(tf.data.Dataset.from_tensors(blank)).batch(batch_size + 1).get_single_element()
 
 
-def _second_try(source: Source, batch, loaded, transform, batch_size: int):
-    """Asks Pillow for the images that are missing from `loaded`, and puts everything at its place."""
-    indices, contents, labels = batch
-    count = tf.shape(indices)[0]
+def _retry_with_pillow(source: Source, batch, loaded, transform, batch_size: int):
+    """Decodes the images that are missing in `loaded` with Pillow, and returns the whole batch in its order."""
+    numbers, contents, labels = batch
+    count = tf.shape(numbers)[0]
     found = tf.scatter_nd(loaded[0][:-1, tf.newaxis], tf.ones_like(loaded[0][:-1]), [count])
     missing = tf.where(tf.equal(found, 0))[:, 0]
     channels = loaded[1].shape[-1]
 
-    def load_one(position, index, image, label):
+    def load_one(position, number, image, label):
         if source.fetch:
-            fetched, label = source.fetch(index % source.size)
+            fetched, label = source.fetch(number % source.size)
             image = fetched if source.encoded and not source.paths else image
-        rescued = tf.numpy_function(
-            lambda i, c: _rescue(source, i, c, channels), [index % source.size, image], tf.string
+        png = tf.numpy_function(
+            lambda index, contents: _as_png(source, index, contents, channels),
+            [number % source.size, image],
+            tf.string,
         )
-        return position, transform(tf.ensure_shape(rescued, []), index), label
+        return position, transform(tf.ensure_shape(png, []), number), label
 
-    rows = (tf.cast(missing, tf.int32), *(tf.gather(t, missing) for t in (indices, contents, labels)))
-    rescued = _surviving(tf.data.Dataset.from_tensor_slices(rows), load_one, batch_size)
-    # Outside the dataset that drops errors: too many bad images must stop the run.
-    with tf.control_dependencies([rescued[0]]):
+    records = (tf.cast(missing, tf.int32), *(tf.gather(t, missing) for t in (numbers, contents, labels)))
+    retried = _load_without_failures(tf.data.Dataset.from_tensor_slices(records), load_one, batch_size)
+    # The check stands outside the dataset that drops errors, because too many bad images must stop the run.
+    with tf.control_dependencies([retried[0]]):
         checked = tf.numpy_function(source.bad_images.check, [], [])
-    places = tf.concat([loaded[0][:-1], rescued[0][:-1]], 0)[:, tf.newaxis]
-    images = tf.concat([loaded[1][:-1], rescued[1][:-1]], 0)
-    labels = tf.concat([loaded[2][:-1], rescued[2][:-1]], 0)
+    positions = tf.concat([loaded[0][:-1], retried[0][:-1]], 0)[:, tf.newaxis]
+    images = tf.concat([loaded[1][:-1], retried[1][:-1]], 0)
+    labels = tf.concat([loaded[2][:-1], retried[2][:-1]], 0)
     shape = tf.concat([[count], tf.shape(images)[1:]], 0)
     with tf.control_dependencies([checked]):
-        good = tf.scatter_nd(places, tf.ones_like(labels), [count])
-    return tf.scatter_nd(places, images, shape), tf.scatter_nd(places, labels, [count]), tf.cast(good, tf.bool)
+        good = tf.scatter_nd(positions, tf.ones_like(labels), [count])
+    return tf.scatter_nd(positions, images, shape), tf.scatter_nd(positions, labels, [count]), tf.cast(good, tf.bool)
 
 
-def _rescue(source: Source, index: int, contents: bytes, channels: int) -> bytes:
-    """Returns the image as PNG bytes, or no bytes (which no decoder takes) after noting what is wrong with it."""
+def _as_png(source: Source, index: int, contents: bytes, channels: int) -> bytes:
+    """Returns the image as PNG bytes; or reports why it is bad and returns no bytes, which no decoder accepts."""
     try:
         contents = Path(source.paths[index]).read_bytes() if source.paths else contents
     except OSError as error:
@@ -90,25 +100,19 @@ def _rescue(source: Source, index: int, contents: bytes, channels: int) -> bytes
     try:
         return reencode(contents, channels)
     except Exception as error:
-        source.bad_images.add(index, source.image_name(index), reason(error))
+        source.bad_images.add(index, source.image_name(index), decoding_error(error))
         return b""
 
 
-def reason(error: Exception) -> str:
-    """One short line for the log."""
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "not an image in a known format"
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-
-
 def replace_bad(source: Source, images, labels, good):
-    """Puts good images of the batch, in turn, where bad ones were; a batch without a good one stops the run."""
+    """Replaces the bad images of a batch by its good ones, in turn; a batch without a good image stops the run."""
 
     def replaced():
         with tf.control_dependencies([tf.numpy_function(source.bad_images.check_batch, [good], [])]):
-            rows = tf.where(good)[:, 0]
+            positions = tf.where(good)[:, 0]
         turn = tf.cumsum(tf.cast(~good, tf.int32)) - 1
-        chosen = tf.where(good, tf.range(tf.size(good), dtype=tf.int64), tf.gather(rows, turn % tf.size(rows)))
+        replacement = tf.gather(positions, turn % tf.size(positions))
+        chosen = tf.where(good, tf.range(tf.size(good), dtype=tf.int64), replacement)
         return tf.gather(images, chosen), tf.gather(labels, chosen)
 
     return tf.cond(tf.reduce_all(good), lambda: (images, labels), replaced)

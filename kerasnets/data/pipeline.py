@@ -1,41 +1,35 @@
-"""From a source to batches: what comes out depends only on (seed, epoch, index), never on threads or restarts.
+"""From a source to batches. The result depends only on (seed, epoch, index), never on threads or restarts.
 
-The order of things in training:
+Training, in this order:
 
-1. the epoch's order (sampling.py): a stateless shuffle of all indices by (seed, epoch), or all classes equally often; a
-   stream, whose shards may come in another order each epoch, is shuffled in a buffer by the same seed; `cache: memory`
-   keeps all files and makes an index of it;
-2. cut into batches of indices, the tail that fills no batch dropped (another one each epoch); a resumed run starts
-   here, in the middle of an epoch, without reading what it skips;
-3. per batch, several at a time: read, decode, augment each image (transforms.py), seeded by (seed, epoch, index);
-4. images that cannot be decoded are replaced: first Pillow is asked, and what it refuses too is noted in
-   `source.bad_images`; its place is taken by good images of the same batch, so batches stay full and epochs keep their
-   length; a file that cannot be read, and a batch without a good image, stop the run;
-5. batch augmentation (batch_augmentation.py), seeded by (seed, epoch, batch number);
-6. prefetch.
+1. Order of the epoch (sampling.py): a stateless shuffle of all indices by (seed, epoch), or the classes equally often.
+   A stream is shuffled in a buffer by the same seed, and its shards may come in another order each epoch. With
+   `cache: memory` all files are in memory, and a stream has an index too.
+2. Batches of indices. The rest that fills no batch is dropped; it is another one each epoch. A resumed run starts here,
+   in the middle of an epoch, and does not read what it skips.
+3. Loading (loading.py), several batches at a time: read, decode and augment each image (images/per_image.py), seeded by
+   (seed, epoch, index).
+4. Images that TensorFlow cannot decode (loading.py): Pillow tries them. Good images of the same batch replace those
+   that Pillow cannot decode either, and `source.bad_images` names them. Batches stay full and epochs keep their length.
+   A file that cannot be read, and a batch without a good image, stop the run.
+5. Augmentation of the batch (images/per_batch.py), seeded by (seed, epoch, batch number).
+6. Prefetching.
 """
 
 import dataclasses
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.cache import in_memory
 from kerasnets.data.determinism import parallel
-from kerasnets.data.images.decode import decode_image, reencode
-from kerasnets.data.images.per_batch import batch_steps
-from kerasnets.data.images.per_image import evaluation_transform, fold_in, training_transform
-from kerasnets.data.loading import load_batch, reason, replace_bad
-from kerasnets.data.preprocess import override
+from kerasnets.data.images.per_batch import batch_operations
+from kerasnets.data.images.per_image import evaluation_transform, fold_in, override, training_transform
+from kerasnets.data.loading import load_batch, replace_bad
 from kerasnets.data.sampling import make_sampler
-from kerasnets.data.sources import Source
+from kerasnets.data.sources.source import Source, in_memory
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
-
-__all__ = ["batch_names", "decode_image", "evaluation_batches", "load_image", "steps_per_epoch", "training_batches"]
 
 WHOLE = slice(None)
 
@@ -44,7 +38,7 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Returns how many full batches an epoch has.
 
     Raises:
-        ValueError: when the source is smaller than one batch.
+        ValueError: the source is smaller than one batch.
     """
     if not 1 <= batch_size <= source.size:
         raise ValueError(
@@ -64,33 +58,33 @@ def training_batches(
     start_step: int = 0,
     share: slice = WHOLE,
 ) -> tf.data.Dataset:
-    """Returns endless training batches; step `start_step` comes first and is the one an uninterrupted run has there.
+    """Returns endless training batches, from step `start_step` on as an uninterrupted run has them.
 
     Args:
         source: from `open_source`.
-        preprocessing: the network's; `options` may override its size, crop fraction and interpolation.
-        options: augmentation, caching and the share of bad images that is allowed.
+        preprocessing: of the network; `options` may override its size, crop fraction and interpolation.
+        options: augmentation, caching and the allowed share of bad images.
         batch_size: the global batch.
         seed: decides order and pixels.
-        start_step: how many steps have been taken already; the epoch is `start_step // steps_per_epoch`.
-        share: which examples of each batch are wanted, of several workers' of one job. Only they are read and decoded,
-            unless the augmentation mixes a batch.
+        start_step: the number of steps already taken; the epoch is `start_step // steps_per_epoch`.
+        share: the examples of each batch that this worker needs, when several workers share a job. Only they are read
+            and decoded, unless the augmentation mixes the images of a batch.
 
     Returns:
         A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B],
         or float32 [B, classes] with `mixup` or `cutmix`.
     """
     steps = steps_per_epoch(source, batch_size)
-    source = _kept(source, options)
+    source = _cached(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
-    finish = batch_steps(augmentation, len(source.classes))
+    augment_batch = batch_operations(augmentation, len(source.classes))
     source.bad_images.set_limit(options.bad_image_limit)
     draw = make_sampler(source, options, batch_size)
     first_epoch, first_batch = divmod(start_step, steps)
     mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
-    before, after = (WHOLE, share) if mixed else (share, WHOLE)
-    size = len(range(batch_size)[before])
+    loaded, kept = (WHOLE, share) if mixed else (share, WHOLE)
+    size = len(range(batch_size)[loaded])
 
     def epoch_batches(epoch):
         skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
@@ -101,28 +95,25 @@ def training_batches(
 
     def load(epoch, number, batch):
         base = _seed(seed, 1, epoch)
-        batch = tuple(part[before] for part in batch)
+        batch = tuple(tensor[loaded] for tensor in batch)
         images, labels, good = load_batch(
             source, batch, lambda image, index: transform(image, fold_in(base, index)), size
         )
         images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, images, labels, good))
-        return tuple(part[after] for part in finish(images, labels, fold_in(_seed(seed, 2, epoch), number)))
+        return tuple(tensor[kept] for tensor in augment_batch(images, labels, fold_in(_seed(seed, 2, epoch), number)))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return parallel(_loaded(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))
+    return parallel(_map_and_prefetch(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))
 
 
 def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
-    """Returns the names of the images that `training_batches` gives in step `step`, counted from 0.
-
-    No image is read for it.
-    """
+    """Returns the names of the images in the batch of step `step` (from 0) of `training_batches`; no image is read."""
     epoch, number = divmod(step, steps_per_epoch(source, batch_size))
     first = tf.constant(number * batch_size, tf.int64)
-    kept = _kept(source, options)
-    if kept.stream:
-        kept = dataclasses.replace(kept, stream=lambda seed=None: source.order(seed).map(_index_only))
-    draw = make_sampler(kept, options, batch_size)
+    cached = _cached(source, options)
+    if cached.stream:
+        cached = dataclasses.replace(cached, stream=lambda seed=None: source.order(seed).map(_index_only))
+    draw = make_sampler(cached, options, batch_size)
     records = draw(_seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
     return [source.image_name(int(drawn) % source.size) for drawn, *_ in records]
 
@@ -136,56 +127,32 @@ def evaluation_batches(
     share: slice = WHOLE,
     transform: Callable | None = None,
 ) -> tf.data.Dataset:
-    """Returns every example exactly once, in the source's order; or of each batch the `share` that is wanted.
+    """Returns every example exactly once, in the order of the source.
 
-    What a `transform` (image -> tensor) makes of an image takes the place of the evaluation crop.
+    Args:
+        source, preprocessing, options, batch_size: as for `training_batches`.
+        share: the examples of each batch that this worker needs.
+        transform: image -> tensor, in place of the evaluation crop.
 
     Returns:
-        A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all of the same
-        shape. Weight 0 marks the padding of the last batch and images that could not be decoded.
+        A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all batches of the
+        same shape. The weight is 0 for the padding of the last batch and for images that could not be decoded.
     """
     transform = transform or evaluation_transform(override(preprocessing, options))
-    source = _kept(source, options)
+    source = _cached(source, options)
     source.bad_images.set_limit(options.bad_image_limit)
     size = len(range(batch_size)[share])
 
     def load(*batch):
-        batch = tuple(part[share] for part in batch)
+        batch = tuple(tensor[share] for tensor in batch)
         images, labels, good = load_batch(source, batch, lambda image, index: transform(image), size)
         missing = size - tf.shape(good)[0]
         images = tf.concat([images, tf.zeros([missing, *images.shape[1:]], images.dtype)], 0)
         labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
         return tuple(_of_length(size, tensor) for tensor in (images, labels, weights))
 
-    batches = _in_order(source).batch(batch_size)
-    loaded = _loaded(batches, load)
-    return parallel(loaded.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
-
-
-def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
-    """Reads one image file as evaluation does.
-
-    Returns:
-        float32 tensor [S, S, C], pixels 0-255, RGB or grey; `normalise` makes network input of it.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it cannot be decoded.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no such image file. Received: {str(path)!r}")
-    # Without the graph around it, which would be traced anew for every file.
-    transform = evaluation_transform(preprocessing).python_function
-    contents = path.read_bytes()
-    try:
-        image = transform(tf.constant(contents))
-    except tf.errors.OpError:
-        try:
-            image = transform(tf.constant(reencode(contents, len(preprocessing.mean))))
-        except Exception as error:
-            raise ValueError(f"{path} cannot be decoded as an image: {reason(error)}") from None
-    return tf.cast(image, tf.float32)
+    batches = _map_and_prefetch(_in_order(source).batch(batch_size), load)
+    return parallel(batches.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
 
 
 def _seed(seed: int, purpose: int, epoch):
@@ -193,12 +160,12 @@ def _seed(seed: int, purpose: int, epoch):
     return fold_in(fold_in(tf.constant([seed, 0], tf.int64), purpose), epoch)
 
 
-def _kept(source: Source, options: DataOptions) -> Source:
+def _cached(source: Source, options: DataOptions) -> Source:
     return in_memory(source) if options.cache == "memory" else source
 
 
 def _in_order(source: Source) -> tf.data.Dataset:
-    """Returns the source's records (index, image or empty, label or 0), in its own order."""
+    """Returns the records (index, image or empty, label or 0) of a source in its own order."""
     if source.stream:
         return source.stream()
     return tf.data.Dataset.range(source.size).map(_index_only)
@@ -208,11 +175,11 @@ def _index_only(index):
     return index, tf.constant(b""), tf.constant(0)
 
 
-def _loaded(batches: tf.data.Dataset, load) -> tf.data.Dataset:
-    load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors: trace it as it is.
+def _map_and_prefetch(batches: tf.data.Dataset, load) -> tf.data.Dataset:
+    load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors.
     return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
 def _of_length(batch_size: int, tensor):
-    """Tells the graph the length that `tensor` has."""
+    """Sets the first dimension of `tensor` to `batch_size` in the graph."""
     return tf.ensure_shape(tensor, [batch_size, *tensor.shape[1:]])

@@ -1,25 +1,25 @@
-"""Which examples an epoch has, in which order: a shuffle, all classes equally often, several copies of each image.
+"""The examples of an epoch and their order: shuffled, class-balanced, or with several copies of each image.
 
-An example is drawn as a number: its index in the source plus the source's size for each copy of it that came before in
-the epoch. `number % size` is read; the whole number seeds its augmentation, so that no two copies are alike.
+An example is drawn as a number: its index in the source, plus the size of the source for each earlier copy of it in the
+epoch. The image at `number % size` is read. The number itself seeds its augmentation, so that the copies differ.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.sources import Source
+from kerasnets.data.sources.source import Source, labels_of
+from kerasnets.recipe.data_options import DataOptions
 
 
-def make_sampler(source: Source, options, batch_size: int) -> Callable:
-    """Returns (seed, skipped, count) -> the epoch's records `skipped` to `count`, (number, image or empty, label or 0).
+def make_sampler(source: Source, options: DataOptions, batch_size: int) -> Callable:
+    """Returns (seed, skipped, count) -> records `skipped` to `count` of an epoch, (number, image or empty, label or 0).
 
     Args:
         source: what the records come from.
-        options: `DataOptions`, of which `class_balanced` and `augmentation.repeats` count.
-        batch_size: the global batch, of which `skipped` and `count` are multiples.
+        options: only `class_balanced` and `augmentation.repeats` are used.
+        batch_size: the global batch; `skipped` and `count` are multiples of it.
     """
     repeats, places = options.augmentation.repeats, _spread(batch_size, options.augmentation.repeats)
     if not source.stream:
@@ -45,16 +45,16 @@ def make_sampler(source: Source, options, batch_size: int) -> Callable:
             return numbers.map(lambda copy: (copy, *example))
 
         records = records.take(-(-count // repeats)).flat_map(copies).take(count).batch(batch_size)
-        return records.map(lambda *batch: tuple(tf.gather(part, places) for part in batch)).unbatch().skip(skipped)
+        return records.map(lambda *batch: tuple(tf.gather(tensor, places) for tensor in batch)).unbatch().skip(skipped)
 
     return draw_from_stream
 
 
 def _shuffle_stream(records: tf.data.Dataset, buffer: int, seed) -> tf.data.Dataset:
-    """Shuffles by `seed`, a tensor, alone.
+    """Shuffles by `seed` (a tensor) alone, whatever the global seed of the process is.
 
-    `Dataset.shuffle` adds the seed of the process to it, and in a graph fails where that is 0: it compares both with 0
-    in Python. The function below has a graph of its own, with a seed of its own.
+    `Dataset.shuffle` combines its seed with the global seed. Where the global seed is 0, it also compares its own seed
+    with 0 in Python, which fails for a tensor. `shuffled` has its own graph, where the global seed is always 1.
     """
 
     def shuffled(seed):
@@ -69,10 +69,10 @@ def _shuffle(size: int) -> Callable:
 
 
 def class_balanced(labels: np.ndarray) -> Callable:
-    """Returns seed -> the order of Shen, Lin and Huang 2015, "Relay Backpropagation", section 3.4.
+    """Returns seed -> the class-balanced order of Shen, Lin and Huang 2015, "Relay Backpropagation", section 3.4.
 
-    The classes come in rounds, each in an order of its own. A class gives its images in turn, and shuffles them
-    whenever it has given all of them.
+    A round has one image of every class, in a random order of classes. The images of a class come in a shuffled order,
+    and are shuffled again whenever all of them have come.
     """
     classes, labels = np.unique(labels, return_inverse=True)
     size, rounds = len(labels), -(-len(labels) // len(classes))
@@ -88,9 +88,9 @@ def class_balanced(labels: np.ndarray) -> Callable:
 
     def order(seed):
         first, second = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-        # Sorted by class and copy, and within them by chance.
-        chance = tf.random.stateless_uniform([len(groups)], first, dtype=tf.float64)
-        shuffled = tf.gather(numbers, tf.argsort(groups + chance))
+        # Sorted by class and copy; random within each of them.
+        noise = tf.random.stateless_uniform([len(groups)], first, dtype=tf.float64)
+        shuffled = tf.gather(numbers, tf.argsort(groups + noise))
         turns = tf.argsort(tf.random.stateless_uniform([rounds, len(classes)], second), axis=1)
         places = tf.gather(starts, turns) + tf.range(rounds, dtype=tf.int64)[:, tf.newaxis]
         return tf.gather(shuffled, tf.reshape(places, [-1]))
@@ -98,23 +98,14 @@ def class_balanced(labels: np.ndarray) -> Callable:
     return order
 
 
-def labels_of(source: Source) -> np.ndarray:
-    """Returns the label of every example of a source with an index, without reading its images."""
-    if source.paths:
-        numbers = {name: number for number, name in enumerate(source.classes)}
-        return np.array([numbers[Path(path).parent.name] for path in source.paths])
-    labels = tf.function(lambda: source.fetch(tf.range(source.size, dtype=tf.int64))[1])
-    return labels.get_concrete_function()().numpy()  # the graph is pruned: only what the labels need is run
-
-
 def _copies(numbers, repeats: int, size: int):
-    """Returns each of the int64 `numbers` `repeats` times, one behind the other, as that many copies."""
+    """Returns `repeats` copies of each of the int64 `numbers`; the copies of one image stand next to each other."""
     copies = tf.range(repeats, dtype=tf.int64)
-    # A number that is a later copy already, of a balanced class, stands `repeats` times as high.
+    # A class-balanced order has copies already. Their numbers grow `repeats`-fold to leave room for the new copies.
     first = numbers % size + numbers // size * size * repeats
     return tf.reshape(first[:, tf.newaxis] + copies * size, [-1])
 
 
 def _spread(batch_size: int, repeats: int) -> np.ndarray:
-    """Returns where each place of a batch takes its example from: copies go to the shares of different devices."""
+    """Returns the order of a batch in which the copies of an image go to the shares of different devices."""
     return np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.images.crops import CROPS, view_transform, whole_image_transform
+from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image_transform
+from kerasnets.data.images.per_image import normalise, override
 from kerasnets.data.pipeline import evaluation_batches
-from kerasnets.data.preprocess import normalise, override
-from kerasnets.data.sources import Source
+from kerasnets.data.sources.source import Source
 from kerasnets.evaluation.evaluate import WRONG_LIMIT, check_fit
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.recipe.data_options import DataOptions
@@ -113,7 +113,7 @@ def _look(model, preprocessing, looks: Looks, batch_size: int):
         found = tf.cast(model(normalise(views, preprocessing), training=False), tf.float32)
         return tf.reduce_mean(tf.reshape(found, [-1, looks.views, found.shape[-1]]), 1)
 
-    transform = view_transform(preprocessing, looks.crops, looks.flip)
+    transform = multi_crop_transform(preprocessing, looks.crops, looks.flip)
     return transform, max(1, batch_size // looks.views), lambda images, rows: forward(images).numpy()[rows]
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.determinism import parallel
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.pipeline import evaluation_batches
-from kerasnets.data.preprocess import normalise
-from kerasnets.data.sources import Source, open_source
+from kerasnets.data.sources import open_source
+from kerasnets.data.sources.source import Source
 from kerasnets.distribution.strategy import local_strategy
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing

@@ -119,7 +119,7 @@ def _encoded(model, network: LoadedNetwork, images: np.ndarray, folder: Path) ->
     """Returns images as the contents of PNG files, and what Keras gives when it reads those files."""
     import tensorflow as tf
 
-    from kerasnets.data.pipeline import load_image
+    from kerasnets.data.images.per_image import load_image
 
     files, pixels = [], []
     for image in images:

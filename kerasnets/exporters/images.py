@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import evaluation_transform
-from kerasnets.data.sources import Source, open_source
+from kerasnets.data.sources import open_source
+from kerasnets.data.sources.source import Source
 from kerasnets.exporters.open_network import LoadedNetwork
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
-from kerasnets.data.preprocess import normalise
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, create_model, did_you_mean, list_models
 from kerasnets.runs.folder import is_run, load_model, open_run

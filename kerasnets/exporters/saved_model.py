@@ -4,8 +4,7 @@ from pathlib import Path
 
 import keras
 
-from kerasnets.data.images.per_image import evaluation_transform
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import evaluation_transform, normalise
 from kerasnets.registry import Preprocessing
 
 

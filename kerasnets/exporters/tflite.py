@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters.check import ExportError
 from kerasnets.registry import Preprocessing
 

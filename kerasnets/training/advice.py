@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.images.decode import decode_image
-from kerasnets.data.images.per_image import to_pixels
-from kerasnets.data.preprocess import normalise
-from kerasnets.data.sources import Source
+from kerasnets.data.images.decode import decode_image, to_pixels
+from kerasnets.data.images.per_image import normalise
+from kerasnets.data.sources.source import Source
 from kerasnets.registry import Preprocessing
 
 # How many images are looked at.

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from kerasnets.architectures.catalogue import FAMILIES
+from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import steps_per_epoch
-from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
-from kerasnets.data.validation import hold_back
+from kerasnets.data.sources.source import held_out_split
 from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy
 from kerasnets.recipe.read import about
@@ -76,7 +76,7 @@ def open_splits(recipe: Recipe) -> tuple:
         evaluation = open_source(data.source, data.evaluation_split)
     if data.validation_fraction:
         with about("data.validation_fraction"):
-            source, validation = hold_back(source, data.validation_fraction, recipe.seed)
+            source, validation = held_out_split(source, data.validation_fraction, recipe.seed)
     elif data.validation_split:
         with about("data.validation_split"):
             validation = open_source(data.source, data.validation_split)

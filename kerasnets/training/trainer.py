@@ -13,7 +13,7 @@ It differs from Keras as follows, so that one device and many give the same weig
 import keras
 import tensorflow as tf
 
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.distribution.replicas import at_least_one, make_averaging, sum_over_replicas, update_everywhere
 from kerasnets.distribution.strategy import cluster
 from kerasnets.layers.batch_norm import PRESENT

@@ -6,8 +6,9 @@ import tensorflow as tf
 from data_files import GREY, RGB, encode, photo
 
 from kerasnets.data.images import color, geometry
-from kerasnets.data.images.per_batch import batch_steps, rand_augment
+from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import training_transform
+from kerasnets.data.images.rand_augment import rand_augment
 from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 
 SEED = tf.constant([1, 2], tf.int64)
@@ -171,7 +172,7 @@ def one_colour_images(count=12, size=20):
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_mixed_labels_say_what_the_pixels_are(kind):
-    augment = tf.function(batch_steps(AugmentationOptions(**{kind: 1.0}), classes=12))
+    augment = tf.function(batch_operations(AugmentationOptions(**{kind: 1.0}), classes=12))
     images, labels = augment(one_colour_images(), tf.range(12), SEED)
     assert labels.dtype == tf.float32 and labels.shape == (12, 12)
     np.testing.assert_allclose(np.sum(labels, axis=1), 1.0, atol=1e-5)
@@ -181,7 +182,7 @@ def test_mixed_labels_say_what_the_pixels_are(kind):
 
 
 def test_both_mixers_take_turns():
-    augment = tf.function(batch_steps(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12))
+    augment = tf.function(batch_operations(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12))
     colours = [
         len(np.unique(augment(one_colour_images(), tf.range(12), tf.constant([0, i], tf.int64))[0][3]))
         for i in range(40)
@@ -191,7 +192,7 @@ def test_both_mixers_take_turns():
 
 def test_cutout_removes_the_asked_share():
     options = AugmentationOptions(random_cutout={"height": (0.5, 0.5), "width": (0.5, 0.5), "fill_value": 255})
-    images, labels = batch_steps(options, classes=12)(one_colour_images(), tf.range(12), SEED)
+    images, labels = batch_operations(options, classes=12)(one_colour_images(), tf.range(12), SEED)
     cut = (images.numpy() == 255).mean(axis=(1, 2, 3))
     assert images.dtype == tf.uint8 and labels.dtype == tf.int32
     assert cut.max() <= 0.25 and cut.min() >= 0.25 / 4 - 0.03 and len(set(cut)) > 3

@@ -12,8 +12,8 @@ from damaged_files import KINDS, write_damaged
 from data_files import RGB, data_options, write_folder
 
 from kerasnets.data.pipeline import evaluation_batches, training_batches
+from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.data.sources.shards import write_shards
 from kerasnets.runs.folder import read_log
 
 TOTAL = 50
@@ -135,7 +135,7 @@ def test_a_batch_without_a_good_image_stops_the_run(tmp_path):
     source = open_source(options.source, "train")
     for path in source.paths:
         Path(path).write_bytes(b"no picture")
-    with pytest.raises(RuntimeError, match="Not one of the 10 images of a batch can be decoded"):
+    with pytest.raises(RuntimeError, match="None of the 10 images of a batch can be decoded"):
         with source.bad_images.explained():
             next(iter(training_batches(source, RGB, options, batch_size=10, seed=0)))
     source = open_source(options.source, "train")

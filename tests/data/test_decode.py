@@ -9,9 +9,7 @@ from data_files import RGB, encode, photo
 from PIL import Image, ImageOps
 
 from kerasnets.data.images.decode import decode_image, decode_window, exif_orientation, reencode
-from kerasnets.data.images.per_image import evaluation_transform
-from kerasnets.data.pipeline import load_image
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import evaluation_transform, load_image, normalise
 from kerasnets.registry import Preprocessing
 
 

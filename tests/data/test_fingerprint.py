@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from data_files import data_options, write_folder
 
-from kerasnets.data.fingerprint import LOOKED_AT, fingerprint, first_difference, of_files
+from kerasnets.data.fingerprint import SAMPLE, fingerprint, first_difference, of_files
+from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.data.sources.shards import write_shards
 from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped
@@ -55,7 +55,7 @@ def test_a_large_folder_costs_little_and_still_names_the_class(tmp_path, monkeyp
     begun = time.perf_counter()
     before = of_files(paths, labels)
     print(f"{len(paths)} names: {time.perf_counter() - begun:.2f} s, {len(sizes)} sizes")
-    assert LOOKED_AT / 4 < len(sizes) < 2 * LOOKED_AT
+    assert SAMPLE / 4 < len(sizes) < 2 * SAMPLE
     quiet = next(path for path in paths if path not in sizes)
     without = [path for path in paths if path != quiet]
     label = quiet.split("/")[3]

@@ -9,8 +9,8 @@ import pytest
 from data_files import encode, photo
 
 from kerasnets.data.labels import imagenet_classes, readable
+from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.data.sources.shards import write_shards
 from kerasnets.recipe.data_options import SourceOptions
 
 SYNSETS = tuple(synset for synset, _ in imagenet_classes())

@@ -6,8 +6,8 @@ import tensorflow as tf
 from data_files import GREY, RGB, data_options, encode, photo, write_folder
 from tensorflow.python.eager.context import context
 
+from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
-from kerasnets.data.preprocess import override
 from kerasnets.data.sources import open_source
 from kerasnets.registry import Preprocessing
 

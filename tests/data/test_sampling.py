@@ -9,8 +9,9 @@ from data_files import GREY, RGB, photo
 
 from kerasnets.data.images.per_image import training_transform
 from kerasnets.data.pipeline import batch_names, training_batches
-from kerasnets.data.sampling import class_balanced, labels_of, make_sampler
+from kerasnets.data.sampling import class_balanced, make_sampler
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.source import labels_of
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 
 SEED = tf.constant([3, 4], tf.int64)

@@ -10,10 +10,10 @@ import tensorflow as tf
 from data_files import RGB, data_options, write_folder
 
 from kerasnets.cli.app import run
-from kerasnets.data import cache
 from kerasnets.data.pipeline import batch_names, evaluation_batches, training_batches
+from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.data.sources.shards import write_shards
+from kerasnets.data.sources import source as source_module
 from kerasnets.recipe.data_options import SourceOptions
 
 
@@ -108,7 +108,7 @@ def test_a_broken_index_is_one_line(shards, text):
 
 def test_wrong_requests(shards, tmp_path):
     photos = shards.with_name("photos")
-    with pytest.raises(FileNotFoundError, match="no index.json there"):
+    with pytest.raises(FileNotFoundError, match="has no index.json"):
         opened(photos)
     with pytest.raises(ValueError, match="Unknown split .*it has test, train"):
         opened(shards, "validation")
@@ -189,7 +189,7 @@ def test_a_folder_in_memory_gives_the_same_pixels_and_is_read_once(tmp_path):
 
 def test_memory_that_is_too_small_is_one_line(tmp_path, monkeypatch):
     write_folder(tmp_path, per_class=5)
-    monkeypatch.setattr(cache, "_free_memory", lambda: 1000.0)
+    monkeypatch.setattr(source_module, "_free_memory", lambda: 1000.0)
     options = data_options(kind="folder", path=str(tmp_path)).model_copy(update={"cache": "memory"})
     source = open_source(options.source, "train")
     with pytest.raises(ValueError, match="more than half of the free memory. Set data.cache to none. Received: cache="):

@@ -67,7 +67,7 @@ def test_arrays(tmp_path):
         open_source(SourceOptions(kind="arrays", path="missing.npz"), "train")
     for wrong, message in (
         ({"x_train": images.astype("float32"), "y_train": np.arange(6)}, "must be uint8"),
-        ({"x_train": images, "y_train": np.arange(5)}, "one whole number >= 0 per image"),
+        ({"x_train": images, "y_train": np.arange(5)}, "needs one whole number >= 0 as its label"),
     ):
         np.savez(path, **wrong)
         with pytest.raises(ValueError, match=message):

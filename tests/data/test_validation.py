@@ -8,10 +8,9 @@ import pytest
 from data_files import data_options, write_folder
 
 from kerasnets.cli.app import run as run_command
-from kerasnets.data.sampling import labels_of
+from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.data.sources.shards import write_shards
-from kerasnets.data.validation import hold_back
+from kerasnets.data.sources.source import held_out_split, labels_of
 from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report
 from kerasnets.runs.folder import read_log
@@ -28,13 +27,13 @@ def digits():
 
 def test_the_part_is_stratified_the_same_for_a_seed_and_not_trained_on():
     source = digits()
-    rest, held = hold_back(source, 0.1, seed=3)
+    rest, held = held_out_split(source, 0.1, seed=3)
     assert rest.size + held.size == source.size and held.size == pytest.approx(0.1 * source.size, abs=5)
     for label, count in enumerate(np.bincount(labels_of(source))):
         assert np.bincount(labels_of(held))[label] == round(0.1 * count)
     names = [{part.image_name(i) for i in range(part.size)} for part in (rest, held)]
     assert not names[0] & names[1] and len(names[0] | names[1]) == source.size
-    again, other = hold_back(digits(), 0.1, seed=3)[1], hold_back(digits(), 0.1, seed=4)[1]
+    again, other = held_out_split(digits(), 0.1, seed=3)[1], held_out_split(digits(), 0.1, seed=4)[1]
     assert names[1] == {again.image_name(i) for i in range(again.size)}
     assert names[1] != {other.image_name(i) for i in range(other.size)}
     for place in (0, 17, held.size - 1):
@@ -46,16 +45,16 @@ def test_the_part_is_stratified_the_same_for_a_seed_and_not_trained_on():
 def test_a_folder_is_cut_by_its_files_and_a_stream_is_refused(tmp_path):
     write_folder(tmp_path / "photos")
     source = open_source(data_options(kind="folder", path=str(tmp_path / "photos")).source, "train")
-    rest, held = hold_back(source, 0.2, seed=0)
+    rest, held = held_out_split(source, 0.2, seed=0)
     assert sorted(rest.paths + held.paths) == sorted(source.paths)
     assert [Path(path).parent.name for path in held.paths] == ["cat", "cat", "dog", "dog"]
     assert held.fetch(1)[1] == 0 and held.fetch(2)[1] == 1 and held.image_name(3) == held.paths[3]
     write_shards(tmp_path / "photos", tmp_path / "shards")
     stream = open_source(data_options(kind="tfrecord", path=str(tmp_path / "shards")).source, "train")
     with pytest.raises(ValueError, match="read as a stream; name a split as data.validation_split"):
-        hold_back(stream, 0.2, seed=0)
+        held_out_split(stream, 0.2, seed=0)
     with pytest.raises(ValueError, match="too few images of each class"):
-        hold_back(source, 0.01, seed=0)
+        held_out_split(source, 0.01, seed=0)
 
 
 def test_the_held_back_part_chooses_and_the_test_split_scores(tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ import tensorflow as tf
 from data_files import data_options, encode, photo
 from nets import build_twin, fill, twin
 
-from kerasnets.data.images.crops import CROPS, view_transform, whole_image_transform
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image_transform
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.ensemble import Looks, Predictions, predict, together
 from kerasnets.graph.dense import fully_convolutional
@@ -35,15 +35,15 @@ def with_mirrors(views):
 def test_crops_are_those_of_the_papers(shape):
     """The shorter side is 32 already, so that no pixel is resized and the crops are exact."""
     image = photo(1, *shape)
-    ten = view_transform(PIXELS, "10")(tf.constant(image)).numpy()
+    ten = multi_crop_transform(PIXELS, "10")(tf.constant(image)).numpy()
     np.testing.assert_array_equal(ten, with_mirrors(corners_and_centre(image)))
     y, x = (round((side - 32) / 2) for side in shape)
     square = image[y : y + 32, x : x + 32]
-    alexnet = view_transform(PIXELS, "alexnet")(tf.constant(image)).numpy()
+    alexnet = multi_crop_transform(PIXELS, "alexnet")(tf.constant(image)).numpy()
     np.testing.assert_array_equal(alexnet, with_mirrors(corners_and_centre(square)))
-    (centre,) = view_transform(PIXELS)(tf.constant(image)).numpy()
+    (centre,) = multi_crop_transform(PIXELS)(tf.constant(image)).numpy()
     np.testing.assert_array_equal(centre, corners_and_centre(image)[-1])
-    both = view_transform(PIXELS, flip=True)(tf.constant(image)).numpy()
+    both = multi_crop_transform(PIXELS, flip=True)(tf.constant(image)).numpy()
     np.testing.assert_array_equal(both, with_mirrors([centre]))
 
 
@@ -51,7 +51,7 @@ def test_crops_are_those_of_the_papers(shape):
 def test_the_144_crops(shape):
     """Sizes 32, 36, 40 and 44 for crops of 28; the third is the image's own, so that its crops are exact."""
     image = photo(2, *shape)
-    views = view_transform(PIXELS, "144")(tf.constant(image)).numpy()
+    views = multi_crop_transform(PIXELS, "144")(tf.constant(image)).numpy()
     assert views.shape == (144, SIZE, SIZE, 3) and CROPS["144"] == 144
     np.testing.assert_array_equal(views[72:], views[:72, :, ::-1])
     offsets = [(0, 0), tuple(round((side - 40) / 2) for side in shape), (shape[0] - 40, shape[1] - 40)]
@@ -158,7 +158,7 @@ def test_probabilities_are_the_mean_over_crops_and_every_example_counts_once(pho
     found = predict(network, source, PIXELS, options, look, batch_size=3 * views)
     assert look.views == views and found.places.tolist() == [0, 1, 3, 4, 5, 6, 7]
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    transform = view_transform(PIXELS, look.crops, look.flip)
+    transform = multi_crop_transform(PIXELS, look.crops, look.flip)
     for row, place in enumerate(found.places):
         crops = transform(tf.io.read_file(source.paths[place]))
         expected = network(normalise(crops, PIXELS)).numpy().mean(0)

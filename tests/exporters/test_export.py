@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters.check import ExportError, check_file
 from kerasnets.exporters.export import export
 from kerasnets.exporters.files import FORMS, read_metadata

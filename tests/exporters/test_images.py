@@ -109,8 +109,8 @@ def test_a_source_that_is_none_says_what_is_allowed(tmp_path):
 
 
 def test_a_stream_is_sampled_evenly():
-    from kerasnets.data.bad_images import BadImages
-    from kerasnets.data.sources import Source
+    from kerasnets.data.errors import BadImages
+    from kerasnets.data.sources.source import Source
 
     def stream():
         numbers = tf.data.Dataset.range(10)

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.cli.app import exit_code_of, run
-from kerasnets.data.bad_images import BadImages
-from kerasnets.data.errors import first_line
+from kerasnets.data.errors import BadImages, first_line
 from kerasnets.distribution.strategy import Cluster
 from kerasnets.runs.folder import read_log
 from kerasnets.training import stopping

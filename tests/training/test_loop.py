@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.pipeline import evaluation_batches
-from kerasnets.data.preprocess import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.recipe.read import load_recipe

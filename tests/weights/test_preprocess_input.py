@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from nets import build_twin
 
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.registry import get_variant
 from kerasnets.weights.catalogue import all_checkpoints, checkpoints
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of

@@ -15,7 +15,7 @@ from nets import fill, golden, tensor_from_name, twin
 from safetensors.numpy import save_file
 
 from kerasnets.cli.app import run as run_command
-from kerasnets.data.preprocess import normalise
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.exporters.open_network import open_network

@@ -1,17 +1,17 @@
-"""Random changes of colour, on uint8 RGB images; all that is random comes from a stateless seed (integer [2])."""
+"""Random changes of colour of a uint8 RGB image. A stateless seed (integer [2]) decides all random draws."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-# Principal components of ImageNet's RGB values (0-255): standard deviations and directions (rows are R, G, B).
+# Principal components of ImageNet's RGB values (0-255): standard deviations, and directions with rows R, G, B.
 _DEVIATIONS = (55.46, 4.794, 1.148)
 _DIRECTIONS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 _LUMINANCE = (0.2989, 0.587, 0.114)
 
 
 def color_jitter(options) -> Callable:
-    """Returns (image, seed) -> image: brightness, contrast, saturation, hue, always in this order."""
+    """Returns (image, seed) -> image with random brightness, contrast, saturation and hue, always in this order."""
 
     def jitter(image, seed):
         draws = tf.random.stateless_uniform([4], seed, -1.0, 1.0)
@@ -32,8 +32,8 @@ def color_jitter(options) -> Callable:
 def pca_lighting(deviation: float) -> Callable:
     """Returns (image, seed) -> image with one random colour added to all pixels (AlexNet, section 4.1).
 
-    Along each principal component of ImageNet's colours, its standard deviation times a normal draw of `deviation` (0.1
-    in the paper).
+    The colour is the sum over the principal components of ImageNet's colours: direction, times standard deviation,
+    times a normal draw with standard deviation `deviation` (0.1 in the paper).
     """
 
     def light(image, seed):

@@ -1,34 +1,34 @@
-"""Several looks at one image for evaluation: the papers' crops, and whole images for networks that slide over them.
+"""Several crops of one image for evaluation, as the papers take them, and whole images for dense evaluation.
 
-* `1`: the central crop, as always.
-* `10`: the four corners and the centre of the image resized by the network's crop fraction, and their mirror images
-  (ResNet, section 3.4).
-* `alexnet`: the same ten of its central square (AlexNet, section 4.1).
-* `144`: four sizes; of each the left, central and right (top, central and bottom) square; of each square its corners,
-  its centre and itself resized; and their mirror images (GoogLeNet, section 7). The paper's sizes 256, 288, 320 and 352
-  are for crops of 224, and scale with the crop.
+* `1`: the central crop.
+* `10`: four corners and centre of the image resized by the network's crop fraction, and their mirror images (ResNet,
+  section 3.4).
+* `alexnet`: the same ten crops of the central square of that image (AlexNet, section 4.1).
+* `144`: the image in four sizes; in each the left, central and right (or top, central and bottom) square; of each
+  square its four corners, its centre and the whole square resized; and their mirror images (GoogLeNet, section 7). The
+  paper's sizes 256, 288, 320 and 352 belong to crops of 224, and scale with the crop.
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.data.images.decode import crop
-from kerasnets.data.images.geometry import central_window
-from kerasnets.data.images.per_image import evaluation_transform, resize, resize_shorter, to_pixels
+from kerasnets.data.images.decode import crop, to_pixels
+from kerasnets.data.images.geometry import central_window, resize, resize_shorter
+from kerasnets.data.images.per_image import evaluation_transform
 from kerasnets.registry import Preprocessing
 
 CROPS = {"1": 1, "10": 10, "alexnet": 10, "144": 144}
 _GOOGLENET_SIZES = (256, 288, 320, 352)
 
 
-def view_transform(preprocessing: Preprocessing, crops: str = "1", flip: bool = False) -> Callable:
-    """Returns image -> uint8 [views, S, S, C]; an image is a file's bytes or uint8 [height, width, C].
+def multi_crop_transform(preprocessing: Preprocessing, crops: str = "1", flip: bool = False) -> Callable:
+    """Returns image -> uint8 [crops, S, S, C]; an image is the bytes of a file or uint8 [height, width, C].
 
     Args:
-        preprocessing: size, crop fraction, interpolation, channels.
+        preprocessing: size, crop fraction, interpolation and channels.
         crops: one of `CROPS`.
-        flip: whether the central crop is joined by its mirror image; the others always are.
+        flip: adds the mirror image of the central crop; the other crops always have theirs.
     """
     size, channels, method = preprocessing.size, len(preprocessing.mean), preprocessing.interpolation
     shorter = round(size / preprocessing.crop_fraction)
@@ -37,14 +37,14 @@ def view_transform(preprocessing: Preprocessing, crops: str = "1", flip: bool = 
     def resized(image, shorter):
         return resize_shorter(image, shorter, method, as_pillow=True)
 
-    def views_of(image):
+    def crops_of(image):
         if crops == "1":
             return [central(image)]
         image = to_pixels(image, channels)
         if crops == "144":
             squares = [square for s in _GOOGLENET_SIZES for square in _squares(resized(image, round(s * size / 224)))]
             whole = [resize(square, size, size, method, True, True) for square in squares]
-            return [view for square in squares for view in _corners_and_centre(square, size)] + whole
+            return [found for square in squares for found in _corners_and_centre(square, size)] + whole
         image = resized(image, shorter)
         if crops == "alexnet":
             image = crop(image, central_window(tf.shape(image)[0], tf.shape(image)[1], shorter))
@@ -52,10 +52,10 @@ def view_transform(preprocessing: Preprocessing, crops: str = "1", flip: bool = 
 
     @tf.function(autograph=False)
     def transform(image):
-        views = tf.stack(views_of(image))
+        found = tf.stack(crops_of(image))
         if flip or crops != "1":
-            views = tf.concat([views, tf.reverse(views, [2])], 0)
-        return tf.ensure_shape(views, [CROPS[crops] * (2 if flip and crops == "1" else 1), size, size, channels])
+            found = tf.concat([found, tf.reverse(found, [2])], 0)
+        return tf.ensure_shape(found, [CROPS[crops] * (2 if flip and crops == "1" else 1), size, size, channels])
 
     return transform
 
@@ -63,7 +63,7 @@ def view_transform(preprocessing: Preprocessing, crops: str = "1", flip: bool = 
 def whole_image_transform(preprocessing: Preprocessing, scales) -> Callable:
     """Returns image -> string [len(scales)]: the whole image with its shorter side resized to each of `scales`.
 
-    Each string is a serialised uint8 tensor [height, width, C], for images of a batch differ in size.
+    Each string is a serialised uint8 tensor [height, width, C], because the images of a batch differ in size.
     """
     channels, method = len(preprocessing.mean), preprocessing.interpolation
 
@@ -86,9 +86,9 @@ def _corners_and_centre(image, size: int) -> list:
 
 
 def _squares(image) -> list:
-    """Returns the squares at the beginning, the middle and the end of the longer side of `image`."""
+    """Returns the squares at the start, the centre and the end of the longer side of `image`."""
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     side = tf.minimum(height, width)
-    middle = central_window(height, width, side)
-    windows = [[0, 0, side, side], tf.unstack(middle), [height - side, width - side, side, side]]
+    central = central_window(height, width, side)
+    windows = [[0, 0, side, side], tf.unstack(central), [height - side, width - side, side, side]]
     return [crop(image, tf.stack(window)) for window in windows]

@@ -1,4 +1,4 @@
-"""Where pixels go: crops, flips, small affine moves. All that is random comes from a stateless seed (integer [2])."""
+"""Crop windows, resizing, flips and affine moves of one image. A stateless seed (integer [2]) decides all draws."""
 
 import math
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from kerasnets.data.images.decode import crop
 
 
 def central_window(height, width, size: int):
-    """Returns the central square as int32 [4] (top, left, size, size); its corner is rounded half to even."""
+    """Returns the central square as int32 [4] (top, left, size, size); halves of its corner round to even."""
     top = tf.cast(tf.round(tf.cast(height - size, tf.float32) / 2.0), tf.int32)
     left = tf.cast(tf.round(tf.cast(width - size, tf.float32) / 2.0), tf.int32)
     return tf.stack([top, left, size, size])
 
 
 def random_resized_window(height, width, scale, ratio, seed):
-    """Draws the rectangle of GoogLeNet's training crops.
+    """Draws the rectangle of a training crop as GoogLeNet does.
 
-    Up to ten times: an area uniform in `scale` times the image's, an aspect ratio log-uniform in `ratio`; the first
-    that fits inside lies anywhere with equal chance. When none fits, the largest central rectangle whose ratio is
-    allowed.
+    Up to ten tries draw an area, uniform in `scale` times the area of the image, and an aspect ratio, log-uniform in
+    `ratio`. The first rectangle that fits inside the image is placed uniformly. If none fits, the result is the largest
+    central rectangle with an allowed ratio.
 
     Args:
-        height, width: the image's, int32 scalars.
+        height, width: of the image, int32 scalars.
         scale: (low, high) share of the area.
         ratio: (low, high) width / height.
         seed: integer [2].
@@ -37,21 +37,22 @@ def random_resized_window(height, width, scale, ratio, seed):
     aspect = tf.exp(math.log(ratio[0]) + aspect_draw * (math.log(ratio[1]) - math.log(ratio[0])))
     tries = tf.round(tf.sqrt([area / aspect, area * aspect]))
     largest = tf.clip_by_value(tf.round(full[::-1] * [1 / ratio[0], ratio[1]]), 1.0, full)
-    # One branch for all: the central rectangle is the last try, which always fits, half of the room before it.
+    # The central rectangle is appended as the last try, which always fits. Placed at 0.5 it is central, and no branch
+    # of the graph is needed.
     sides = tf.concat([tries, largest[:, tf.newaxis]], 1)
     first = tf.argmax(tf.reduce_all((sides >= 1) & (sides <= full[:, tf.newaxis]), 0))
     side = tf.gather(sides, first, axis=1)
     place = tf.gather(tf.pad(place_draws, [[0, 0], [0, 1]], constant_values=0.5), first, axis=1)
-    room = full - side
-    return tf.cast(tf.concat([tf.maximum(tf.math.ceil(place * (room + 1)) - 1, 0), side], 0), tf.int32)
+    free = full - side
+    return tf.cast(tf.concat([tf.maximum(tf.math.ceil(place * (free + 1)) - 1, 0), side], 0), tf.int32)
 
 
 def scale_jitter_window(height, width, scale_jitter, size: int, seed):
-    """Draws the square that a random `size` x `size` crop shows once the shorter side has a random length.
+    """Draws the square that a random `size` x `size` crop shows after the shorter side is resized to a random length.
 
     Args:
-        height, width: the image's, int32 scalars.
-        scale_jitter: (low, high), the whole lengths that the shorter side is resized to, all with equal chance.
+        height, width: of the image, int32 scalars.
+        scale_jitter: (low, high) length of the shorter side after resizing, whole and uniform.
         size: the side of the crop after resizing.
         seed: integer [2].
 
@@ -67,25 +68,82 @@ def scale_jitter_window(height, width, scale_jitter, size: int, seed):
     return tf.cast(tf.stack([corner[0], corner[1], side, side]), tf.int32)
 
 
+def resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillow: bool = False):
+    """Resizes an image so that its shorter side becomes `shorter`; its proportions stay."""
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    scaled = tf.round(tf.cast(shorter, tf.float64) * sides / tf.reduce_min(sides))
+    height, width = tf.unstack(tf.cast(scaled, tf.int32))
+    return resize(image, height, width, method, antialias, as_pillow)
+
+
+def resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
+    """Resizes an image to whole pixel values; an image that has the size already is returned unchanged.
+
+    `as_pillow` resizes bicubic in two passes, first along the width. Bicubic overshoots, and Pillow clips and rounds
+    between the passes. One pass is twice as fast, and up to nine levels away from Pillow, which can change the
+    probabilities of a network by 0.02.
+    """
+
+    def resized():
+        between = image
+        if as_pillow and method == "bicubic":
+            between = _to_uint8(
+                tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias), method
+            )
+        return _to_uint8(tf.image.resize(between, [height, width], method, antialias=antialias), method)
+
+    same = tf.logical_and(tf.equal(tf.shape(image)[0], height), tf.equal(tf.shape(image)[1], width))
+    return tf.cond(same, lambda: image, resized)
+
+
+def average_and_interpolate(image, size: int):
+    """Resizes a training crop to uint8 [size, size, C]: averages what a new pixel covers, then enlarges bilinearly.
+
+    Pillow's filter is wider, and in TensorFlow it takes longer than decoding the crop.
+    """
+    shape = tf.shape(image)[:2]
+    smaller = tf.minimum(shape, size)
+    shrinks, enlarges = tf.reduce_any(shape > size), tf.reduce_any(shape < size)
+    pixels = tf.cond(shrinks, lambda: tf.image.resize(image, smaller, "area"), lambda: tf.cast(image, tf.float32))
+    pixels = tf.cond(enlarges, lambda: tf.image.resize(pixels, [size, size]), lambda: pixels)
+    return tf.ensure_shape(_to_uint8(pixels, "bilinear"), [size, size, image.shape[-1]])
+
+
+def _to_uint8(image, method: str):
+    """Rounds as Pillow does, halves up.
+
+    Only filters with negative weights overshoot. The other results are not clipped, which would cost as much as
+    resizing.
+    """
+    if image.dtype == tf.uint8:
+        return image
+    if method in ("bicubic", "lanczos3"):
+        image = tf.clip_by_value(image, 0.0, 255.0)
+    return tf.cast(image + 0.5, tf.uint8)
+
+
 def random_crop(image, size: int, seed):
-    """Cuts a `size` x `size` square out of `image` [height, width, C], any place with equal chance."""
+    """Cuts a `size` x `size` square out of `image` [height, width, C], placed uniformly."""
     draws = tf.random.stateless_uniform([2], seed)
-    room = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
-    corner = tf.minimum(tf.cast(draws * room, tf.int32), tf.shape(image)[:2] - size)
+    places = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+    corner = tf.minimum(tf.cast(draws * places, tf.int32), tf.shape(image)[:2] - size)
     return crop(image, tf.concat([corner, [size, size]], 0))
 
 
 def pad_and_crop(options, size: int, mean=()) -> Callable:
-    """Returns (image, seed) -> image: a border on each side, then a random `size` x `size` crop.
+    """Returns (image, seed) -> image: adds a border on each side, then takes a random `size` x `size` crop.
 
-    mean: the colour of the border with the mode `mean`, 0-255, in the image's order of channels.
+    Args:
+        options: width and mode of the border.
+        size: the side of the crop.
+        mean: the colour of the border in the mode `mean`, 0-255, in the channel order of the image.
     """
     border = [[options.padding] * 2, [options.padding] * 2, [0, 0]]
 
     def move(image, seed):
         if options.mode == "mean":
             colour = tf.cast(tf.round(tf.constant(mean, tf.float32)), image.dtype)
-            # Padded after the subtraction, which wraps around and is undone by the sum.
+            # The added colour fills the border of zeros. In uint8 the subtraction wraps around; the addition undoes it.
             padded = tf.pad(image - colour, border) + colour
         else:
             padded = tf.pad(image, border, options.mode.upper())
@@ -95,7 +153,7 @@ def pad_and_crop(options, size: int, mean=()) -> Callable:
 
 
 def random_flip(direction: str) -> Callable:
-    """Returns (image, seed) -> image, at even odds mirrored left-right (horizontal), upside down (vertical) or each."""
+    """Returns (image, seed) -> image, mirrored with probability 1/2 left-right, upside down, or (both) in each way."""
     axes = {"horizontal": [1], "vertical": [0], "both": [0, 1]}[direction]
 
     def flip(image, seed):
@@ -112,7 +170,7 @@ def _reverse_if(heads, image, axis: int):
 
 
 def affine(options) -> Callable:
-    """Returns (image, seed) -> image: sheared, scaled and turned about its centre, then shifted; new pixels are 0."""
+    """Returns (image, seed) -> image, sheared, scaled and rotated about its centre, then shifted; new pixels are 0."""
 
     def move(image, seed):
         draws = tf.random.stateless_uniform([6], seed, -1.0, 1.0)
@@ -123,7 +181,7 @@ def affine(options) -> Callable:
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         shift_y, shift_x = draws[3] * options.shift * size[0], draws[4] * options.shift * size[1]
         center_y, center_x = (size[0] - 1.0) / 2.0, (size[1] - 1.0) / 2.0
-        # Output pixel -> input pixel: undo the shift, then turn, zoom and shear the other way round.
+        # From output pixel to input pixel: the inverse of the shift, then of rotation, scaling and shear.
         cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
         a, b, c, d = cos, sin + shear * cos, -sin, cos - shear * sin
         x0, y0 = center_x + shift_x, center_y + shift_y

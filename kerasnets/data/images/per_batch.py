@@ -1,97 +1,14 @@
-"""The one file that touches keras-cv: RandAugment per image; RandomCutout, MixUp and CutMix per batch.
+"""Augmentation of a whole batch: RandomCutout, MixUp and CutMix, with random numbers of our own.
 
-keras-cv's layers draw from generators of their own, which a parallel pipeline cannot reproduce. So the numbers are
-drawn here, by stateless operations from our seed, with the distributions keras-cv uses; its layers only move the pixels
-and mix the labels.
+keras-cv's layers draw from their own generators, which a parallel pipeline cannot reproduce. Here stateless operations
+draw the numbers from our seed, with the distributions of keras-cv; its layers fill rectangles and mix the labels.
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasnets.recipe.data_options import AugmentationOptions, RandAugment, RandomCutout
-
-
-def rand_augment(options: RandAugment) -> Callable:
-    """Returns (image uint8 [S, S, 3], seed integer [2]) -> uint8 image after `options.count` random operations."""
-    operations = _policy(options)
-
-    def augment(image, seed):
-        image = tf.cast(image, tf.float32)[tf.newaxis]
-        for turn in range(options.count):
-            draw = tf.random.experimental.stateless_fold_in(seed, turn)
-            applied, choice = tf.unstack(tf.random.stateless_uniform([2], draw))
-            number = tf.minimum(tf.cast(choice * len(operations), tf.int32), len(operations) - 1)
-            number = tf.where(applied <= options.rate, number, len(operations))
-            factors = _Factors(tf.random.experimental.stateless_fold_in(draw, 1), options)
-            branches = [lambda image=image, apply=apply, f=factors: apply(image, f) for apply in operations]
-            image = tf.ensure_shape(tf.switch_case(number, [*branches, lambda image=image: image]), image.shape)
-        return tf.saturate_cast(tf.round(image[0]), tf.uint8)
-
-    return augment
-
-
-class _Factors:
-    """Random strengths as keras-cv's RandAugment policy draws them; each draw has a seed of its own."""
-
-    def __init__(self, seed, options: RandAugment):
-        self._seed, self._options = seed, options
-
-    def _draw(self, which: int):
-        return tf.random.experimental.stateless_fold_in(self._seed, which)
-
-    def normal(self, which: int = 0):
-        """A draw around the magnitude, cut to 0..1; another one for each `which`."""
-        draw = tf.random.stateless_normal([], self._draw(which))
-        return tf.clip_by_value(self._options.magnitude + self._options.magnitude_stddev * draw, 0.0, 1.0)
-
-    def signed(self):
-        """The normal draw with a random sign."""
-        return self.normal() * tf.where(tf.random.stateless_uniform([], self._draw(2)) > 0.5, -1.0, 1.0)
-
-    def even(self):
-        """A uniform draw between minus and plus the magnitude."""
-        return tf.random.stateless_uniform([], self._draw(3), -1.0, 1.0) * self._options.magnitude
-
-
-def _policy(options: RandAugment) -> list[Callable]:
-    """keras-cv's ten operations as (images [1, S, S, 3], factors) -> images; the last four are the geometric ones."""
-    from keras_cv.layers import Equalization
-    from keras_cv.layers import RandAugment as KerasCVRandAugment
-
-    layers = KerasCVRandAugment.get_standard_policy(
-        (0, 255), options.magnitude, options.magnitude_stddev, geometric=options.geometric, seed=0
-    )
-
-    def single(factor):
-        return tf.reshape(factor, [1, 1, 1, 1])
-
-    def solarize(f):
-        return {"additions": single(110.0 * f.normal(0)), "thresholds": single(255.0 - 255.0 * f.normal(1))}
-
-    def pair(first, one, second, other):
-        return {first: tf.reshape(one, [1, 1]), second: tf.reshape(other, [1, 1])}
-
-    draws = [
-        lambda f: None,  # automatic contrast
-        lambda f: None,  # equalisation
-        solarize,
-        lambda f: single(f.normal()),  # colour degeneration
-        lambda f: single(1.0 + f.even()),  # contrast
-        lambda f: single(255.0 * f.even()),  # brightness
-        lambda f: pair("shear_x", f.signed(), "shear_y", 0.0),
-        lambda f: pair("shear_x", 0.0, "shear_y", f.signed()),
-        lambda f: pair("height_translations", 0.0, "width_translations", f.even()),
-        lambda f: pair("height_translations", f.even(), "width_translations", 0.0),
-    ]
-
-    def operation(layer, draw):
-        # Equalization has Python conditions on tensors, which autograph turns into operations; others trace faster so.
-        convert = isinstance(layer, Equalization)
-        move = tf.function(lambda images, f: layer.augment_images(images, transformations=f), autograph=convert)
-        return lambda images, factors: move(images, draw(factors))
-
-    return [operation(layer, draw) for layer, draw in zip(layers, draws, strict=False)]
+from kerasnets.recipe.data_options import AugmentationOptions, RandomCutout
 
 
 def random_cutout(options: RandomCutout) -> Callable:
@@ -119,14 +36,14 @@ def random_cutout(options: RandomCutout) -> Callable:
     return cut
 
 
-def batch_steps(options: AugmentationOptions, classes: int) -> Callable:
+def batch_operations(options: AugmentationOptions, classes: int) -> Callable:
     """Returns (images, labels, seed) -> (images, labels): cutout, then MixUp or CutMix.
 
     Args:
         options: `random_cutout`, `mixup`, `cutmix`.
         classes: the length of the float labels that mixing gives.
 
-    Without mixing, uint8 images and int32 labels stay so; with MixUp images become float32, with either labels float32
+    Without mixing, images stay uint8 and labels int32. MixUp makes images float32; MixUp and CutMix make labels float32
     [B, classes].
     """
     cut = random_cutout(options.random_cutout) if options.random_cutout else None
@@ -148,17 +65,18 @@ def batch_steps(options: AugmentationOptions, classes: int) -> Callable:
 
 
 def _beta(alpha: float, count, seed):
-    """Draws `count` values from Beta(alpha, alpha)."""
+    """Returns `count` draws from Beta(alpha, alpha)."""
     gammas = tf.random.stateless_gamma([2, count], seed, alpha=alpha)
     return gammas[0] / tf.reduce_sum(gammas, axis=0)
 
 
 def _partners(count, seed):
+    """Returns for each image of a batch the number of the image it is mixed with."""
     return tf.random.experimental.stateless_shuffle(tf.range(count), seed)
 
 
 def _mixup(alpha: float) -> Callable:
-    """MixUp (Zhang et al. 2017): each image and its label blended with another of the batch."""
+    """MixUp (Zhang et al. 2017): blends each image and its label with another of the batch."""
     from keras_cv.layers import MixUp
 
     layer = MixUp(alpha)
@@ -175,7 +93,7 @@ def _mixup(alpha: float) -> Callable:
 
 
 def _cutmix(alpha: float) -> Callable:
-    """CutMix (Yun et al. 2019): a rectangle of each image replaced by that of another, labels weighted by area."""
+    """CutMix (Yun et al. 2019): replaces a rectangle of each image by that of another; area weights the labels."""
     from keras_cv.layers import CutMix
     from keras_cv.src.utils.fill_utils import corners_to_mask
 
@@ -189,8 +107,8 @@ def _cutmix(alpha: float) -> Callable:
         spans = []
         for center, length in zip(tf.unstack(centers), (width, height), strict=True):
             length = tf.cast(length, tf.float32)
-            middle, half = tf.floor(center * length), tf.floor(side * length) / 2.0
-            spans.append(tf.round(tf.clip_by_value(tf.stack([middle - half, middle + half]), 0.0, length)))
+            center, half = tf.floor(center * length), tf.floor(side * length) / 2.0
+            spans.append(tf.round(tf.clip_by_value(tf.stack([center - half, center + half]), 0.0, length)))
         (left, right), (top, bottom) = tf.unstack(spans[0]), tf.unstack(spans[1])
         inside = corners_to_mask(tf.stack([left, top, right, bottom], axis=1), (width, height))[..., tf.newaxis]
         area = (right - left) * (bottom - top) / tf.cast(height * width, tf.float32)

@@ -1,37 +1,51 @@
-"""What happens to one image, in training and in evaluation: whole-number pixels in, uint8 [S, S, C] out.
+"""From an image file to the input of a network, for training, evaluation, prediction and export.
 
-The order in training; each step that the options leave off is skipped:
+Training, in this order; an operation that the options leave off is skipped:
 
 1. crop, decoded together with the file: `random_resized_crop`; or `scale_jitter`, the square that a random crop shows
-   when the shorter side is resized to a random length; or, with neither, the evaluation transform;
+   after the shorter side is resized to a random length; or, with neither of them, the crop of evaluation;
 2. `pad_and_crop`   3. `random_flip`   4. `affine`   5. `color_jitter`   6. `pca_lighting`   7. `rand_augment`.
 
-After batching come `random_cutout` and `mixup` / `cutmix` (batch_augmentation.py), then normalisation inside the step.
+After batching come `random_cutout` and `mixup` or `cutmix` (per_batch.py), then `normalise` inside the training step:
+pixels stay uint8 until there, a quarter of the bytes of float32.
 
-Evaluation: the shorter side is resized to round(size / crop_fraction), the longer one to the nearest whole number in
-proportion, the centre is cut out. Resizing is antialiased, as Pillow's; results are rounded to whole pixel values. A
-training crop has a cheaper filter (`_average_and_interpolate`).
+Evaluation: the shorter side is resized to round(size / crop_fraction), the longer side in proportion to the nearest
+whole number, and the centre is cut out. Resizing is antialiased as in Pillow, and rounded to whole pixel values. A
+training crop is resized with a cheaper filter (`geometry.average_and_interpolate`).
 """
 
+import dataclasses
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow as tf
 
+from kerasnets.data.errors import decoding_error
 from kerasnets.data.images import color, geometry
-from kerasnets.data.images import per_batch as batch_augmentation
-from kerasnets.data.images.decode import crop, decode_image, decode_window
-from kerasnets.recipe.data_options import AugmentationOptions
+from kerasnets.data.images.decode import crop, decode_window, reencode, to_pixels
+from kerasnets.data.images.rand_augment import rand_augment
+from kerasnets.layers.preprocessing import normalize_pixels
+from kerasnets.recipe.data_options import AugmentationOptions, DataOptions
 from kerasnets.registry import Preprocessing
 
 
+def override(preprocessing: Preprocessing, options: DataOptions) -> Preprocessing:
+    """Returns `preprocessing` with the `size`, `crop_fraction` and `interpolation` that `options` set."""
+    names = ("size", "crop_fraction", "interpolation")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return dataclasses.replace(preprocessing, **given)
+
+
 def evaluation_transform(preprocessing: Preprocessing) -> Callable:
-    """Returns image -> uint8 [S, S, C]; an image is a file's bytes (scalar string) or uint8 [height, width, C]."""
+    """Returns image -> uint8 [S, S, C]; an image is the bytes of a file (scalar string) or uint8 [height, width, C]."""
     size, channels = preprocessing.size, len(preprocessing.mean)
     shorter = round(size / preprocessing.crop_fraction)
 
     @tf.function(autograph=False)
     def transform(image):
-        image = resize_shorter(to_pixels(image, channels), shorter, preprocessing.interpolation, as_pillow=True)
+        image = to_pixels(image, channels)
+        image = geometry.resize_shorter(image, shorter, preprocessing.interpolation, as_pillow=True)
         window = geometry.central_window(tf.shape(image)[0], tf.shape(image)[1], size)
         return tf.ensure_shape(crop(image, window), [size, size, channels])
 
@@ -39,30 +53,31 @@ def evaluation_transform(preprocessing: Preprocessing) -> Callable:
 
 
 def training_transform(preprocessing: Preprocessing, options: AugmentationOptions) -> Callable:
-    """Returns (image, seed) -> uint8 [S, S, C]; `seed` is int64 [2] and decides all that is random.
+    """Returns (image, seed) -> uint8 [S, S, C]; `seed` (int64 [2]) decides everything that is random.
 
     Raises:
-        ValueError: when an option needs three channels and the network takes one.
+        ValueError: an option needs three channels and the network takes one.
     """
-    stages = training_stages(preprocessing, options)
+    operations = training_operations(preprocessing, options)
     size, channels = preprocessing.size, len(preprocessing.mean)
 
     @tf.function(autograph=False)
     def transform(image, seed):
-        for _, number, stage in stages:
-            image = stage(image, fold_in(seed, number))
+        for _, number, operation in operations:
+            image = operation(image, fold_in(seed, number))
         return tf.ensure_shape(image, [size, size, channels])
 
     return transform
 
 
-def training_stages(preprocessing: Preprocessing, options: AugmentationOptions) -> list[tuple[str, int, Callable]]:
-    """Returns what `training_transform` does, one after the other, as (name, number, (image, seed) -> uint8 image).
+def training_operations(preprocessing: Preprocessing, options: AugmentationOptions) -> list[tuple[str, int, Callable]]:
+    """Returns the operations of `training_transform` in order, as (name, number, (image, seed) -> uint8 image).
 
-    A stage draws from the image's seed folded with its number; numbers never shift, so neither do seeds.
+    An operation draws from the image's seed folded with its number. The numbers are fixed, so that switching one
+    operation off leaves the random draws of the others as they are.
     """
-    decode, resize_crop = _placement(preprocessing, options)
-    return [("decode", 0, decode), ("resize", 1, resize_crop), *_steps(preprocessing, options)]
+    decode, resize_crop = _crop_operations(preprocessing, options)
+    return [("decode", 0, decode), ("resize", 1, resize_crop), *_augmentations(preprocessing, options)]
 
 
 def fold_in(seed, number):
@@ -70,8 +85,53 @@ def fold_in(seed, number):
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def _placement(preprocessing, options) -> tuple[Callable, Callable]:
-    """Step 1 in two halves: (image, seed) -> its pixels, or those of the crop; (pixels, seed) -> uint8 [S, S, C]."""
+def load_image(path: str | os.PathLike, preprocessing: Preprocessing):
+    """Reads one image file as evaluation does.
+
+    Returns:
+        float32 tensor [S, S, C], pixels 0-255, RGB or grey; `normalise` turns it into network input.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be decoded.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no such image file. Received: {str(path)!r}")
+    # The Python function, because TensorFlow would trace the graph again for every file.
+    transform = evaluation_transform(preprocessing).python_function
+    contents = path.read_bytes()
+    try:
+        image = transform(tf.constant(contents))
+    except tf.errors.OpError:
+        try:
+            image = transform(tf.constant(reencode(contents, len(preprocessing.mean))))
+        except Exception as error:
+            raise ValueError(f"{path} cannot be decoded as an image: {decoding_error(error)}") from None
+    return tf.cast(image, tf.float32)
+
+
+def normalise(images, preprocessing: Preprocessing, *, full_constants: bool = True):
+    """Returns `(images - mean) / std` as float32, with the channels in the order that the network expects.
+
+    Args:
+        images: RGB or grey pixels 0-255, any dtype, tensor or array of shape [..., S, S, C]; never changed in place.
+        preprocessing: mean and std, in the network's channel order.
+        full_constants: spread mean and std to [S, S, C] where the size is known. That is an order of magnitude faster
+            on the CPU than adding over a last axis of 3. Export passes False: the file would grow by these constants.
+
+    Raises:
+        ValueError: `images` have another number of channels than `preprocessing.mean`.
+    """
+    channels = len(preprocessing.mean)
+    if images.shape[-1] not in (None, channels):
+        raise ValueError(f"`images` must have {channels} channels. Received: images with shape {tuple(images.shape)}")
+    numbers = (preprocessing.mean, preprocessing.std, preprocessing.channel_order)
+    return normalize_pixels(images, *numbers, full_constants=full_constants)
+
+
+def _crop_operations(preprocessing, options) -> tuple[Callable, Callable]:
+    """Returns (image, seed) -> the pixels of the crop, and (pixels, seed) -> uint8 [S, S, C]."""
     size, channels, method = preprocessing.size, len(preprocessing.mean), preprocessing.interpolation
     draw = _window(options, size)
     if draw is None:
@@ -88,14 +148,14 @@ def _placement(preprocessing, options) -> tuple[Callable, Callable]:
 
     def resize_crop(pixels, seed):
         if options.antialias and method == "bilinear":
-            return _average_and_interpolate(pixels, size)
-        return resize(pixels, size, size, method, options.antialias)
+            return geometry.average_and_interpolate(pixels, size)
+        return geometry.resize(pixels, size, size, method, options.antialias)
 
     return decode, resize_crop
 
 
 def _window(options, size: int) -> Callable | None:
-    """Returns (height, width, seed) -> the random window of a training image, or None when there is none."""
+    """Returns (height, width, seed) -> the random window of a training crop, or None without a random crop."""
     if box := options.random_resized_crop:
         return lambda height, width, seed: geometry.random_resized_window(height, width, box.scale, box.ratio, seed)
     if not (jitter := options.scale_jitter):
@@ -105,79 +165,20 @@ def _window(options, size: int) -> Callable | None:
     return lambda height, width, seed: geometry.scale_jitter_window(height, width, jitter, size, seed)
 
 
-def _steps(preprocessing, options) -> list:
-    """Steps 2 to 7 that are switched on, as (name, number, (image, seed) -> image)."""
+def _augmentations(preprocessing, options) -> list:
+    """Returns operations 2 to 7 as far as they are switched on, as (name, number, (image, seed) -> image)."""
     size, mean = preprocessing.size, preprocessing.mean[:: -1 if preprocessing.channel_order == "bgr" else 1]
     if len(preprocessing.mean) != 3 and (options.color_jitter or options.pca_lighting or options.rand_augment):
         raise ValueError(
             "`color_jitter`, `pca_lighting` and `rand_augment` need 3 channels. "
             f"Received: a network of {len(preprocessing.mean)} channel(s)"
         )
-    steps = {
+    operations = {
         "pad_and_crop": options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size, mean),
         "random_flip": options.random_flip and geometry.random_flip(options.random_flip),
         "affine": options.affine and geometry.affine(options.affine),
         "color_jitter": options.color_jitter and color.color_jitter(options.color_jitter),
         "pca_lighting": options.pca_lighting and color.pca_lighting(options.pca_lighting),
-        "rand_augment": options.rand_augment and batch_augmentation.rand_augment(options.rand_augment),
+        "rand_augment": options.rand_augment and rand_augment(options.rand_augment),
     }
-    return [(name, number, step) for number, (name, step) in enumerate(steps.items(), 2) if step]
-
-
-def to_pixels(image, channels: int):
-    """Decodes bytes; gives pixels the channels the network takes (grey repeated to RGB, RGB to luminance)."""
-    if image.dtype == tf.string:
-        return decode_image(image, channels)
-    if image.shape[-1] == channels:
-        return image
-    return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
-
-
-def resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillow: bool = False):
-    sides = tf.cast(tf.shape(image)[:2], tf.float64)
-    scaled = tf.round(tf.cast(shorter, tf.float64) * sides / tf.reduce_min(sides))
-    height, width = tf.unstack(tf.cast(scaled, tf.int32))
-    return resize(image, height, width, method, antialias, as_pillow)
-
-
-def resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
-    """Resizes to whole pixel values; an image that has the size already is left alone.
-
-    Bicubic overshoots, and Pillow cuts that off and rounds between its two passes, of which the first goes along the
-    width. One pass is twice as fast and up to nine levels away; a network's probabilities can move by 0.02.
-    """
-
-    def resized():
-        between = image
-        if as_pillow and method == "bicubic":
-            between = _to_uint8(
-                tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias), method
-            )
-        return _to_uint8(tf.image.resize(between, [height, width], method, antialias=antialias), method)
-
-    same = tf.logical_and(tf.equal(tf.shape(image)[0], height), tf.equal(tf.shape(image)[1], width))
-    return tf.cond(same, lambda: image, resized)
-
-
-def _average_and_interpolate(image, size: int):
-    """Resizes a training crop to uint8 [size, size, C]: shrunk by averaging what a new pixel covers, then enlarged.
-
-    Pillow's filter is wider; in TensorFlow it takes longer than decoding the crop.
-    """
-    shape = tf.shape(image)[:2]
-    smaller = tf.minimum(shape, size)
-    shrinks, enlarges = tf.reduce_any(shape > size), tf.reduce_any(shape < size)
-    pixels = tf.cond(shrinks, lambda: tf.image.resize(image, smaller, "area"), lambda: tf.cast(image, tf.float32))
-    pixels = tf.cond(enlarges, lambda: tf.image.resize(pixels, [size, size]), lambda: pixels)
-    return tf.ensure_shape(_to_uint8(pixels, "bilinear"), [size, size, image.shape[-1]])
-
-
-def _to_uint8(image, method: str):
-    """Rounds, halves up as Pillow does; only filters with negative weights overshoot, and clipping costs as much as
-    resizing.
-    """
-    if image.dtype == tf.uint8:
-        return image
-    if method in ("bicubic", "lanczos3"):
-        image = tf.clip_by_value(image, 0.0, 255.0)
-    return tf.cast(image + 0.5, tf.uint8)
+    return [(name, number, operation) for number, (name, operation) in enumerate(operations.items(), 2) if operation]

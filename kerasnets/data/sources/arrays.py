@@ -1,0 +1,66 @@
+"""Images and labels from the arrays of an .npz file."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.data.errors import BadImages
+from kerasnets.data.fingerprint import of_arrays
+from kerasnets.data.sources.source import Source, check_split
+from kerasnets.recipe.data_options import SourceOptions
+
+
+def from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
+    """Returns a source of uint8 images [N, H, W, C] and integer labels [N] that are in memory."""
+    pixels, numbers = tf.constant(images), tf.constant(labels.astype("int32"))
+    return Source(
+        name=name,
+        split=split,
+        classes=classes,
+        size=len(images),
+        encoded=False,
+        bad_images=BadImages(len(images)),
+        image_name=lambda index: f"{name}/{split}/{index}",
+        fetch=lambda index: (tf.gather(pixels, index), tf.gather(numbers, index)),
+        facts=lambda: of_arrays(images, labels),
+    )
+
+
+def pad(images: np.ndarray, border: int) -> np.ndarray:
+    """Adds `border` zero pixels on each side of uint8 images [N, H, W, C]."""
+    return np.pad(images, ((0, 0), (border, border), (border, border), (0, 0))) if border else images
+
+
+def open_arrays(options: SourceOptions, split: str) -> Source:
+    """Opens an .npz file: uint8 images [N, H, W] or [N, H, W, C] as `x_<split>`, integer labels [N] as `y_<split>`.
+
+    The names of the classes are its array `classes`, or else the numbers of the labels.
+    """
+    path = Path(options.path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no such .npz file. Received: path={options.path!r}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {key: arrays[key] for key in arrays.files if key[:2] in ("x_", "y_") or key == "classes"}
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{options.path} is not a readable .npz file ({error}). Received: path={options.path!r}"
+        ) from None
+    splits = [key[2:] for key in found if key.startswith("x_") and f"y_{key[2:]}" in found]
+    check_split(split, splits, options.path)
+    images, labels = found[f"x_{split}"], found[f"y_{split}"].reshape(-1)
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "Images must be uint8 [N, H, W], [N, H, W, 1] or [N, H, W, 3]. "
+            f"Received: x_{split} {images.dtype} {found[f'x_{split}'].shape}"
+        )
+    if len(images) != len(labels) or not len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise ValueError(
+            "Each image needs one whole number >= 0 as its label. "
+            f"Received: {len(images)} images, {len(labels)} labels {labels.dtype} in {options.path}"
+        )
+    count = 1 + max(int(found[f"y_{name}"].max()) for name in splits)
+    classes = tuple(map(str, found.get("classes", range(count))))
+    return from_arrays(path.stem, split, pad(images, options.pad), labels, classes)
