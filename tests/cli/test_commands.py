@@ -37,8 +37,8 @@ NOT_RUN = {
     "make files": "minutes; it only prints names of files",
     "make tables": "builds and counts every network: test_every_net.py compares the counts",
     "make parity": "needs torch, torchvision and timm: test_goldens.py compares with stored outputs",
-    "make distribution-check": "minutes: test_distribution.py runs its cases",
-    "make kill-check": "minutes: test_training_loop.py and test_distribution_workers.py kill runs",
+    "make distribution-check": "minutes: tests/distribution/test_distributed_steps.py runs its cases",
+    "make kill-check": "minutes: tests/training/test_loop.py and tests/distribution/test_workers.py kill runs",
 }
 SHOWN = [c for c in dict.fromkeys([*page_commands(), *help_commands()]) if not c.startswith("make ")]
 HEAVY = (

@@ -1,4 +1,4 @@
-"""One device and many train the same: the rows of `distribution.py`, each in the processes that it needs."""
+"""One device and many train the same: the cases of `distribution_check.py`, each in the processes that it needs."""
 
 import dataclasses
 import os
@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from distribution_check import ROWS, SGD, TOLERANCE, Row, dataset, difference, examples, five_steps, make_trainer
+from distribution_check import CASES, SGD, TOLERANCE, Case, dataset, difference, examples, five_steps, make_trainer
 
 from kerasnets.distribution.replicas import prepare_for_replicas
-from kerasnets.distribution.strategy import check_compilation
+from kerasnets.distribution.strategy import check_compilation, local_strategy
 from kerasnets.layers.batch_norm import PRESENT, BatchNormalization
 from kerasnets.layers.recomputed import RecomputedConvolutions
 
-# By default those that differ most from one another.
+# The cases that run by default: those that differ most from one another.
 QUICK = (
     "clipping by norm after the all-reduce",
     "gradient accumulation: 2 micro-batches are one batch",
@@ -33,43 +33,43 @@ QUICK = (
 
 def table(*arguments, onednn: str = "1") -> str:
     command = [sys.executable, str(Path(__file__).parents[1] / "support" / "distribution_check.py"), *arguments]
-    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}  # On, as every command asks for.
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}  # on, as in every command of ours
     result = subprocess.run(command, capture_output=True, text=True, timeout=1500, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr[-2000:]
     return result.stdout
 
 
 @pytest.mark.parametrize("onednn", ["1", pytest.param("0", marks=pytest.mark.slow)])
-def test_two_devices_do_as_one(onednn):
-    found = table("--devices", "2", "--workers", "0", "--no-jobs", "--rows", *QUICK, onednn=onednn)
+def test_two_devices_train_as_one(onednn):
+    found = table("--devices", "2", "--workers", "0", "--no-jobs", "--cases", *QUICK, onednn=onednn)
     assert [line[: len(name)] for line, name in zip(found.splitlines()[:-1], QUICK, strict=True)] == list(QUICK)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("onednn", ["1", "0"])
-def test_two_and_three_devices_and_two_processes_do_as_one(onednn):
-    assert table("--no-jobs", onednn=onednn).count("holds") == 3 * len(ROWS)
+def test_two_and_three_devices_and_two_processes_train_as_one(onednn):
+    assert table("--no-jobs", onednn=onednn).count("holds") == 3 * len(CASES)
 
 
-def test_an_unfit_trainer_is_noticed():
-    """The comparison itself: a rate that is 0.2 % higher is not the same."""
+def test_another_learning_rate_is_noticed():
+    """Tests the comparison: a learning rate that is 0.2 % higher is noticed."""
     alone = tf.distribute.get_strategy()
-    one = five_steps(Row(), alone)
-    assert difference(five_steps(Row(optimizer={**SGD, "learning_rate": 0.0501}), alone), one) > TOLERANCE
+    one = five_steps(Case(), alone)
+    assert difference(five_steps(Case(optimizer={**SGD, "learning_rate": 0.0501}), alone), one) > TOLERANCE
     assert difference(one, one) == 0.0
 
 
 @pytest.mark.parametrize("name", ["plain SGD", "drop path", "synchronised batch norm"])
 def test_several_steps_a_call_are_single_steps_to_the_last_bit(name):
-    row, alone = dataclasses.replace(ROWS[name], evaluate=True), tf.distribute.get_strategy()
-    one, *others = (five_steps(dataclasses.replace(row, at_once=n), alone) for n in (1, 2, 5))
+    case, alone = dataclasses.replace(CASES[name], evaluate=True), tf.distribute.get_strategy()
+    one, *others = (five_steps(dataclasses.replace(case, steps_per_execution=n), alone) for n in (1, 2, 5))
     for other in others:
         for path, value in one.items():
             np.testing.assert_array_equal(other[path], value, err_msg=path)
 
 
 def test_a_call_of_several_steps_is_traced_once():
-    trainer = make_trainer(Row(at_once=2), tf.distribute.get_strategy())
+    trainer = make_trainer(Case(steps_per_execution=2), tf.distribute.get_strategy())
     traces, step = [], trainer.train_step
     trainer.train_step = lambda data: traces.append(data) or step(data)
     for _ in range(3):
@@ -78,16 +78,16 @@ def test_a_call_of_several_steps_is_traced_once():
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_the_share_of_the_training_that_is_done_reaches_the_network(at_once):
-    row = ROWS["scheduled drop path"]
-    trainer = make_trainer(row, tf.distribute.get_strategy())
+def test_the_network_knows_how_far_the_training_is(at_once):
+    case = CASES["scheduled drop path"]
+    trainer = make_trainer(case, tf.distribute.get_strategy())
     trainer.steps_per_execution = at_once
-    trainer.fit(dataset(examples(row.sizes[:4])), verbose=0, shuffle=False)
-    # The fourth of five steps was the last; it began when three were done.
+    trainer.fit(dataset(examples(case.sizes[:4])), verbose=0, shuffle=False)
+    # The last step was the fourth of five; three were done when it began.
     assert float(trainer.network.get_layer("progress").progress.numpy()) == pytest.approx(3 / 5)
 
 
-def test_a_replica_without_examples_leaves_batch_norm_as_it_is():
+def test_a_replica_without_examples_does_not_change_batch_norm():
     inputs = keras.Input((8, 8, 1))
     layer = BatchNormalization()
     model = keras.Model(inputs, layer(inputs))
@@ -99,7 +99,7 @@ def test_a_replica_without_examples_leaves_batch_norm_as_it_is():
     assert float(layer.moving_mean.numpy()[0]) == 0.5 and float(layer.moving_variance.numpy()[0]) == 1.0
 
 
-def test_padding_leaves_batch_norm_as_it_is():
+def test_padding_does_not_change_batch_norm():
     inputs = keras.Input((8, 8, 1))
     layer = BatchNormalization()
     model = keras.Model(inputs, layer(inputs))
@@ -125,7 +125,7 @@ def test_batch_norm_that_cannot_be_synchronised_is_refused():
         prepare_for_replicas(keras.Model(inputs, layer([inputs])), 2, True)
 
 
-def test_dropout_keeps_its_share_and_scale():
+def test_dropout_keeps_its_rate_and_scale():
     inputs = keras.Input((1000,))
     model = keras.Model(inputs, keras.layers.Dropout(0.25, seed=3)(inputs))
     before = model(np.ones((8, 1000), "float32"), training=True).numpy()
@@ -135,3 +135,10 @@ def test_dropout_keeps_its_share_and_scale():
     np.testing.assert_array_equal(before, after)
     assert set(np.unique(after)) == {np.float32(0), np.float32(1 / 0.75)}
     np.testing.assert_array_equal(model(np.ones((8, 1000), "float32")).numpy(), 1)
+
+
+def test_the_strategies_of_a_process_number_their_all_reduces_apart():
+    """`local_strategy` sets the private `_collective_key_base` of TensorFlow 2.21.0, from which the numbers start."""
+    strategies = [local_strategy(["CPU:0", "CPU:1"]) for _ in range(2)]
+    first, second = (set(each.extended._collective_keys._known_groups.values()) for each in strategies)
+    assert first and second and not first & second

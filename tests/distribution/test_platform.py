@@ -1,7 +1,7 @@
-"""What Keras and TensorFlow get wrong under tf.distribute, and why our trainer overrides them.
+"""Errors of Keras and TensorFlow under tf.distribute, which our trainer works around.
 
-A test that fails here is good news: upstream has mended something, and an override of ours may go
-(`kerasnets/training/trainer.py`, `optimizers.py`).
+A test that fails here is good news: upstream has fixed an error, and its workaround may go
+(`kerasnets/training/trainer.py`, `optimizers.py`, `private_api.py`).
 """
 
 import json
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.platform]
 
 
 def platform(fact: str, workers: int = 1):
-    """What each process found out."""
+    """Returns the result of each process."""
     ports = free_ports(workers)
     environments = [worker_environment(ports, index) if workers > 1 else None for index in range(workers)]
     command = [sys.executable, str(JOB), fact]
@@ -32,21 +32,21 @@ def test_fit_with_several_workers_raises():
 
 
 def test_gradient_accumulation_on_several_devices_raises():
-    """keras#20582; here the step itself splits the batch."""
+    """keras#20582. Our training step splits the batch itself."""
     assert platform("accumulation") == [True]
 
 
 def test_gradients_are_clipped_before_they_are_summed():
-    """Here the optimizers take gradients that are summed already."""
+    """Our optimizers take gradients that are already summed."""
     assert platform("clipping") == [pytest.approx([0.95, 0.90])]
 
 
-def test_an_empty_replica_gives_batch_norm_weights_that_are_no_numbers():
-    """Here training batches are full and evaluation batches padded with weight 0."""
+def test_an_empty_replica_makes_the_weights_of_batch_norm_nan():
+    """Our training batches are full, and evaluation batches are padded with examples of weight 0."""
     assert platform("empty_replica") == [False]
 
 
-def test_an_uneven_batch_trains_otherwise_on_two_devices():
-    """Here the loss is the sum over examples divided by the global batch: 0.9 on any number of devices."""
+def test_an_uneven_batch_trains_differently_on_two_devices():
+    """Our loss is the sum over examples divided by the global batch; it gives 0.9 on any number of devices."""
     one, two = platform("uneven_batch")[0]
     assert one == pytest.approx(0.9) and two == pytest.approx(0.85)

@@ -1,4 +1,4 @@
-"""Several machines, played by real processes on this one: `kerasnets launch`. All slow."""
+"""Several workers, as processes of this machine: `kerasnets launch`. The tests of whole jobs are slow."""
 
 import json
 import os
@@ -39,12 +39,14 @@ def test_two_workers_train_the_weights_of_one_process(alone, together):
     (begin,) = (e for e in read_log(together) if e["event"] == "start")
     assert begin["sharding"] == "by element: each of 2 workers (2 devices) reads its own 8 of 16"
     events = [json.loads(line)["event"] for line in (together / "log.jsonl").read_text().splitlines()]
-    assert events.count("start") == events.count("end") == 1 and events.count("epoch") == 2  # the chief's alone
+    assert (
+        events.count("start") == events.count("end") == 1 and events.count("epoch") == 2
+    )  # only the chief writes the log
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_killed_worker_brings_the_job_back_to_the_checkpoint(tmp_path, together, index):
+def test_a_job_with_a_killed_worker_resumes_from_the_checkpoint(tmp_path, together, index):
     errors = killed(tmp_path / "run", index)
     assert "a worker was killed by SIGKILL; restart 1 of 3" in errors
     assert [e["step"] >= 10 for e in read_log(tmp_path / "run") if e["event"] == "resume"] == [True]
@@ -93,7 +95,7 @@ def test_a_wrong_place_is_one_line(monkeypatch, text):
 
 
 def test_batches_that_cannot_be_cut():
-    check_batch_size(9, 2)  # uneven parts are right, and warned of
+    check_batch_size(9, 2)  # uneven parts give right results and a warning
     for settings in ((9, 2, 3), (9, 2, 1, 2), (1, 2)):
         with pytest.raises(ValueError, match="must be a multiple"):
             check_batch_size(*settings)

@@ -1,4 +1,4 @@
-"""Checkpoints and run folders: whole or not there, and what is answered when something is in the way."""
+"""Checkpoints and run folders: never half written, never overwritten by accident."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cut", "one bit", "empty", "other"])
-def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path, how):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_loaded(tmp_path, how):
     assert checkpoints.load_newest(tmp_path) is None
     for step in (1, 2, 3):
         checkpoints.save(tmp_path, "last", TENSORS, {"step": step})
@@ -49,7 +49,7 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path, how):
         checkpoints.load_newest(tmp_path)
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_write_that_fails_keeps_the_former_file(tmp_path, monkeypatch):
     checkpoints.save(tmp_path, "last", TENSORS, {"step": 1})
 
     def full(*_):
@@ -114,7 +114,7 @@ with claim(sys.argv[1], resume=False, overwrite=False):
 
 
 @pytest.mark.parametrize("settings", [{"resume": True}, {"overwrite": True}])
-def test_a_folder_that_another_process_trains_in_is_refused_until_that_is_gone(tmp_path, settings):
+def test_a_folder_that_another_process_trains_in_is_refused_until_it_ends(tmp_path, settings):
     run = tmp_path / "run"
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
     try:

@@ -1,9 +1,9 @@
-"""The same training on one device and on many: the rows that the tests and `make distribution-check` share.
+"""Trains the same on one device and on many and compares: the cases of the tests and of `make distribution-check`.
 
-Every row trains a tiny network, all weights filled, for five steps on one device, and again on two and three devices of
-this process (MirroredStrategy over logical CPUs) and in two processes (MultiWorkerMirroredStrategy). What comes out is
-compared: every variable by norm, and the numbers of the log. `python tests/support/distribution_check.py`
-prints the table and exits with 1 if a row fails.
+Each case trains a tiny network with filled weights for five steps on one device, on two and on three devices of this
+process (MirroredStrategy over logical CPUs), and in two processes (MultiWorkerMirroredStrategy). It compares every
+variable, by norm, and the metrics. `python tests/support/distribution_check.py` prints a table and exits with 1 if a
+case fails.
 """
 
 import argparse
@@ -38,8 +38,8 @@ SGD = {"name": "sgd", "learning_rate": 0.05}
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """What is trained; `alone` overrides it on the one device that the others are compared with."""
+class Case:
+    """What is trained. `alone` overrides fields on the one device that the others are compared with."""
 
     layer: str = ""
     optimizer: dict = dataclasses.field(default_factory=lambda: SGD)
@@ -50,31 +50,33 @@ class Row:
     accumulation: int = 1
     sizes: tuple = SIZES
     evaluate: bool = False
-    at_once: int = 1
+    steps_per_execution: int = 1
     alone: dict = dataclasses.field(default_factory=dict)
 
 
-ROWS = {
-    "plain SGD": Row(),
-    "evaluation of 29 examples in batches of 12": Row(evaluate=True),
-    "clipping by norm after the all-reduce": Row(optimizer={**SGD, "clip_norm": 0.1}),
-    "gradient accumulation: 2 micro-batches are one batch": Row(
+CASES = {
+    "plain SGD": Case(),
+    "evaluation of 29 examples in batches of 12": Case(evaluate=True),
+    "clipping by norm after the all-reduce": Case(optimizer={**SGD, "clip_norm": 0.1}),
+    "gradient accumulation: 2 micro-batches are one batch": Case(
         optimizer={**SGD, "clip_norm": 0.1}, accumulation=2, alone={"accumulation": 1}
     ),
-    "two steps a call": Row(at_once=2, alone={"at_once": 1}),
-    "two steps a call, evaluation, uneven last batch": Row(sizes=(12, 12, 12, 12, 7), at_once=2, evaluate=True),
-    "uneven last batch": Row(sizes=(12, 12, 12, 12, 7)),
-    "a last batch that leaves a replica empty": Row(sizes=(12, 12, 12, 12, 1)),
-    "uneven last batch, synchronised batch norm": Row("batch norm", sizes=(12, 12, 12, 12, 7)),
-    "empty replica, synchronised batch norm": Row("batch norm", sizes=(12, 12, 12, 12, 1)),
-    "moving averages": Row("batch norm", ema={"momentum": 0.9}),
-    "float16 with loss scaling that overflows": Row(
+    "two steps a call": Case(steps_per_execution=2, alone={"steps_per_execution": 1}),
+    "two steps a call, evaluation, uneven last batch": Case(
+        sizes=(12, 12, 12, 12, 7), steps_per_execution=2, evaluate=True
+    ),
+    "uneven last batch": Case(sizes=(12, 12, 12, 12, 7)),
+    "a last batch that leaves a replica empty": Case(sizes=(12, 12, 12, 12, 1)),
+    "uneven last batch, synchronised batch norm": Case("batch norm", sizes=(12, 12, 12, 12, 7)),
+    "empty replica, synchronised batch norm": Case("batch norm", sizes=(12, 12, 12, 12, 1)),
+    "moving averages": Case("batch norm", ema={"momentum": 0.9}),
+    "float16 with loss scaling that overflows": Case(
         optimizer={**SGD, "learning_rate": 5e-3}, policy="mixed_float16", scale=2.0**18
     ),
-    "weight decay in the gradient (SGD)": Row(optimizer={**SGD, "weight_decay": 0.1}),
-    "decoupled weight decay (AdamW)": Row(optimizer={"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}),
-    "RMSprop": Row(optimizer={"name": "rmsprop", "learning_rate": 1e-3}),
-    "RMSprop from an accumulator of 1, weight decay clipped too": Row(
+    "weight decay in the gradient (SGD)": Case(optimizer={**SGD, "weight_decay": 0.1}),
+    "decoupled weight decay (AdamW)": Case(optimizer={"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}),
+    "RMSprop": Case(optimizer={"name": "rmsprop", "learning_rate": 1e-3}),
+    "RMSprop from an accumulator of 1, weight decay clipped too": Case(
         optimizer={
             "name": "rmsprop",
             "learning_rate": 1e-2,
@@ -84,20 +86,20 @@ ROWS = {
             "clip_weight_decay": True,
         }
     ),
-    "LAMB with binary cross-entropy": Row(
+    "LAMB with binary cross-entropy": Case(
         optimizer={"name": "lamb", "learning_rate": 1e-2, "weight_decay": 0.1}, loss={"name": "binary_cross_entropy"}
     ),
-    "two outputs with weights": Row("two outputs", loss={"weights": {"aux1": 0.3}, "label_smoothing": 0.1}),
-    "synchronised batch norm": Row("batch norm"),
-    "each replica's moving means become one": Row("batch norm of each replica", ema={"momentum": 0.9}),
-    "dropout": Row("dropout"),
-    "drop path": Row("drop path"),
-    "scheduled drop path": Row("scheduled drop path"),
+    "two outputs with weights": Case("two outputs", loss={"weights": {"aux1": 0.3}, "label_smoothing": 0.1}),
+    "synchronised batch norm": Case("batch norm"),
+    "each replica's moving means become one": Case("batch norm of each replica", ema={"momentum": 0.9}),
+    "dropout": Case("dropout"),
+    "drop path": Case("drop path"),
+    "scheduled drop path": Case("scheduled drop path"),
 }
 
 
 def network(layer: str) -> keras.Model:
-    """A convolution, the layer in question, a classifier; every weight is filled."""
+    """Returns a network of a convolution, the layer in question and a classifier, with all weights filled."""
     x = inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(x)
     if layer == "batch norm":
@@ -122,71 +124,71 @@ def network(layer: str) -> keras.Model:
     return model
 
 
-def examples(sizes, here: slice | None = None):
-    """Batches of noise with labels that the noise decides; of each only the part `here`."""
+def examples(sizes, part: slice | None = None):
+    """Returns batches of random images, with labels computed from the images; of each batch only the `part`."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (sum(sizes), 8, 8, 1)).astype("uint8")
     labels = (images.mean((1, 2, 3)) * 7).astype("int32") % 3
     ends = np.cumsum(sizes)
     batches = [(images[e - n : e], labels[e - n : e]) for e, n in zip(ends, sizes, strict=True)]
-    return [tuple(part[here] for part in batch) for batch in batches] if here else batches
+    return [tuple(values[part] for values in batch) for batch in batches] if part else batches
 
 
 def dataset(batches):
-    """Batches as they are, one after the other, of any sizes."""
+    """Returns a dataset of batches that may differ in size."""
     whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     ends = np.cumsum([0, *(len(batch[0]) for batch in batches)]).tolist()
     made = tf.data.Dataset.from_tensor_slices((ends[:-1], ends[1:]))
     return made.map(lambda a, b: tuple(tf.constant(part)[a:b] for part in whole))
 
 
-def make_trainer(row: Row, strategy) -> Trainer:
-    """What `kerasnets.training.loop.prepare` builds, from a row in place of a recipe."""
+def make_trainer(case: Case, strategy) -> Trainer:
+    """Builds for a case what `kerasnets.training.prepare.prepare` builds for a recipe."""
     keras.utils.set_random_seed(0)
-    with strategy.scope(), computing_in(row.policy):
-        model = network(row.layer)
-        prepare_for_replicas(model, strategy.num_replicas_in_sync, synchronized_batch_norm=row.layer == "batch norm")
-        ema = EMAOptions(**row.ema) if row.ema else None
-        loss = LossOptions(**row.loss)
-        trainer = Trainer(model, PIXELS, loss, ema=ema, gradient_accumulation=row.accumulation, steps=len(row.sizes))
-        options = TypeAdapter(OptimizerOptions).validate_python(row.optimizer)
+    with strategy.scope(), computing_in(case.policy):
+        model = network(case.layer)
+        prepare_for_replicas(model, strategy.num_replicas_in_sync, synchronized_batch_norm=case.layer == "batch norm")
+        ema = EMAOptions(**case.ema) if case.ema else None
+        loss = LossOptions(**case.loss)
+        trainer = Trainer(model, PIXELS, loss, ema=ema, gradient_accumulation=case.accumulation, steps=len(case.sizes))
+        options = TypeAdapter(OptimizerOptions).validate_python(case.optimizer)
         constant = TypeAdapter(ScheduleOptions).validate_python({"name": "constant"})
         schedule = Schedule(constant, options.learning_rate, 1, 1)
-        trainer.compile(make_optimizer(options, schedule, model.trainable_variables, row.policy), jit_compile=False)
-        trainer.steps_per_execution = row.at_once
-        if row.scale:
-            trainer.optimizer.dynamic_scale.assign(row.scale)
+        trainer.compile(make_optimizer(options, schedule, model.trainable_variables, case.policy), jit_compile=False)
+        trainer.steps_per_execution = case.steps_per_execution
+        if case.scale:
+            trainer.optimizer.dynamic_scale.assign(case.scale)
     return trainer
 
 
-def five_steps(row: Row, strategy, worker: slice | None = None) -> dict[str, np.ndarray]:
-    """Trains a row and returns what it leaves: weights, averages, loss scale, and the numbers of the log."""
-    trainer = make_trainer(row, strategy)
+def five_steps(case: Case, strategy, worker: slice | None = None) -> dict[str, np.ndarray]:
+    """Trains a case and returns its results: weights, averages, loss scale, metrics, evaluation."""
+    trainer = make_trainer(case, strategy)
     before = {w.path: w.numpy() for w in trainer.network.trainable_weights}
-    batches = dataset(examples(row.sizes, worker))
+    batches = dataset(examples(case.sizes, worker))
     history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
     trainer.average_statistics()
-    if "batch norm" in row.layer and strategy.num_replicas_in_sync > 1:
+    if "batch norm" in case.layer and strategy.num_replicas_in_sync > 1:
         trainer.average_statistics()
         assert trainer.averaging.experimental_get_tracing_count() == 1
     left = {f"log {name}": np.asarray(values) for name, values in history.items()}
     left |= {w.path: w.numpy() for w in trainer.network.weights if w.dtype == "float32"}
     pairs = zip(trainer.network.weights, trainer.averages, strict=False)
     left |= {f"average of {w.path}": v.numpy() for w, v in pairs}
-    # Each replica's share has its own variance, whose mean is not that of the whole batch.
+    # The mean of the replicas' variances is not the variance of the whole batch, so it is not compared.
     left = {path: value for path, value in left.items() if not path.endswith("beside/moving_variance")}
-    if row.scale:
+    if case.scale:
         left["loss scale"] = trainer.optimizer.dynamic_scale.numpy()
-    if row.evaluate:
+    if case.evaluate:
         left["evaluation"] = evaluation(trainer, strategy, worker)
     moved = np.sqrt(sum(np.sum((value - left[path]) ** 2) for path, value in before.items()))
     if not moved > 100 * TOLERANCE:
-        raise RuntimeError(f"The weights hardly moved ({moved:.1e}); their agreement says nothing.")
+        raise RuntimeError(f"The weights hardly changed ({moved:.1e}); that they agree proves nothing.")
     return left
 
 
 def evaluation(trainer: Trainer, strategy, worker: slice | None) -> np.ndarray:
-    """Loss and shares over 29 examples in batches of 12, the last one padded with weight 0."""
+    """Returns loss, top-1 and top-5 over 29 examples in batches of 12; the last batch is padded with weight 0."""
     batches = [
         (*(np.resize(part, (12, *part.shape[1:])) for part in batch), (np.arange(12) < len(batch[0])).astype("float32"))
         for batch in examples((12, 12, 5))
@@ -197,7 +199,7 @@ def evaluation(trainer: Trainer, strategy, worker: slice | None) -> np.ndarray:
 
 
 def difference(ours: dict, theirs: dict) -> float:
-    """Returns the largest relative difference over all that a run left, each by its norm."""
+    """Returns the largest relative difference between the results of two runs, each by its norm."""
     assert ours.keys() == theirs.keys()
     pairs = [(np.asarray(ours[k], "f8"), np.asarray(theirs[k], "f8")) for k in ours]
     found = [np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-8) for a, b in pairs]
@@ -205,31 +207,31 @@ def difference(ours: dict, theirs: dict) -> float:
 
 
 def on_one_device(name: str) -> dict[str, np.ndarray]:
-    """What the others are compared with."""
-    row = ROWS[name]
-    return five_steps(dataclasses.replace(row, **row.alone), tf.distribute.get_strategy())
+    """Returns the results that the others are compared with."""
+    case = CASES[name]
+    return five_steps(dataclasses.replace(case, **case.alone), tf.distribute.get_strategy())
 
 
 def on_devices(alone: dict, counts=(2, 3)):
-    """Yields (row, engine, largest relative difference from `alone`, the results of one device by row)."""
+    """Yields (case, engine, largest relative difference from `alone`: the results of one device, by case)."""
     for count in counts:
         strategy = local_strategy([f"CPU:{i}" for i in range(count)])
         for name, result in alone.items():
-            yield name, f"{count} devices", difference(five_steps(ROWS[name], strategy), result)
+            yield name, f"{count} devices", difference(five_steps(CASES[name], strategy), result)
 
 
 def worker_main(folder: str, names) -> None:
-    """One of two processes: trains the rows and writes what its own copy of the variables holds."""
+    """Trains the cases as one of two processes, and writes the results of its own copy of the variables."""
     strategy, here = make_strategy(), cluster()
-    for number, row in enumerate(ROWS[name] for name in names):
-        np.savez(Path(folder) / f"{here.index}_{number}.npz", **five_steps(row, strategy, here.share(12)))
+    for number, case in enumerate(CASES[name] for name in names):
+        np.savez(Path(folder) / f"{here.index}_{number}.npz", **five_steps(case, strategy, here.share(12)))
 
 
 def on_workers(alone: dict, count: int = 2):
-    """Yields (row, engine, largest relative difference of any worker from `alone`)."""
+    """Yields (case, engine, largest relative difference of any worker from `alone`)."""
     with tempfile.TemporaryDirectory() as folder:
         ports = free_ports(count)
-        command = [sys.executable, __file__, "--worker", folder, "--rows", *alone]
+        command = [sys.executable, __file__, "--worker", folder, "--cases", *alone]
         workers = [subprocess.Popen(command, env=worker_environment(ports, index)) for index in range(count)]
         if any([worker.wait(900) for worker in workers]):
             raise RuntimeError("A worker failed.")
@@ -239,34 +241,34 @@ def on_workers(alone: dict, count: int = 2):
 
 
 def make_devices(count: int = 3) -> None:
-    """Gives this process logical CPUs; before TensorFlow has begun its work."""
+    """Gives this process logical CPUs. Call it before TensorFlow computes anything."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worker", metavar="FOLDER", help="be one of the processes")
+    parser.add_argument("--worker", metavar="FOLDER", help="work as one of the processes")
     parser.add_argument("--devices", type=int, nargs="*", default=[2, 3])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--jobs", action=argparse.BooleanOptionalAction, default=True, help="whole jobs of two workers")
-    parser.add_argument("--rows", nargs="*", default=tuple(ROWS))
+    parser.add_argument("--cases", nargs="*", default=tuple(CASES))
     arguments = parser.parse_args()
     if arguments.worker:
-        return worker_main(arguments.worker, arguments.rows)
+        return worker_main(arguments.worker, arguments.cases)
     make_devices()
-    failed = rows = 0
-    alone = {name: on_one_device(name) for name in arguments.rows}
+    failed = cases = 0
+    alone = {name: on_one_device(name) for name in arguments.cases}
     workers = on_workers(alone, arguments.workers) if arguments.workers else ()
     jobs = on_jobs() if arguments.jobs else ()
     for source in (on_devices(alone, arguments.devices), workers, jobs):
         for name, engine, found in source:
-            # Rounding adds up: a whole job has twelve times the steps of a row.
+            # A whole job has twelve times the steps of a case, so its rounding errors are larger.
             holds = found <= TOLERANCE * (10 if engine == "launch" else 1)
-            rows, failed = rows + 1, failed + (not holds)
+            cases, failed = cases + 1, failed + (not holds)
             verdict = "holds" if holds else "FAILS"
             print(f"{name:58} {engine:12} {found:9.2e}  {verdict}", flush=True)
-    print(f"{rows} rows, {failed} of them fail; {TOLERANCE:g} is allowed, ten times that after a whole job")
+    print(f"{cases} cases, {failed} of them fail; {TOLERANCE:g} is allowed, ten times that after a whole job")
     sys.exit(int(failed > 0))
 
 

@@ -1,4 +1,4 @@
-"""Whole jobs of several workers, by real processes on this machine, compared with one process: the rows of item two."""
+"""Whole jobs of two workers, as real processes on this machine, compared with a run of one process."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ SETTINGS = [
 
 
 def start(folder, *arguments, command=LAUNCH) -> subprocess.Popen:
-    """Starts the job; its output is kept for `finish`."""
+    """Starts the job. `finish` returns its output."""
     overrides = [part for setting in SETTINGS for part in ("--set", setting)]
     line = [sys.executable, "-m", "kerasnets", *command, str(DIGITS), "--run-dir", str(folder), *overrides, *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -46,13 +46,13 @@ def until_step(folder, step: int, process) -> None:
         try:
             if checkpoints.load_newest(folder / "checkpoints")[1]["step"] >= step:
                 return
-        except (TypeError, RuntimeError):  # none yet; or seen between two renames
+        except (TypeError, RuntimeError):  # no checkpoint yet, or one that is being renamed
             pass
         time.sleep(0.2)
 
 
 def worker(launcher, index: int) -> int:
-    """Returns the process of a worker, found among the children of the launcher."""
+    """Returns the process id of a worker, a child of the launcher."""
     for place in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -65,7 +65,7 @@ def worker(launcher, index: int) -> int:
 
 
 def difference(ours, theirs) -> float:
-    """Returns the largest relative difference of the weights, averages and optimizer states of two runs, by norm."""
+    """Returns the largest relative difference, by norm, of weights, averages and optimizer states of two runs."""
     (a, state_a, _), (b, state_b, _) = (checkpoints.load_newest(run / "checkpoints") for run in (ours, theirs))
     assert state_a["step"] == state_b["step"] and a.keys() == b.keys()
     names = [name for name in a if name.startswith(("network", "average", "optimizer"))]
@@ -74,7 +74,7 @@ def difference(ours, theirs) -> float:
 
 
 def killed(folder, index: int, step: int = 10) -> str:
-    """Runs the job, kills a worker after `step`, and returns what the launcher said."""
+    """Runs the job, kills a worker after `step`, and returns what the launcher wrote to standard error."""
     process = start(folder)
     until_step(folder, step, process)
     os.kill(worker(process, index), signal.SIGKILL)
@@ -82,13 +82,13 @@ def killed(folder, index: int, step: int = 10) -> str:
 
 
 def on_jobs():
-    """Yields (row, engine, largest relative difference)."""
+    """Yields (case, engine, largest relative difference)."""
     with tempfile.TemporaryDirectory() as place:
         alone, together = Path(place) / "alone", Path(place) / "together"
         finish(start(alone, command=("train",)))
         finish(start(together))
-        yield "a whole run of 60 steps, against one process", "launch", difference(together, alone)
+        yield "a whole run of 60 steps, compared with one process", "launch", difference(together, alone)
         for index, name in enumerate(("the chief", "a worker")):
             killed(Path(place) / f"killed{index}", index)
             gap = difference(Path(place) / f"killed{index}", together)
-            yield f"{name} killed and started again, against undisturbed", "launch", gap
+            yield f"{name} killed and restarted, compared with undisturbed", "launch", gap

@@ -1,10 +1,10 @@
-"""Kills a run of a tiny net at 30 seeded random moments (SIGKILL) and compares with a run that nobody disturbed.
+"""Kills a run of a tiny network at 30 random moments (SIGKILL, seeded) and compares it with an undisturbed run.
 
     python tests/support/kill_check.py            what `make kill-check` runs
 
-Each moment is a step of the run and some milliseconds more, so that starts, steps, evaluations and the writing of
-checkpoints are all hit. After each kill the newest checkpoint must be whole; in the end every variable, the loss scale,
-the averages and the finished model must be the same to the last bit.
+Each moment is a step of the run plus some milliseconds, so that kills hit starts, steps, evaluations and the writing of
+checkpoints. After each kill the newest checkpoint must be whole. In the end every variable, the loss scale, the moving
+averages and the finished model must equal those of the undisturbed run to the last bit.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-# Before the fork, so that no life pays for it; nothing may be computed yet.
+# Imported before the fork, so that no child has to. TensorFlow must not compute anything before it.
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import open_run
 from kerasnets.training.loop import train
@@ -34,7 +34,7 @@ OVERRIDES = [
 
 
 def child(folder: Path) -> int:
-    """Starts, or goes on with, the run in a process of its own and returns its number."""
+    """Begins or resumes the run in a new process and returns the process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -42,13 +42,13 @@ def child(folder: Path) -> int:
     try:
         train(RECIPE, folder, overrides=OVERRIDES, resume=True, progress=False)
         code = 0
-    except BaseException as error:  # the parent's work is not the child's
+    except BaseException as error:  # the child must not continue with the parent's work
         print(f"child: {error!r}", file=sys.stderr)
     os._exit(code)
 
 
 def step_of(folder: Path) -> int:
-    """Returns the step of the newest checkpoint; one that is not whole is an error here."""
+    """Returns the step of the newest checkpoint. A damaged checkpoint raises an error."""
     path = folder / "checkpoints" / "last.safetensors"
     if not path.exists():
         return 0
@@ -57,10 +57,10 @@ def step_of(folder: Path) -> int:
 
 
 def kill(folder: Path, step: int, delay: float) -> tuple[bool, bool]:
-    """Lets the run live until `step` and `delay` seconds more.
+    """Kills the run `delay` seconds after its checkpoint of `step`.
 
     Returns:
-        Whether it was killed (else it had ended), and whether in the middle of writing a checkpoint.
+        Whether it was killed (else it had ended before), and whether that was while it wrote a checkpoint.
     """
     pid = child(folder)
     while step_of(folder) < step:
@@ -77,7 +77,7 @@ def kill(folder: Path, step: int, delay: float) -> tuple[bool, bool]:
 
 
 def same(ours: Path, theirs: Path) -> int:
-    """Returns how many arrays two finished runs have in common, all of them to the last bit."""
+    """Returns the number of arrays of two finished runs, which must be equal to the last bit."""
     (a, state_a), (b, state_b) = (checkpoints.load(run / "checkpoints" / "last.safetensors") for run in (ours, theirs))
     assert state_a == state_b, (state_a, state_b)
     a |= {f"model {i}": w.numpy() for i, w in enumerate(open_run(ours).model.weights)}
@@ -90,7 +90,7 @@ def same(ours: Path, theirs: Path) -> int:
 
 
 def campaign(folder: Path, kills: int, seed: int) -> None:
-    """Runs the whole and the disturbed run, prints a line for each kill, and raises where something differs."""
+    """Runs the undisturbed and the killed run, prints a line for each kill, and raises if the results differ."""
     begun = time.monotonic()
     whole, disturbed = folder / "whole", folder / "disturbed"
     if os.waitpid(child(whole), 0)[1]:
@@ -98,7 +98,7 @@ def campaign(folder: Path, kills: int, seed: int) -> None:
     moments = random.Random(seed)
     steps, writing, done = sorted(moments.randrange(EPOCHS * STEPS) for _ in range(kills)), 0, 0
     for number, step in enumerate(steps, 1):
-        # A step that is behind the run already means: in the start, or in the first steps after it.
+        # If the run has passed that step, the kill hits its start or its first steps.
         delay = moments.uniform(0.0, 0.03 if step > step_of(disturbed) else 4.0)
         killed, in_the_middle = kill(disturbed, step, delay)
         found = checkpoints.load_newest(disturbed / "checkpoints")
@@ -106,7 +106,7 @@ def campaign(folder: Path, kills: int, seed: int) -> None:
         done, writing = done + killed, writing + in_the_middle
         place = "while it wrote a checkpoint" if in_the_middle else "" if killed else "it had ended"
         moment = f"step {step:3} + {1e3 * delay:4.0f} ms"
-        print(f"{number:3} of {kills}  {moment}  goes on from step {step_of(disturbed):3}  {place}")
+        print(f"{number:3} of {kills}  {moment}  resumes from step {step_of(disturbed):3}  {place}")
     if os.waitpid(child(disturbed), 0)[1]:
         raise RuntimeError("The disturbed run failed.")
     arrays = same(disturbed, whole)
@@ -115,7 +115,7 @@ def campaign(folder: Path, kills: int, seed: int) -> None:
         f"identical to the last bit, {time.monotonic() - begun:.0f} s"
     )
     if done < kills:
-        raise RuntimeError("The run ended too early to be killed so often.")
+        raise RuntimeError("The run ended before all kills.")
 
 
 def main() -> None:

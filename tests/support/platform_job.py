@@ -1,4 +1,4 @@
-"""Plain Keras under tf.distribute, in a process of its own: `python platform_job.py FACT` prints JSON."""
+"""Shows what plain Keras does under tf.distribute: `python platform_job.py FACT` prints the result as JSON."""
 
 import json
 import sys
@@ -11,14 +11,14 @@ ONES = np.ones((4, 1), "float32")
 
 
 def two_devices():
-    """MirroredStrategy over two logical CPUs; the process is new."""
+    """Returns MirroredStrategy over two logical CPUs, in a process that has not computed anything yet."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def one_weight(optimizer, strategy=None):
-    """A model `y = w x` with w = 1; its mean absolute error from -9 has the mean of x as its gradient."""
+    """Returns a model `y = w x` with w = 1. With targets below -1, the gradient of its loss is the mean of x."""
     with (strategy or tf.distribute.get_strategy()).scope():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
         model.compile(optimizer(), loss="mae", jit_compile=False)
@@ -26,13 +26,13 @@ def one_weight(optimizer, strategy=None):
 
 
 def several_workers_fit():
-    """Fact 2, with the TF_CONFIG of two workers."""
+    """Returns whether `fit` raises with two workers, which TF_CONFIG names."""
     model = one_weight(keras.optimizers.SGD, tf.distribute.MultiWorkerMirroredStrategy())
     return fails(lambda: model.fit(tf.data.Dataset.from_tensors((ONES, ONES - 10)), verbose=0))
 
 
 def accumulation():
-    """Fact 3."""
+    """Returns whether gradient accumulation raises on two devices."""
     strategy = two_devices()
     model = one_weight(lambda: keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), strategy)
     data = tf.data.Dataset.from_tensors((ONES, ONES - 10)).repeat(2)
@@ -40,7 +40,7 @@ def accumulation():
 
 
 def clipping():
-    """Fact 4: the weight after one step of SGD(0.1, clipnorm=0.5), on one device and on two."""
+    """Returns the weight after one step of SGD(0.1, global_clipnorm=0.5), on one device and on two."""
     strategy = two_devices()
     after = []
     for place in (None, strategy):
@@ -51,7 +51,7 @@ def clipping():
 
 
 def empty_replica():
-    """Fact 5: whether the weights are numbers after a last batch that leaves a replica without examples."""
+    """Returns whether all weights are finite after a last batch that leaves a replica without examples."""
     strategy = two_devices()
     with strategy.scope():
         model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
@@ -62,7 +62,7 @@ def empty_replica():
 
 
 def uneven_batch():
-    """Fact 5: the weight after a last batch of three whose gradients are 0, 0 and 1, on one device and on two."""
+    """Returns the weight after a last batch of three examples with gradients 0, 0 and 1, on one device and on two."""
     strategy = two_devices()
     images = np.array([[0.0]] * 6 + [[1.0]], "float32")
     after = []
@@ -74,7 +74,7 @@ def uneven_batch():
 
 
 def fails(work) -> bool:
-    """Whether `work` raises."""
+    """Returns whether `work` raises."""
     try:
         work()
     except Exception:

@@ -1,6 +1,6 @@
 """Trains by a recipe in a process of its own: `python training_job.py '{"recipe": ..., "runs": {folder: overrides}}'`.
 
-With `"die_at": N` the process is killed (SIGKILL) in the middle of step N; with `"devices": 2` it has two logical CPUs.
+`"die_at": N` kills the process (SIGKILL) in the middle of step N. `"devices": 2` gives it two logical CPUs.
 """
 
 import json

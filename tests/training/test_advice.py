@@ -1,4 +1,4 @@
-"""Warnings that help: each on what it is for, and silent on the rest."""
+"""Warnings: each appears where it should, and only there."""
 
 import time
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_learning_rates_far_from_the_rule(name, rate, batch, far):
 
 
 @pytest.mark.parametrize("path", sorted(DIGITS.parent.glob("*.yaml")), ids=lambda path: path.stem)
-def test_our_recipes_are_not_warned_of(path):
+def test_our_recipes_give_no_warning(path):
     recipe = load_recipe(path)
     assert advice.rate(recipe.optimizer, recipe.batch_size) == []
 
@@ -110,7 +110,7 @@ def test_a_batch_that_does_not_divide():
     assert line.startswith("batch_size=30 is not a multiple of 4 devices") and "try 28" in line
 
 
-def test_warnings_are_said_and_logged_and_a_file_gets_no_bar(tmp_path, capsys):
+def test_warnings_are_printed_and_logged_and_a_file_gets_no_bar(tmp_path, capsys):
     overrides = [
         "epochs=2",
         "steps_per_epoch=6",

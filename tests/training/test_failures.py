@@ -1,4 +1,4 @@
-"""A run that fails says so in one short line; what TensorFlow wrote is in the log, and another worker is not blamed."""
+"""A run that fails gives one short line; the whole error of TensorFlow is in the log. Lost workers are recognised."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
 
 @pytest.fixture
 def broken(monkeypatch):
-    """Has every training step fail inside a kernel."""
+    """Makes every training step fail inside a kernel."""
     before = Trainer._accumulated
 
     def fail(self, images, labels, count):
@@ -31,7 +31,7 @@ def broken(monkeypatch):
     monkeypatch.setattr(Trainer, "_accumulated", fail)
 
 
-def test_an_error_of_tensorflow_is_one_short_line_that_names_the_log(tmp_path, broken, capsys):
+def test_an_error_of_tensorflow_becomes_one_short_line_that_names_the_log(tmp_path, broken, capsys):
     folder = tmp_path / "run"
     with pytest.raises(RuntimeError) as caught:
         train(DIGITS, folder, smoke=True, progress=False)
@@ -77,19 +77,19 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", OWN, ids=lambda error: type(error).__name__)
-def test_an_error_of_our_own_is_not_a_lost_worker(monkeypatch, tmp_path, error):
+def test_an_error_of_this_worker_is_not_a_lost_worker(monkeypatch, tmp_path, error):
     found = explained(monkeypatch, tmp_path, error)
     assert type(found) is RuntimeError and exit_code_of(found) == 1 and first_line(error) in str(found)
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=lambda error: type(error).__name__)
-def test_an_error_of_another_worker_is(monkeypatch, tmp_path, error):
+def test_an_error_of_another_worker_is_a_lost_worker(monkeypatch, tmp_path, error):
     found = explained(monkeypatch, tmp_path, error)
     assert isinstance(found, Stopped) and exit_code_of(found) == 75
     assert type(explained(monkeypatch, tmp_path / "alone", error, workers=1)) is RuntimeError
 
 
-def test_too_many_bad_images_of_one_of_several_workers_are_no_lost_worker(monkeypatch, tmp_path):
+def test_too_many_bad_images_are_not_a_lost_worker(monkeypatch, tmp_path):
     monkeypatch.setattr(stopping, "cluster", lambda: Cluster(2, 0))
     source = SimpleNamespace(bad_images=BadImages(10))
     source.bad_images.set_limit(0.1)

@@ -1,4 +1,4 @@
-"""Fine-tuning by a recipe: weights of a file, a frozen part that nothing moves, stages that begin when they should."""
+"""Fine-tuning by a recipe: weights of a file, frozen layers that keep their weights, stages that begin on time."""
 
 import keras
 import numpy as np
@@ -51,7 +51,7 @@ def write_recipe(folder, weights, **changes):
 
 
 def start_of(recipe, folder):
-    """The network as it is before the first step: path -> value."""
+    """Returns the weights before the first step, by path."""
     network = prepare(load_recipe(recipe), folder).trainer.network
     return {v.path: np.array(v) for v in network.weights}
 
@@ -65,7 +65,7 @@ def stage_events(run):
     return [event for event in read_log(run.path) if event["event"] == "stage"]
 
 
-def test_a_frozen_part_does_not_move_and_the_head_does(weights, tmp_path):
+def test_frozen_layers_keep_their_weights_and_the_head_is_trained(weights, tmp_path):
     recipe = write_recipe(tmp_path, weights, freeze={}, ema={"momentum": 0.9}, gradient_accumulation=2)
     start = start_of(recipe, tmp_path / "run")
     with_file = create_model("resnet20_cifar", weights=str(weights), classes=100)
@@ -89,7 +89,7 @@ def test_statistics_follow_the_images_where_the_recipe_says_so(weights, tmp_path
 
 
 @pytest.mark.slow
-def test_stages_begin_when_they_should_and_go_on_after_a_stop(weights, tmp_path):
+def test_stages_begin_on_time_also_after_a_resume(weights, tmp_path):
     recipe = write_recipe(tmp_path, weights)
     start = start_of(recipe, tmp_path / "run")
     run = train(recipe, tmp_path / "run", progress=False)
@@ -97,7 +97,7 @@ def test_stages_begin_when_they_should_and_go_on_after_a_stop(weights, tmp_path)
     assert [event["epoch"] for event in stage_events(run)] == [1, 2, 3]
     trained = [event["trained_parameters"] for event in stage_events(run)]
     assert trained[0] == 650 and trained[0] < trained[1] < trained[2]
-    # As if the run had been stopped after the second epoch.
+    # The run as it was after the second epoch.
     checkpoint, _ = checkpoints.load(run.path / "checkpoints" / "previous.safetensors")
     network = prepare(load_recipe(recipe), run.path).trainer.network
     after_two = {v.path: checkpoint[f"network/{i:04d}"] for i, v in enumerate(network.variables)}
@@ -132,7 +132,7 @@ def test_no_such_weights(tmp_path):
         train(write_recipe(tmp_path, tmp_path / "none.safetensors"), tmp_path / "run", progress=False)
 
 
-def test_adam_takes_its_first_step_with_a_variable_as_if_it_were_the_first():
+def test_adam_corrects_its_bias_from_the_first_step_of_a_variable():
     """Trained from step 100 on, a variable takes the steps of one that is trained from the start."""
     values = TypeAdapter(OptimizerOptions).validate_python({"name": "adamw", "learning_rate": 0.1})
     schedule = Schedule(TypeAdapter(ScheduleOptions).validate_python({"name": "constant"}), 0.1, 10, 1000)

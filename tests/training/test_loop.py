@@ -1,4 +1,4 @@
-"""Whole runs: every recipe in its cheap twin, kill and resume, one device and two, requests that are wrong."""
+"""Whole runs: every recipe as a smoke run, kill and resume, one device and two, wrong requests."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import train
 
 ROOT = Path(__file__).parents[2]
-# Those of ImageNet and CIFAR are run by test_recipes.py.
+# test_recipes.py runs those of ImageNet and CIFAR.
 RECIPES = [p for p in sorted((ROOT / "recipes").glob("*.yaml")) if not p.stem.endswith(("_imagenet", "_cifar"))]
 DIGITS = ROOT / "recipes" / "lenet5_digits.yaml"
 TINY = ["epochs=2", "steps_per_epoch=4", "batch_size=16", "evaluation.max_batches=1", "steps_per_execution=1"]
@@ -53,11 +53,11 @@ def folder_of_pictures(root, size=32, channels=3, classes=10):
     "path",
     [pytest.param(p, marks=() if p.stem.startswith("lenet5") else pytest.mark.slow, id=p.stem) for p in RECIPES],
 )
-def test_every_recipe_runs_in_its_cheap_twin(path, tmp_path):
+def test_every_recipe_runs_as_a_smoke_run(path, tmp_path):
     kind, overrides = load_recipe(path).data.source.kind, []
     if kind == "folder":
         overrides = [f"data.source.path={folder_of_pictures(tmp_path / 'pictures')}"]
-        if "weights" in load_recipe(path).model.arguments:  # public ones would have to be fetched
+        if "weights" in load_recipe(path).model.arguments:  # public weights would have to be downloaded
             overrides += ["model.arguments.weights=null", "data.size=32"]
     elif kind == "arrays":
         images, labels = np.zeros((40, 28, 28), "uint8"), np.arange(40) % 10
@@ -83,7 +83,7 @@ EXACT = [
 ]  # fmt: skip
 
 
-def test_a_killed_run_resumes_to_the_very_weights(tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     whole = tmp_path / "whole"
     train(DIGITS, whole, overrides=EXACT, progress=False)
     run = tmp_path / "killed"
@@ -109,7 +109,7 @@ def test_a_killed_run_resumes_to_the_very_weights(tmp_path):
     assert train(DIGITS, run, overrides=EXACT, resume=True, progress=False).path == run
 
 
-# The trainer's own rows are those of distribution.py; this is a whole run.
+# A whole run; distribution_check.py compares the steps of the trainer in many more cases.
 SETTINGS = {
     "adamw-clip-ema-accumulation": [
         "optimizer={name: adamw, learning_rate: 1e-3, weight_decay: 0.1, clip_norm: 0.1}",
@@ -204,7 +204,7 @@ def test_an_empty_class_is_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_best_weights_are_kept_and_a_stale_run_stops(tmp_path):
+def test_best_weights_are_kept_and_a_run_that_does_not_improve_stops(tmp_path):
     overrides = [*TINY, "epochs=6", "optimizer={name: sgd, learning_rate: 1e-9}", "schedule={name: constant}"]
     overrides += ["evaluation.keep=best", "evaluation.patience=2", "evaluation.monitor=val_top1"]
     run = train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)

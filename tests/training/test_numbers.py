@@ -48,7 +48,7 @@ def test_schedules_follow_their_formulas(name):
     np.testing.assert_allclose([schedule(t) for t in steps], [0.4 * formula(t) for t in steps], rtol=1e-5)
 
 
-def test_warm_up_climbs_straight_or_stays():
+def test_warm_up_is_linear_or_constant():
     linear = Schedule(options(ScheduleOptions, name="cosine", warmup_epochs=2, warmup_start=0.1), 1.0, STEPS, 80)
     np.testing.assert_allclose([linear(t) for t in range(20)], [0.1 + 0.9 * (t + 1) / 20 for t in range(20)], rtol=1e-5)
     assert float(linear(20)) == pytest.approx(1.0) and float(linear(50)) == pytest.approx(0.5)
@@ -72,7 +72,7 @@ def test_cross_entropy_with_smoothing_and_soft_labels_equals_numpy():
     np.testing.assert_array_equal(is_correct(tf.constant(logits), tf.constant(labels), 3), np.array(top3, "float32"))
 
 
-def test_binary_cross_entropy_asks_for_each_class():
+def test_binary_cross_entropy_follows_its_formula():
     """The formula of timm's loss: smoothed targets, then the threshold, then the mean over the classes."""
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(6, 5)).astype("float32") * 3, rng.integers(0, 5, 6)
@@ -139,7 +139,7 @@ def test_averages_follow_the_formula():
 
 
 def test_micro_batches_are_one_batch():
-    """Without batch norm, whose statistics are those of a micro-batch."""
+    """Without batch norm, which takes its statistics from each micro-batch."""
 
     def plain():
         keras.utils.set_random_seed(3)
@@ -156,7 +156,7 @@ def test_micro_batches_are_one_batch():
 
 
 def test_micro_batches_in_a_loop_are_those_written_out_to_the_last_bit():
-    """Batch norm and dropout included, which take the micro-batches in turn."""
+    """Also with batch norm and dropout, which see one micro-batch after the other."""
     sgd = options(OptimizerOptions, name="sgd", learning_rate=0.1, clip_norm=0.5)
     loop, written_out = (trainer(sgd, network=network(dropout=0.5), gradient_accumulation=4) for _ in range(2))
     written_out.synchronizes = True
@@ -176,7 +176,7 @@ def test_the_graph_of_a_step_does_not_grow_with_the_micro_batches():
     assert nodes(4) == nodes(8) == nodes(16)
 
 
-def test_a_variable_that_the_loss_does_not_need_stays_in_every_way_of_accumulating():
+def test_a_variable_without_a_gradient_keeps_its_value():
     class Spare(keras.layers.Layer):
         def build(self, shape):
             self.spare = self.add_weight(shape=(2, 2), initializer="ones", name="spare")
@@ -195,13 +195,13 @@ def test_a_variable_that_the_loss_does_not_need_stays_in_every_way_of_accumulati
 
 
 def test_a_compiled_step_is_compiled_and_does_the_same():
-    """Under op determinism too, for which Keras turns its own compilation off."""
+    """Also under op determinism, under which Keras does not compile."""
     sgd = options(OptimizerOptions, name="sgd", learning_rate=0.1, clip_norm=0.5)
     tf.config.experimental.enable_op_determinism()
     try:
         plain, compiled = (trainer(sgd, jit_compile=jit) for jit in (False, True))
         logs = [model.fit(batches(), verbose=0, shuffle=False).history for model in (plain, compiled)]
-        # What XLA cannot compile shows that it is asked.
+        # An operation that XLA cannot compile shows that XLA is used.
         length = tf.strings.length
         compiled.train_step = lambda data: compiled.infinite_steps.assign(length(tf.strings.as_string(data[1][0])))
         compiled.make_train_function(force=True)
@@ -238,7 +238,7 @@ def test_a_loss_scale_that_overflows_skips_the_step_and_halves():
         np.testing.assert_array_equal(value, weight.numpy())
 
 
-def test_a_step_with_an_infinite_loss_is_left_out_and_the_next_trains():
+def test_a_step_with_an_infinite_loss_is_skipped_and_the_next_trains():
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = trainer(options(OptimizerOptions, name="sgd", learning_rate=0.05), "mixed_float16")
@@ -246,7 +246,7 @@ def test_a_step_with_an_infinite_loss_is_left_out_and_the_next_trains():
         keras.config.set_dtype_policy("float32")
     conv = model.network.get_layer("conv")
     good = conv.kernel.numpy()
-    conv.kernel.assign(np.full_like(good, 3e4))  # Nine pixels of it are above float16's largest number.
+    conv.kernel.assign(np.full_like(good, 3e4))  # the sum over nine pixels exceeds float16's largest number
     model.fit(batches(2), verbose=0, shuffle=False)
     assert int(model.infinite_steps.numpy()) == 2
     np.testing.assert_array_equal(conv.kernel.numpy(), np.full_like(good, 3e4))

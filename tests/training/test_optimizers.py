@@ -18,7 +18,7 @@ def ones():
     return [keras.Variable(np.ones(shape), dtype="float32") for shape in ((2, 2), (2,))]
 
 
-def test_sgd_is_caffes_form_and_decay_leaves_scales_and_biases_alone():
+def test_sgd_is_caffes_form_and_decays_kernels_only():
     optimizer = make_optimizer(
         options(OptimizerOptions, name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.5, clip_norm=1.0),
         Schedule(options(ScheduleOptions, name="constant"), 0.1, 1, 1),
@@ -105,14 +105,14 @@ def test_lamb_follows_its_algorithm():
             np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-4)
 
 
-def test_lamb_moves_weights_that_are_zero():
+def test_lamb_changes_weights_that_are_zero():
     variable = keras.Variable(np.zeros((2, 2), "float32"))
     optimizer_of([variable], name="lamb", learning_rate=0.05).apply([tf.ones([2, 2])], [variable])
     np.testing.assert_allclose(variable.numpy(), -0.05, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
-def test_weight_decay_moves_kernels_only(name):
+def test_weight_decay_changes_kernels_only(name):
     after = []
     for decay in (0.0, 0.1):
         chosen = options(OptimizerOptions, name=name, learning_rate=0.01, weight_decay=decay)

@@ -1,4 +1,4 @@
-"""What ends a run early: SIGTERM in a step and in an evaluation, a full disk, numbers that are none."""
+"""What ends a run early: SIGTERM in a step and in an evaluation, a full disk, a loss or weights that are NaN."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ SHORT = [
 
 
 def at(monkeypatch, moment: str, step: int, act) -> None:
-    """Has `act` called when the run comes to `moment` (a method of callbacks) with `step` steps done; once."""
+    """Calls `act` once, when the run reaches `moment` (a method of callbacks) with `step` steps done."""
     before, done = getattr(callbacks.StepCounter, moment), []
 
     def and_act(self, *arguments, **more):
@@ -44,11 +44,11 @@ def newest(run):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The folder of a run that nobody disturbed."""
+    """The folder of an undisturbed run."""
     return train(DIGITS, tmp_path_factory.mktemp("runs") / "whole", overrides=SHORT, progress=False).path
 
 
-def test_sigterm_writes_a_checkpoint_and_the_run_ends_as_if_nothing_had_been(tmp_path, monkeypatch, whole):
+def test_sigterm_writes_a_checkpoint_and_the_resumed_run_ends_as_an_undisturbed_one(tmp_path, monkeypatch, whole):
     run = tmp_path / "stopped"
     # In step 3; in the evaluation after step 4, when the weights are the averages; in the last step of epoch 2.
     for moment, step, saved in (
@@ -99,7 +99,7 @@ def test_ctrl_c_writes_a_checkpoint_and_a_second_one_does_not_wait(tmp_path, mon
 
 
 @pytest.mark.parametrize("moment", ["on_train_end", pytest.param("finish", marks=pytest.mark.slow)])
-def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, moment):
+def test_sigterm_after_the_last_step_is_not_ignored(tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         if moment == "finish":
             patch.setattr(loop, "score", lambda *_, **__: terminate())
@@ -111,7 +111,7 @@ def test_sigterm_after_the_last_step_is_not_swallowed(tmp_path, monkeypatch, mom
     assert train(DIGITS, tmp_path / "run", overrides=SHORT, resume=True, progress=False).evaluation["examples"] == 16
 
 
-def test_a_run_goes_on_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch, whole):
+def test_a_run_resumes_in_the_middle_of_the_steps_of_a_call(tmp_path, monkeypatch, whole):
     run = tmp_path / "stopped"
     with monkeypatch.context() as patch:
         at(patch, "on_train_batch_begin", 2, terminate)
@@ -141,7 +141,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_keeps_the_checkpoint(tmp_path
 
 @pytest.fixture
 def spoil(monkeypatch):
-    """Multiplies the classifier's weights by a number, NaN by default; call it while a run is on."""
+    """A function that multiplies the classifier's weights of the current run by a number, NaN by default."""
     trainers, made = [], callbacks.StepCounter.__init__
 
     def remember(self, job, metrics):
@@ -156,7 +156,7 @@ def spoil(monkeypatch):
     return now
 
 
-def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, monkeypatch, spoil):
+def test_a_nan_loss_names_step_images_and_checkpoint(tmp_path, monkeypatch, spoil):
     at(monkeypatch, "on_train_batch_begin", 5, spoil)
     with pytest.raises(RuntimeError) as caught:
         train(DIGITS, tmp_path / "run", overrides=SHORT, progress=False)
@@ -167,14 +167,14 @@ def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(tmp_path, mon
     assert len(event["images"]) == 16 and event["images"][0] in message and event["first_step"] == 6
 
 
-def test_losses_that_loss_scaling_cannot_mend_end_the_run(tmp_path, monkeypatch, spoil):
+def test_losses_that_are_infinite_at_every_scale_end_the_run(tmp_path, monkeypatch, spoil):
     monkeypatch.setattr(callbacks, "INFINITE_STEPS", 2)
-    at(monkeypatch, "on_train_batch_begin", 1, lambda: spoil(1e38))  # Every loss is infinite, whatever its scale.
+    at(monkeypatch, "on_train_batch_begin", 1, lambda: spoil(1e38))  # every loss is infinite at every scale
     with pytest.raises(RuntimeError, match="The loss was infinite in 2 steps in a row, the last of them at step 3 "):
         train(DIGITS, tmp_path / "run", overrides=[*SHORT, "precision=mixed_float16"], progress=False)
 
 
-def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch, spoil):
+def test_nan_weights_are_never_saved(tmp_path, monkeypatch, spoil):
     at(monkeypatch, "on_train_batch_end", 2, spoil)  # after step 3, whose loss was fine
     with pytest.raises(
         RuntimeError, match="Some weights are NaN or infinite at step 3 .* checkpoint is that of step 2"
