@@ -110,7 +110,7 @@ def test_a_run_is_refused_on_other_data_and_warned_of_other_devices(tmp_path, mo
     (run / "environment.json").write_text(json.dumps(environment | {"devices": ["GPU:0", "GPU:1"]}))
     train(DIGITS, run, overrides=overrides, resume=True, progress=False)
     (event,) = (e for e in read_log(run) if e["event"] == "warning" and "devices" in e["message"])
-    assert "goes on on other devices, 1 x CPU:0 instead of 1 x GPU:0, GPU:1" in event["message"]
+    assert "continues on other devices, 1 x CPU:0 instead of 1 x GPU:0, GPU:1" in event["message"]
 
 
 def stop(*_):
