@@ -15,9 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.architectures import catalogue  # noqa: F401
+from kerasnets.build import create_model
 from kerasnets.layers.batch_norm import BatchNormalization
-from kerasnets.registry import create_model
 
 
 class StockBatchNormalization(BatchNormalization):

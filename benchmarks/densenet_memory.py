@@ -24,8 +24,7 @@ def measure(row: str, batch: int, recompute: bool, path: Path) -> None:
     """One step; writes the gradients by layer name, peak memory in megabytes and seconds of a second step to `path`."""
     import tensorflow as tf
 
-    from kerasnets.architectures import catalogue  # noqa: F401
-    from kerasnets.registry import create_model
+    from kerasnets.build import create_model
 
     model = create_model(row, recompute=recompute, classifier_activation=None)
     layers = {p.name: p for layer in model.layers for p in getattr(layer, "parts", (layer,))}

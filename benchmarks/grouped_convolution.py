@@ -47,8 +47,7 @@ def keras_step(stock: bool, batch: int, size: int):
     import keras
     import tensorflow as tf
 
-    from kerasnets.architectures import catalogue  # noqa: F401  (registers every network)
-    from kerasnets.registry import create_model
+    from kerasnets.build import create_model
 
     model = create_model(NET, input_shape=(size, size, 3))
     if stock:

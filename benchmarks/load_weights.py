@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.mapping import tensors
 

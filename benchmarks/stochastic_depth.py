@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from steps import fit_steps
 
-from kerasnets.architectures import catalogue  # noqa: F401
+from kerasnets.build import build
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.registry import get_variant
 
@@ -24,7 +24,7 @@ NAME = "resnet110_stochastic_depth_cifar"
 
 def network(blocks: int, stochastic_depth: float) -> keras.Model:
     """The variant, compiled as in its paper, with another number of blocks a stage."""
-    model = get_variant(NAME).with_spec(depths=(blocks,) * 3)(stochastic_depth=stochastic_depth)
+    model = build(get_variant(NAME).with_spec(depths=(blocks,) * 3), stochastic_depth=stochastic_depth)
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     return model

@@ -5,17 +5,16 @@
     model = kerasnets.ResNet50(classes=10)
     kerasnets.list_models("resnet*")
 
-Every name is looked up when it is first used, so that importing the package costs nothing. Whoever uses Keras beside it
-has our layers registered with it: `import kerasnets` is all that `keras.models.load_model` needs.
+Every public name is imported when it is first used, so that `import kerasnets` takes no time. Once Keras is imported as
+well, it knows our layers: `keras.models.load_model` needs nothing more.
 """
 
 import importlib
 import sys
-import types
 
 # Public name -> the file that defines it.
 _FUNCTIONS = {
-    "create_model": "kerasnets.registry",
+    "create_model": "kerasnets.build",
     "list_models": "kerasnets.model_index",
     "model_info": "kerasnets.model_index",
     "ModelInfo": "kerasnets.model_index",
@@ -33,12 +32,13 @@ _FUNCTIONS = {
     "export": "kerasnets.exporters.export",
     "predict": "kerasnets.exporters.predict",
 }
-_CATALOGUE = "kerasnets.architectures.catalogue"  # Importing it registers every row.
 
 
 def _builders() -> dict[str, str]:
-    rows = importlib.import_module("kerasnets.model_index").read_model_index()
-    return {row["python_name"]: name for name, row in rows.items()}
+    """Python name of every network -> its name in the registry."""
+    from kerasnets.model_index import read_model_index
+
+    return {facts["python_name"]: name for name, facts in read_model_index().items()}
 
 
 def __getattr__(name: str):
@@ -47,17 +47,16 @@ def __getattr__(name: str):
     if name.startswith("_"):
         raise AttributeError(f"module 'kerasnets' has no attribute {name!r}")
     if name in _FUNCTIONS:
-        if name == "create_model":
-            importlib.import_module(_CATALOGUE)
         value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    elif name in (builders := _builders()):
+        from kerasnets.build import builder, get_variant
+
+        value = builder(get_variant(builders[name]))
     else:
-        builders = _builders()
-        if name not in builders:
-            hint = importlib.import_module("kerasnets.registry").did_you_mean(name, [*_FUNCTIONS, *builders])
-            raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
-        importlib.import_module(_CATALOGUE)
-        row = importlib.import_module("kerasnets.registry").get_variant(builders[name])
-        value = importlib.import_module("kerasnets.architectures.variant").builder(row)
+        from kerasnets.registry import did_you_mean
+
+        hint = did_you_mean(name, [*_FUNCTIONS, *builders])
+        raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value
 
@@ -66,30 +65,16 @@ def __dir__() -> list[str]:
     return sorted([*_FUNCTIONS, *_builders(), "__version__"])
 
 
-class _FrontDoor(types.ModuleType):
-    """Keeps `kerasnets.exporters` and `kerasnets.complexity` the functions that they are announced as.
-
-    Python would put the room of the same name in their place as soon as anything imports it.
-    """
-
-    def __setattr__(self, name, value):
-        if not (name in _FUNCTIONS and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _FrontDoor
-
-
 def _register_with_keras() -> None:
-    """Imports all layers, functions and losses that Keras must know by name to read a saved model."""
+    """Imports everything that Keras must know by name to read a saved model: layers, functions and losses."""
     importlib.import_module("kerasnets.layers")
     importlib.import_module("kerasnets.training.paper_losses")
 
 
 class _AfterKeras:
-    """A finder that registers our layers as soon as somebody has imported Keras, and then removes itself.
+    """An import finder that registers our layers right after the import of Keras, and then removes itself.
 
-    Importing them with the package would cost every command the start of TensorFlow.
+    If `import kerasnets` registered them, every command would wait for TensorFlow, `kerasnets list` too.
     """
 
     @classmethod

@@ -1,14 +1,14 @@
-"""Name -> row: the one dictionary that every network of the package is registered in, and the plain data a row carries.
+"""Name -> variant: the dictionary of all networks, and the plain data that a variant carries.
 
-Imports nothing of ours and nothing heavy, so that every floor above may import it.
+Every package may import this file: it imports nothing of ours and nothing heavy.
 """
 
 import dataclasses
 import difflib
-import fnmatch
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
-_REGISTRY: dict[str, Callable] = {}
+_REGISTRY: dict[str, Any] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +69,19 @@ def did_you_mean(name: str, allowed: Iterable[str], count: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(names[c]) for c in close)}?" if close else ""
 
 
-def register(name: str, row: Callable) -> Callable:
-    """Adds a row under its name; a name can be taken once."""
+def add_variant(name: str, variant) -> None:
+    """Registers a variant under its name.
+
+    Raises:
+        ValueError: for a name that is registered already.
+    """
     if name in _REGISTRY:
         raise ValueError(f"A model can be registered once. Received: name={name!r}, which is registered already.")
-    _REGISTRY[name] = row
-    return row
+    _REGISTRY[name] = variant
 
 
 def get_variant(name: str):
-    """Returns the registered row called `name`.
+    """Returns the registered variant called `name`.
 
     Raises:
         ValueError: for a name that is not registered, with the closest ones.
@@ -88,29 +91,6 @@ def get_variant(name: str):
     return _REGISTRY[name]
 
 
-def create_model(name: str, **arguments):
-    """Builds the network called `name`; `arguments` are its builder's, for example `classes=10` or `include_top=False`.
-
-    Raises:
-        ValueError: for an unknown name or a wrong argument.
-    """
-    return get_variant(name)(**arguments)
-
-
-def list_models(pattern: str | None = None, *, family: str | None = None, weights: bool | None = None) -> list[str]:
-    """Returns the names of all rows, sorted, or those that match.
-
-    Args:
-        pattern: a shell pattern such as `"resnet*"`.
-        family: a family's name such as `"resnet"`.
-        weights: `True` for rows with public weights, `False` for rows without.
-    """
-    if family is not None and family not in (families := {row.family for row in _REGISTRY.values()}):
-        raise ValueError(f"Unknown family {family!r}.{did_you_mean(family, families)} Received: family={family!r}")
-    return sorted(
-        name
-        for name, row in _REGISTRY.items()
-        if (pattern is None or fnmatch.fnmatchcase(name, pattern))
-        and (family is None or row.family == family)
-        and (weights is None or bool(row.checkpoints) == weights)
-    )
+def variant_names() -> list[str]:
+    """Returns the names of all registered variants, sorted."""
+    return sorted(_REGISTRY)

@@ -1,33 +1,6 @@
-"""The families, one line each: importing this file registers every row."""
+"""The families, one line each. Importing this file registers every variant."""
 
-from kerasnets.architectures import (
-    alexnet,
-    deformable,
-    densenet,
-    efficientnet,
-    fractalnet,
-    googlenet,
-    inception_resnet,
-    inception_v3,
-    inception_v4,
-    lenet,
-    mobilenet_v1,
-    mobilenet_v2,
-    mobilenet_v3,
-    nasnet,
-    nin,
-    resnet,
-    resnet_v2,
-    resnext,
-    senet,
-    squeezenet,
-    vgg,
-    wide_resnet,
-    xception,
-    zfnet,
-)
-
-FAMILIES = (
+from kerasnets.architectures import (  # noqa: F401
     alexnet,
     deformable,
     densenet,

@@ -6,10 +6,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kerasnets.build import create_model
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
 from kerasnets.recipe.data_options import DataOptions
-from kerasnets.registry import Preprocessing, create_model, did_you_mean, list_models
+from kerasnets.registry import Preprocessing, did_you_mean, variant_names
 from kerasnets.runs.folder import is_run, load_model, open_run
 from kerasnets.weights.preprocess import preprocessing_of
 
@@ -55,7 +56,7 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
         run = open_run(target)
         labels = readable(run.labels)
         return LoadedNetwork(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
-    names = list_models()
+    names = variant_names()
     if str(target) not in names:
         raise ValueError(
             "The target should be a run folder, a .keras file, an exported file (to predict) or a model's name."

@@ -5,8 +5,7 @@ from collections import Counter
 import keras
 import numpy as np
 
-from kerasnets.architectures.variant import deep_recursion
-from kerasnets.graph.walk import calls
+from kerasnets.graph.walk import calls, deep_recursion
 from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.layers.network import carried
 from kerasnets.layers.stochastic_branch import StochasticBranch

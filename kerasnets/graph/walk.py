@@ -4,6 +4,8 @@ All private attributes of Keras that the package uses stand here. Each was check
 `tests/graph/test_walk.py` fails when one changes.
 """
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -55,6 +57,17 @@ def trace(model: keras.Model, inputs, around: Callable) -> None:
         around: `layer -> function`; the function is called in the place of the layer and returns its outputs.
     """
     functional(model)._run_through_graph(inputs, operation_fn=around)  # Keras 3.15.1: Function
+
+
+@contextlib.contextmanager
+def deep_recursion(limit: int = 50_000):
+    """Raises Python's recursion limit. Keras walks graphs recursively; ResNet-1202 needs more than the usual."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, limit))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def producer(tensor) -> keras.Layer:

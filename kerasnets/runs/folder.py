@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from kerasnets.architectures.catalogue import FAMILIES
+from kerasnets.architectures import catalogue  # noqa: F401  (registers the layers with Keras)
 from kerasnets.distribution.strategy import cluster
 from kerasnets.recipe.read import dump_recipe, load_recipe
 from kerasnets.recipe.schema import Recipe
@@ -66,7 +66,6 @@ def load_model(path) -> keras.Model:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No model at {os.fspath(path)!r}.")
-    assert FAMILIES  # importing the families registers their layers with Keras
     try:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,10 +5,10 @@ import warnings
 import keras
 import numpy as np
 
+from kerasnets.build import load_initial_weights
 from kerasnets.graph.walk import classifiers
 from kerasnets.registry import get_variant
 from kerasnets.runs.folder import load_model
-from kerasnets.weights.load import load_initial_weights
 
 
 def set_initial_weights(network: keras.Model, recipe):
@@ -23,7 +23,6 @@ def set_initial_weights(network: keras.Model, recipe):
     """
     variant, arguments, report = get_variant(recipe.model.name), recipe.model.arguments, None
     if (weights := arguments.get("weights")) is not None:
-        extras = {key: value for key, value in arguments.items() if key in variant.extras}
         # Dense classifiers only: the convolutions of SqueezeNet and NiN have a ReLU behind them, and at zero they would
         # have no gradient.
         names = classifiers(network)
@@ -32,7 +31,7 @@ def set_initial_weights(network: keras.Model, recipe):
         preprocessing = network.preprocessing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the run's log names what was not loaded
-            report = load_initial_weights(network, variant, weights, True, extras)
+            report = load_initial_weights(network, variant, weights, arguments)
         network.preprocessing = preprocessing  # the recipe may differ from the checkpoint
         for layer, kernel in zip(dense, before, strict=True):
             if (layer.kernel.numpy() == kernel).all():

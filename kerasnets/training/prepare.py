@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kerasnets.architectures.catalogue import FAMILIES
+from kerasnets.build import build
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import steps_per_epoch
 from kerasnets.data.sources import open_source
@@ -34,7 +34,6 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     Raises:
         ValueError, FileNotFoundError: the recipe, its data or its weights do not fit together.
     """
-    assert FAMILIES  # importing the families registers their variants
     strategy = make_strategy()
     replicas, workers = strategy.num_replicas_in_sync, cluster().workers
     keras.utils.set_random_seed(recipe.seed)
@@ -121,7 +120,7 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
         arguments, _ = with_checkpoint(variant, arguments)
     arguments["weights"] = None
     try:
-        network = variant(classifier_activation=activation, **arguments)
+        network = build(variant, classifier_activation=activation, **arguments)
     except TypeError as error:
         raise ValueError(f"model.arguments: {error}") from None
     network.preprocessing = preprocessing

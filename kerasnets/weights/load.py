@@ -3,18 +3,15 @@
 import dataclasses
 import difflib
 import math
-import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from kerasnets.graph.walk import classifiers
-from kerasnets.weights.download import fetch
 from kerasnets.weights.files import Checkpoint, open_checkpoint
 from kerasnets.weights.fit import adapt, entries
 from kerasnets.weights.mapping import FORMATS, Entry, Tensor, needless, recognise, tensors
-from kerasnets.weights.preprocess import adopt, checkpoint_of, is_path
+from kerasnets.weights.preprocess import adopt
 
 # A tensor that has to be adapted may be this many times larger than its place; a file cannot fill the memory.
 _MOST_TIMES_LARGER = 64
@@ -72,23 +69,6 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
     with open_checkpoint(source) as checkpoint:
         report = _load(model, checkpoint, format, skip_mismatch)
     adopt(model, source)
-    return report
-
-
-def load_initial_weights(model, row, weights, include_top: bool = True, extras: dict | None = None) -> LoadReport:
-    """Serves the `weights` argument of every builder; the graph is finished by now and does not depend on it.
-
-    Args:
-        model: the network, built without weights.
-        row: what it was built from.
-        weights: `"imagenet"`, a checkpoint's tag, or the path of a weights file.
-        include_top: whether the network has its classifier; a file holds one either way.
-        extras: the arguments of the row's own that it was built with.
-    """
-    path = Path(weights) if is_path(weights) else fetch(checkpoint_of(row, weights, extras or {}))
-    report = load_weights(model, path)
-    if report.left:
-        warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
     return report
 
 

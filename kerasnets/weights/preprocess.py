@@ -11,10 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasnets.architectures.catalogue import FAMILIES
+from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
 from kerasnets.layers.network import at_size, carried
 from kerasnets.layers.preprocessing import PixelNormalization, normalize_pixels
-from kerasnets.registry import Preprocessing, did_you_mean, get_variant, list_models
+from kerasnets.registry import Preprocessing, did_you_mean, get_variant, variant_names
 from kerasnets.weights.catalogue import PublicCheckpoint, checkpoint_in, checkpoints, choose
 from kerasnets.weights.files import KINDS
 
@@ -119,14 +119,13 @@ def preprocessing_of(name_or_model, weights=None, arguments: dict | None = None)
     """
     if isinstance(name_or_model, keras.Model):
         return _into(name_or_model, _of_model(name_or_model))
-    assert FAMILIES  # importing the families is what registers their names
     row = get_variant(name_or_model)
     return row.preprocessing if weights is None else with_checkpoint(row, {**(arguments or {}), "weights": weights})[1]
 
 
 def _of_model(model: keras.Model) -> Preprocessing:
     numbers = carried(model)
-    if numbers is None and model.name in list_models():
+    if numbers is None and model.name in variant_names():
         numbers = get_variant(model.name).preprocessing
         warnings.warn(assumption(f"The model {model.name!r}", numbers), stacklevel=4)
     if numbers is None:

@@ -9,25 +9,25 @@ import pytest
 from nets import fill, pixels
 
 import kerasnets
-from kerasnets.architectures.variant import builder
+from kerasnets.build import build, builder, create_model
 from kerasnets.graph.cost import complexity, reach
 from kerasnets.graph.features import features
-from kerasnets.registry import create_model, get_variant, list_models
+from kerasnets.registry import get_variant, variant_names
 
 APPLICATIONS_ORDER = [
     "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", variant_names())
 def test_signature_and_help(name):
     row = get_variant(name)
-    build = builder(row)
-    parameters = inspect.signature(build).parameters
+    function = builder(row)
+    parameters = inspect.signature(function).parameters
     assert list(parameters)[:8] == APPLICATIONS_ORDER
     assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters.values())[8:])
     assert parameters["weights"].default is None and parameters["classes"].default == row.classes
-    text = pydoc.render_doc(build, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(function, renderer=pydoc.plaintext)
     assert f"{row.python_name}(include_top=True" in text and row.paper.url in text and str(row.input_shape) in text
     for extra in row.extras:
         assert f"    {extra}: " in text, f"{extra} is not documented"
@@ -69,8 +69,8 @@ def test_unknown_names_are_answered_with_the_closest():
     with pytest.raises(ValueError, match="Did you mean 'resnet50'"):
         create_model("resnet5O")
     with pytest.raises(ValueError, match="Did you mean 'resnet'"):
-        list_models(family="resent")
-    assert list_models("plain*_cifar", family="resnet")[0] == "plain110_cifar"
+        kerasnets.list_models(family="resent")
+    assert kerasnets.list_models("plain*_cifar", family="resnet")[0] == "plain110_cifar"
 
 
 def test_flattening_head_needs_a_size():
@@ -157,7 +157,7 @@ def test_receptive_field_of_stacked_convolutions():
 def test_a_row_with_other_numbers_in_its_table():
     row = get_variant("alexnet")
     narrow = row.with_spec(filters=[24, 64, 96, 96, 64], hidden=32)
-    model = narrow(input_shape=(67, 67, 1), classes=10)
+    model = build(narrow, input_shape=(67, 67, 1), classes=10)
     assert model.get_layer("conv2").kernel.shape == (5, 5, 12, 64) and model.get_layer("fc7").units == 32
     assert row.with_spec() is row and row.spec.hidden == 4096
     with pytest.raises(ValueError, match=r"no column 'hiden'. Did you mean 'hidden'\? Allowed: filters, hidden"):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from nets import build_twin
 
+from kerasnets.build import create_model
 from kerasnets.layers.filter_norm import MaxFilterRMS
 from kerasnets.layers.rbf import RBFOutput
-from kerasnets.registry import create_model, get_variant
+from kerasnets.registry import get_variant
 from kerasnets.training.paper_losses import RBFLoss
 
 

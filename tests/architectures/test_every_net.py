@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from nets import SUPPORT, build_twin, fill, pixels, read_json, representatives, twin
 
+from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
 from kerasnets.model_index import model_info
-from kerasnets.registry import create_model, get_variant, list_models
+from kerasnets.registry import get_variant, variant_names
 
 NUMBERS = read_json("outside_numbers.json")
 # Families whose mirrored step is run by default; those with layers of our own (FractalNet's and NASNet's, whose twins
@@ -26,14 +27,14 @@ ON_PHONES = {"squeezenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "effi
 
 def rows(default):
     """All rows; those that are not in `default` under the mark `slow`."""
-    marked = [pytest.param(n, marks=() if n in default else pytest.mark.slow) for n in list_models()]
+    marked = [pytest.param(n, marks=() if n in default else pytest.mark.slow) for n in variant_names()]
     return pytest.mark.parametrize("name", marked)
 
 
 def groups(default):
     """Groups of rows that share one fresh process: each row of `default` alone, the rest by family as `slow`."""
     families = {}
-    for name in sorted(set(list_models()) - default):
+    for name in sorted(set(variant_names()) - default):
         families.setdefault(get_variant(name).family, []).append(name)
     marked = [pytest.param([name], id=name) for name in sorted(default)]
     marked += [pytest.param(names, id=f"{family}-rest", marks=pytest.mark.slow) for family, names in families.items()]
@@ -47,7 +48,7 @@ exported = rows({name for name in representatives("family") if get_variant(name)
 each_body = rows(set(representatives("family", "body", "head")))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", variant_names())
 def test_outside_numbers_are_the_ledger_s(name):
     """All rows at once and quickly: what `make tables` counted on the built network."""
     row = model_info(name)
@@ -70,21 +71,21 @@ def test_counts_and_stage_shapes(name):
 def test_arguments(name):
     row, arguments = twin(name)
     size, channels = arguments["input_shape"][0], row.input_shape[2]
-    plain = row(**arguments)
+    plain = build(row, **arguments)
     assert plain.output_shape == (None, arguments["classes"])
-    renamed = row(**{**arguments, "name": "another"})
+    renamed = build(row, **{**arguments, "name": "another"})
     assert renamed.name == "another" and [v.path for v in renamed.weights] == [v.path for v in plain.weights]
     headless = {**arguments, "include_top": False}
-    features = row(**{**headless, "input_shape": None}).output_shape
+    features = build(row, **{**headless, "input_shape": None}).output_shape
     assert features[:3] == (None, None, None)
     odd = size + 9
     for pooling in ("avg", "max"):
-        x = row(**{**headless, "input_shape": (odd, odd + 2, 4 if channels == 3 else 2), "pooling": pooling})
+        x = build(row, **{**headless, "input_shape": (odd, odd + 2, 4 if channels == 3 else 2), "pooling": pooling})
         assert x.output_shape == (None, features[3])
     tensor = keras.Input((size, size, channels))
-    assert row(**{**arguments, "input_shape": None, "input_tensor": tensor}).inputs[0] is tensor
+    assert build(row, **{**arguments, "input_shape": None, "input_tensor": tensor}).inputs[0] is tensor
     if not row.fixed_size:
-        assert row(**{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
+        assert build(row, **{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
 
 
 @each_body

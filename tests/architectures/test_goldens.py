@@ -12,7 +12,7 @@ import pytest
 from nets import golden, pixels, read_json, tensor_from_name
 from safetensors.numpy import save_file
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
 
 ROWS = read_json("golden_rows.json")

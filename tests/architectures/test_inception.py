@@ -10,8 +10,9 @@ from nets import build_twin, fill, golden, pixels, twin
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module
 from kerasnets.blocks.inception import average_pool
+from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
-from kerasnets.registry import create_model, get_variant
+from kerasnets.registry import get_variant
 
 # The lecture's module on 28x28x256: 64 channels before 3x3 and 5x5, and behind the pooling.
 LECTURE = (128, 64, 192, 64, 96, 64)
@@ -134,7 +135,7 @@ def test_a_step_with_auxiliary_losses_reaches_the_heads(name, size):
     row, arguments = twin(name)
     if name == "inception_v3":
         row = dataclasses.replace(row, aux={"aux1": "Mixed_6b"})  # the twin's last module B
-    model = row(**{**arguments, "input_shape": (size, size, 3)}, aux_heads=True)
+    model = build(row, **{**arguments, "input_shape": (size, size, 3)}, aux_heads=True)
     keys = list(model.output)
     losses = dict.fromkeys(keys, "sparse_categorical_crossentropy")
     weights = {key: 1.0 if key == "predictions" else 0.3 for key in keys}
@@ -175,7 +176,7 @@ def test_googlenet_normalises_as_caffe_does():
 def test_nasnet_has_its_data_set_s_constants(name, momentum, epsilon, dropouts):
     row, arguments = twin(name)
     row = dataclasses.replace(row, aux={"aux1": "cell_1"})  # the twin's last cell of its second stage
-    layers = row(**arguments, aux_heads=True).layers
+    layers = build(row, **arguments, aux_heads=True).layers
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(momentum, epsilon)}
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in layers) == dropouts

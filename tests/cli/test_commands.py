@@ -72,8 +72,7 @@ def project(tmp_path_factory):
 
 def weights_file(project: Path, name: str) -> None:
     """Writes the initial weights of a network, for commands and code that read a file."""
-    from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
-    from kerasnets.registry import create_model
+    from kerasnets.build import create_model
 
     if not (path := project / f"{name}.weights.h5").exists():
         create_model(name).save_weights(path)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from data_files import data_options, encode, photo
 from nets import build_twin, fill, twin
 
+from kerasnets.build import build
 from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image_transform
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
@@ -66,7 +67,7 @@ def narrow_vgg(**spec):
     """A narrow VGG whose last map is 2x2 for an input of 64x64."""
     row, arguments = twin("vgg11")
     row = dataclasses.replace(row, spec=row.spec._replace(**spec))
-    model = row(**{**arguments, "input_shape": (64, 64, 3)})
+    model = build(row, **{**arguments, "input_shape": (64, 64, 3)})
     fill(model)
     return model
 

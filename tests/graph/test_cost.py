@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-import kerasnets.architectures.catalogue  # noqa: F401
+from kerasnets.build import create_model
 from kerasnets.graph.cost import complexity, reach
-from kerasnets.registry import create_model
 
 
 @pytest.mark.parametrize("size", [None, 64])

@@ -9,9 +9,10 @@ from nets import fill, pixels
 from kerasnets.architectures import efficientnet, nasnet  # noqa: F401
 from kerasnets.blocks.inverted_residual import round_channels
 from kerasnets.blocks.squeeze_excite import squeeze_excite
+from kerasnets.build import create_model
 from kerasnets.layers.same_padding import SameZeroPadding2D
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress, set_training_progress
-from kerasnets.registry import create_model, get_variant
+from kerasnets.registry import get_variant
 
 
 def drop_path_model(rate=0.5, seed=3):

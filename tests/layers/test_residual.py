@@ -10,6 +10,7 @@ import tensorflow as tf
 from nets import build_twin, fill, pixels, twin
 
 from kerasnets.blocks.aggregated import early_concatenation, grouped_convolution, split_transform_merge
+from kerasnets.build import build
 from kerasnets.layers.edge_padding import EdgePadding2D
 from kerasnets.layers.fractal_join import FractalJoin, PathSampler
 from kerasnets.layers.grouped_conv import GroupedConv2D
@@ -137,11 +138,11 @@ def test_drop_path_on_average_and_never_empty():
 
 def test_one_column_of_a_trained_fractalnet():
     row, arguments = twin("fractalnet20_cifar")
-    whole, column = row(**arguments), row(**arguments, columns=3)
+    whole, column = build(row, **arguments), build(row, **arguments, columns=3)
     assert {layer.name for layer in column.layers} <= {layer.name for layer in whole.layers} | {"image"}
     assert sum("conv" in layer.name for layer in column.layers) == 20
     with pytest.raises(ValueError, match="columns=4"):
-        row(**arguments, columns=4)
+        build(row, **arguments, columns=4)
 
 
 def test_edge_padding_is_invisible_to_max_pooling():
@@ -154,7 +155,7 @@ def test_edge_padding_is_invisible_to_max_pooling():
 def test_recomputation_changes_nothing():
     row, arguments = twin("densenet_bc100_12_cifar")
     arguments["classifier_activation"] = None
-    plain, again = row(**arguments), row(**arguments, recompute=True)
+    plain, again = build(row, **arguments), build(row, **arguments, recompute=True)
     fill(plain)
     inner = {part.name: part for layer in again.layers for part in getattr(layer, "parts", (layer,))}
     for layer in plain.layers:

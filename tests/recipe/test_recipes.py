@@ -10,7 +10,7 @@ from minimal_recipe import MINIMAL
 from nets import build_twin, fill
 
 from kerasnets.recipe.read import load_recipe, parse_recipe
-from kerasnets.registry import get_variant, list_models
+from kerasnets.registry import get_variant, variant_names
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # Read from a folder, of which two small classes do for a smoke run; the others bring their data or need a download.
@@ -35,7 +35,7 @@ def header(path) -> dict[str, str]:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_header_and_network(path):
     recipe, lines = load_recipe(path), header(path)
-    assert recipe.model.name in list_models()
+    assert recipe.model.name in variant_names()
     assert {"Command", "Cost", "Result"} <= set(lines)
     comments = re.findall(r"^#.*", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert re.search(r"\b(19|20)\d\d\b", " ".join(comments)), "the header names the paper and its year"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from nets import fill
 
-from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
+from kerasnets.build import build
 from kerasnets.registry import get_variant
 
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 75, "NASNetLarge": 75, "NASNetMobile": 64}
@@ -38,4 +38,4 @@ def ours(row: str, size: int):
     row = get_variant(row)
     if row.family == "nasnet":  # keras.applications counts the zeros that it pads with, the authors do not
         row = dataclasses.replace(row, spec=row.spec._replace(counts_zeros=("avg", "max")))
-    return row(classes=10, classifier_activation=None, input_shape=(size, size, 3))
+    return build(row, classes=10, classifier_activation=None, input_shape=(size, size, 3))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.architectures import catalogue  # noqa: F401  (registers every row)
-from kerasnets.registry import get_variant, list_models
+from kerasnets.build import build
+from kerasnets.registry import get_variant, variant_names
 
 SUPPORT = Path(__file__).parent
 TESTS = SUPPORT.parent
@@ -69,13 +69,13 @@ def twin(name: str):
 
 def build_twin(name: str, **changes):
     row, arguments = twin(name)
-    return row(**{**arguments, **changes})
+    return build(row, **{**arguments, **changes})
 
 
 def representatives(*columns: str) -> list[str]:
     """The row with the fewest parameters for each combination of these columns of the registry ("family", "body")."""
     numbers, chosen = read_json("outside_numbers.json"), {}
-    for name in sorted(list_models(), key=lambda name: numbers[name]["parameters"]):
+    for name in sorted(variant_names(), key=lambda name: numbers[name]["parameters"]):
         row = get_variant(name)
         chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
     return sorted(chosen.values())

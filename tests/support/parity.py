@@ -20,7 +20,8 @@ import keras
 import numpy as np
 from nets import pixels, read_json, tensor_from_name
 
-from kerasnets.registry import get_variant, list_models
+from kerasnets.build import build
+from kerasnets.registry import get_variant, variant_names
 from kerasnets.weights.load import load_weights
 
 BOUND = 1e-4
@@ -48,7 +49,7 @@ def beside_torch(row, source: str, name: str) -> tuple[float, int, int]:
     theirs = torch_model(source, name)
     arrays = {n: np.asarray(tensor_from_name(n, tuple(t.shape))) for n, t in theirs.state_dict().items()}
     theirs.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
-    ours = row(input_shape=(size, size, 3), classifier_activation=None)
+    ours = build(row, input_shape=(size, size, 3), classifier_activation=None)
     report = load_weights(ours, arrays)
     if report.left or report.skipped:
         raise ValueError(f"tensors that found no place: {report.left or report.skipped}")
@@ -103,7 +104,7 @@ def main(patterns: list[str]) -> int:
     """Prints the table; returns the number of lines that are wrong."""
     peers, wrong, ran = read_json("parity_rows.json"), 0, 0
     print(f"{'row':32} {'source':20} {'there':28} {'difference':>10} {'parameters':>14}")
-    names = [n for n in list_models() if not patterns or any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    names = [n for n in variant_names() if not patterns or any(fnmatch.fnmatchcase(n, p) for p in patterns)]
     for name in names:
         for source, theirs in peers.get(name, {}).items():
             line, right = compare(name, source, theirs)

@@ -8,9 +8,9 @@ from nets import fill
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
 
+from kerasnets.build import create_model
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
-from kerasnets.registry import create_model
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train

@@ -9,9 +9,10 @@ import keras
 import pytest
 from nets import read_json
 
+from kerasnets.build import build, create_model
 from kerasnets.model_index import list_models, model_info
 from kerasnets.registry import get_variant
-from kerasnets.weights.catalogue import all_checkpoints, sibling
+from kerasnets.weights.catalogue import all_checkpoints, checkpoints, sibling
 from kerasnets.weights.download import is_full
 
 FACTS = all_checkpoints()
@@ -50,7 +51,7 @@ def test_every_row_has_checkpoints_or_names_a_row_that_has():
     assert list_models(weights=True) == sorted(FACTS)
     assert all(sibling(name) == "" for name in FACTS)
     assert all(sibling(name) in ("", *FACTS) for name in list_models(weights=False))
-    assert model_info("resnet18").checkpoints == FACTS["resnet18"] == get_variant("resnet18").checkpoints
+    assert model_info("resnet18").checkpoints == FACTS["resnet18"] == checkpoints("resnet18")
 
 
 def test_hashes_are_those_in_the_sources_of_keras():
@@ -115,13 +116,13 @@ def stub(function, calls: list):
 
 def test_every_checkpoint_is_built_with_its_arguments_size_and_numbers(monkeypatch):
     """All of them, through the real builder with a body that costs nothing; no download."""
-    monkeypatch.setattr("kerasnets.weights.load.load_initial_weights", lambda *arguments: None)
+    monkeypatch.setattr("kerasnets.build.load_initial_weights", lambda *arguments: None)
     walked = 0
     for name, found in FACTS.items():
         for item in found:
             calls, row = [], get_variant(name)
             row = dataclasses.replace(row, body=stub(row.body, calls), head=stub(row.head, calls))
-            model = row(weights=item.tag, name="renamed")
+            model = build(row, weights=item.tag, name="renamed")
             size, built = item.preprocessing.size, {key: v for call in calls for key, v in call.items()}
             assert model.input_shape == (None, size, size, row.input_shape[2]), (name, item.tag)
             assert model.preprocessing == item.preprocessing, (name, item.tag)
@@ -146,8 +147,8 @@ CHEAP = ("mobilenet_v1", "resnet18")
 )
 def test_a_checkpoint_unlike_its_network_is_built(name, tag, monkeypatch):
     """Real networks: 17 of another size, 11 of another width."""
-    monkeypatch.setattr("kerasnets.weights.load.load_initial_weights", lambda *arguments: None)
+    monkeypatch.setattr("kerasnets.build.load_initial_weights", lambda *arguments: None)
     item = next(item for item in FACTS[name] if item.tag == tag)
-    model, plain = get_variant(name)(weights=tag), get_variant(name)(**item.arguments)
+    model, plain = create_model(name, weights=tag), create_model(name, **item.arguments)
     assert len(ODD) == 28 and model.input_shape[1] == item.preprocessing.size
     assert [v.shape for v in model.weights] == [v.shape for v in plain.weights]

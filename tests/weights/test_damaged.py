@@ -9,15 +9,14 @@ import tensorflow as tf
 from damaged_files import damaged, refused
 from safetensors.numpy import save_file
 
+from kerasnets.build import create_model
 from kerasnets.exporters.runtime import load_runner
-from kerasnets.registry import create_model
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.mapping import tensors
 
 
 @pytest.fixture(scope="module")
 def net():
-    import kerasnets.architectures.catalogue  # noqa: F401
 
     return create_model("lenet5_modern")
 
@@ -133,7 +132,6 @@ def test_of_150_damaged_copies_each_loads_or_is_one_line(net, tmp_path, kind):
 
 
 def test_of_160_damaged_tflite_files_each_runs_or_is_one_line(tmp_path):
-    import kerasnets.architectures.catalogue  # noqa: F401
 
     converter = tf.lite.TFLiteConverter.from_keras_model(create_model("resnet20_cifar"))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

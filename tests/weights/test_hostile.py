@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from damaged_files import refused
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
 
 
 @pytest.fixture(scope="module")
 def net():
-    import kerasnets.architectures.catalogue  # noqa: F401
 
     return create_model("lenet5_modern")
 

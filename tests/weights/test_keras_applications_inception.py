@@ -6,7 +6,7 @@ import pytest
 from nets import fill, pixels
 
 from kerasnets.architectures import inception_resnet, inception_v3, xception  # noqa: F401
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 
 KINDS = (keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.Dense)
 

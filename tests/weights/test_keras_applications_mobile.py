@@ -6,7 +6,7 @@ import pytest
 from nets import fill, pixels
 
 from kerasnets.architectures import efficientnet, mobilenet_v1, mobilenet_v2, mobilenet_v3  # noqa: F401
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 
 V3 = {"include_preprocessing": False}
 slow = pytest.mark.slow

@@ -12,6 +12,7 @@ from keras.src.applications.nasnet import NASNet
 from nets import fill, pixels
 
 from kerasnets.architectures.nasnet import Spec
+from kerasnets.build import build
 from kerasnets.registry import get_variant
 from kerasnets.weights.keras_names import nasnet_names
 
@@ -30,7 +31,7 @@ PARTS = {"": slice(None), "depthwise": slice(0, 1), "pointwise": slice(1, 2)}
 def test_logits_equal_those_of_keras_applications(spec, size):
     options = {"weights": None, "classes": 10, "classifier_activation": None, "input_shape": (size, size, 3)}
     row = dataclasses.replace(get_variant("nasnet_mobile"), spec=spec)
-    ours = row(**options)
+    ours = build(row, **options)
     outside = NASNet(
         penultimate_filters=24 * spec.filters,
         num_blocks=spec.cells,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nets import fill, pixels
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 
 DENSE = {"0_bn": "norm1", "1_conv": "conv1", "1_bn": "norm2", "2_conv": "conv2"}
 STEM = {"conv1_conv": "features.conv0", "conv1_bn": "features.norm0", "bn": "features.norm5"}

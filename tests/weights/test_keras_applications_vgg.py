@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from nets import fill, pixels
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from nets import fill, golden, tensor_from_name
 from safetensors.numpy import save_file
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
 
 

@@ -8,7 +8,7 @@ from keras_applications import peer
 from nets import build_twin, fill, golden, pixels, tensor_from_name
 from safetensors.numpy import save_file
 
-from kerasnets.registry import create_model
+from kerasnets.build import create_model
 from kerasnets.weights.load import LoadReport, load_weights
 from kerasnets.weights.mapping import (
     EFFICIENTNET_EXPANDED,
@@ -282,7 +282,7 @@ def test_what_there_is_not(row, arguments, words):
 
 def test_pixels_are_normalised_as_the_weights_were_trained(tmp_path, monkeypatch):
     monkeypatch.setattr("kerasnets.weights.load.load_weights", lambda model, path: LoadReport(()))
-    monkeypatch.setattr("kerasnets.weights.load.fetch", lambda checkpoint: tmp_path)
+    monkeypatch.setattr("kerasnets.build.fetch", lambda checkpoint: tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
     normalised = []
     for weights in (None, "imagenet"):

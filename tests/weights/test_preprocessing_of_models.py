@@ -14,6 +14,7 @@ from minimal_recipe import MINIMAL
 from nets import fill, golden, tensor_from_name, twin
 from safetensors.numpy import save_file
 
+from kerasnets.build import build, create_model
 from kerasnets.cli.app import run as run_command
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
@@ -23,7 +24,6 @@ from kerasnets.exporters.predict import open_predictor
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
-from kerasnets.registry import create_model
 from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import train
 from kerasnets.training.prepare import prepare
@@ -38,7 +38,7 @@ TORCH = keras.applications.imagenet_utils.preprocess_input(IMAGES.astype("float3
 
 def small_vgg(weights=None, name=None, **changes):
     row, arguments = twin("vgg16")
-    return row(**arguments | {"weights": weights, "name": name} | changes)
+    return build(row, **arguments | {"weights": weights, "name": name} | changes)
 
 
 def checkpoint_file(tmp_path, tag: str):
@@ -115,7 +115,9 @@ def test_a_keras_file_brings_its_numbers(caffe_vgg, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         row, arguments = twin("vgg16")
-        built = row(**{k: v for k, v in arguments.items() if k != "input_shape"}, weights=tmp_path / "mine.keras")
+        built = build(
+            row, **{k: v for k, v in arguments.items() if k != "input_shape"}, weights=tmp_path / "mine.keras"
+        )
         loaded = small_vgg()
         load_weights(loaded, tmp_path / "mine.keras")
     assert preprocessing_of(built) == preprocessing_of(loaded) == caffe_vgg.preprocessing and built.input_shape[1] == 32
@@ -205,7 +207,7 @@ def alpha_file(folder):
 
 def test_a_narrow_mobilenet_is_opened_by_its_tag(tmp_path, monkeypatch, capsys):
     file, image = alpha_file(tmp_path), tmp_path / "image.png"
-    monkeypatch.setattr("kerasnets.weights.load.fetch", lambda checkpoint: tmp_path / checkpoint.file)
+    monkeypatch.setattr("kerasnets.build.fetch", lambda checkpoint: tmp_path / checkpoint.file)
     model = create_model("mobilenet_v1", weights="keras_0.25")
     assert model.count_params() == keras.applications.MobileNet(alpha=0.25, weights=None).count_params()
     image.write_bytes(encode(photo(1), "PNG"))
@@ -221,7 +223,7 @@ def test_a_narrow_mobilenet_is_opened_by_its_tag(tmp_path, monkeypatch, capsys):
 
 def test_a_checkpoint_is_evaluated_at_its_own_size_and_crop(tmp_path, monkeypatch):
     """timm's `resnet18.a3_in1k`, trained and measured at 160 pixels of the central 0.95."""
-    monkeypatch.setattr("kerasnets.weights.load.fetch", lambda checkpoint: tmp_path / checkpoint.file)
+    monkeypatch.setattr("kerasnets.build.fetch", lambda checkpoint: tmp_path / checkpoint.file)
     data = golden("torchvision__resnet18")["state_dict"]
     arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in data}
     save_file(arrays, tmp_path / "resnet18.a3_in1k.safetensors")

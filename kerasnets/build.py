@@ -1,0 +1,216 @@
+"""Builders: the arguments that all networks share, their errors, help and initial weights.
+
+`build(variant, ...)` makes the model of a variant. `builder(variant)` is the function that users call.
+"""
+
+import inspect
+import textwrap
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
+from kerasnets.architectures.variant import Variant
+from kerasnets.graph.walk import deep_recursion
+from kerasnets.layers.network import Network, at_size
+from kerasnets.layers.preprocessing import PixelNormalization
+from kerasnets.registry import did_you_mean, get_variant
+from kerasnets.weights.download import fetch
+from kerasnets.weights.load import LoadReport, load_weights
+from kerasnets.weights.preprocess import checkpoint_of, is_path, with_checkpoint
+
+_COMMON = inspect.signature(
+    lambda include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000,
+    classifier_activation="softmax", name=None, *, include_preprocessing=False: None
+)  # fmt: skip
+
+_DOCUMENTATION = """{python_name}: {summary}
+
+From {authors} ({year}), "{title}", {url}.
+{differences}
+Args:
+    include_top: whether to end in the classifier, the layer `predictions`.
+    weights: `None` (random initialisation), `"imagenet"`, a checkpoint's tag, or the path of a weights file.
+    input_tensor: a Keras tensor to build the network on, instead of a new input.
+    input_shape: (height, width, channels). `None` is {input_shape}, or the size of the checkpoint that
+        `weights` names; without the top it is (None, None, {channels}). {size_rule}
+    pooling: without the top, `None` for the last feature map (batch, height, width, channels), `"avg"` or `"max"`
+        for its mean or maximum over height and width (batch, channels).
+    classes: number of outputs of the classifier.
+    classifier_activation: activation of the classifier; `None` gives logits. The output is float32 in any precision.
+    name: the model's name; the graph never depends on it.
+    include_preprocessing: whether the model takes RGB pixels from 0 to 255 and normalises them itself, as its
+        weights were trained.{extras}
+
+Returns:
+    A flat functional `keras.Model`: (batch, height, width, channels) -> (batch, classes).{aux}
+    Its `preprocessing` is that of its weights.
+
+Raises:
+    ValueError: for a shape, pooling, number of classes or weights that the network cannot have.
+"""
+
+
+def create_model(name: str, **arguments) -> keras.Model:
+    """Builds the network called `name`; `arguments` are its builder's, for example `classes=10` or `include_top=False`.
+
+    Raises:
+        ValueError: for an unknown name or a wrong argument.
+    """
+    return build(get_variant(name), **arguments)
+
+
+def build(variant: Variant, /, *args, **kwargs) -> keras.Model:
+    """Builds the network of a variant, with the arguments of its `signature`."""
+    expected, preprocessing = signature(variant), variant.preprocessing
+    try:
+        bound = expected.bind(*args, **kwargs)
+    except TypeError as error:
+        unknown = next((key for key in kwargs if key not in expected.parameters), None)
+        hint = did_you_mean(unknown, expected.parameters) if unknown else ""
+        raise TypeError(f"{variant.python_name}() {error}.{hint}") from None
+    if bound.arguments.get("weights") is not None:
+        bound.arguments, preprocessing = with_checkpoint(variant, bound.arguments)
+    bound.apply_defaults()
+    arguments = {key: value for key, value in bound.arguments.items() if key != "weights"}
+    model = _build(variant, preprocessing, **arguments)
+    if (weights := bound.arguments["weights"]) is not None:
+        load_initial_weights(model, variant, weights, bound.arguments)
+    return model
+
+
+def signature(variant: Variant) -> inspect.Signature:
+    """Returns a builder's signature: the common arguments with the variant's defaults, then the family's own."""
+    common = _COMMON.parameters | {"classes": _COMMON.parameters["classes"].replace(default=variant.classes)}
+    return inspect.Signature([*common.values(), *variant.extras.values()])
+
+
+def builder(variant: Variant) -> Callable[..., keras.Model]:
+    """Returns `build` for one variant, as a function with a name, signature and docstring of its own."""
+
+    def build_variant(*args, **kwargs):
+        return build(variant, *args, **kwargs)
+
+    build_variant.__name__ = build_variant.__qualname__ = variant.python_name
+    build_variant.__module__ = "kerasnets"
+    build_variant.__signature__ = signature(variant)
+    build_variant.__doc__ = _documentation(variant)
+    return build_variant
+
+
+def load_initial_weights(model: keras.Model, variant: Variant, weights, arguments: dict) -> LoadReport:
+    """Loads what the `weights` argument of a builder names.
+
+    Args:
+        model: the network, built without weights.
+        variant: what it was built from.
+        weights: `"imagenet"`, a checkpoint's tag, or the path of a weights file.
+        arguments: those that it was built with.
+    """
+    extras = {key: arguments[key] for key in variant.extras if key in arguments}
+    path = Path(weights) if is_path(weights) else fetch(checkpoint_of(variant, weights, extras))
+    report = load_weights(model, path)
+    if report.left:
+        warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
+    return report
+
+
+def _build(variant, preprocessing, *, include_top, input_tensor, input_shape, pooling, classes, classifier_activation,
+           name, include_preprocessing, **extras) -> keras.Model:  # fmt: skip
+    aux_heads = extras.pop("aux_heads", False)
+    _check(variant, include_top, input_shape, pooling, classes, aux_heads)
+    x = inputs = _input(variant, include_top, input_tensor, input_shape)
+    if include_preprocessing:
+        x = PixelNormalization.from_numbers(preprocessing)(inputs)
+    x = variant.body(x, variant.spec, **_taken_by(variant.body, extras))
+    if include_top:
+        taken = _taken_by(variant.head, extras)
+        outputs = variant.head(x, variant.spec, classes, classifier_activation, **taken)
+    else:
+        outputs = _pool(x, pooling)
+    if aux_heads:
+        trunk, taken = keras.Model(inputs, x), _taken_by(variant.aux_head, {"spec": variant.spec})
+        taps = {key: trunk.get_layer(layer).output for key, layer in variant.aux.items()}
+        heads = {k: variant.aux_head(tap, k, classes, classifier_activation, **taken) for k, tap in taps.items()}
+        outputs = {"predictions": outputs, **heads}
+    sources = keras.utils.get_source_inputs(input_tensor) if input_tensor is not None else inputs
+    with deep_recursion():
+        numbers = at_size(preprocessing, inputs.shape)
+        return Network(sources, outputs, name=name or variant.name, preprocessing=numbers)
+
+
+def _taken_by(function, extras: dict) -> dict:
+    return {key: value for key, value in extras.items() if key in inspect.signature(function).parameters}
+
+
+def _check(variant, include_top, input_shape, pooling, classes, aux_heads) -> None:
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "kerasnets builds `channels_last` networks only; "
+            "call `keras.config.set_image_data_format('channels_last')`. "
+            f"Received: image_data_format={keras.config.image_data_format()!r}"
+        )
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"`pooling` should be either `None`, 'avg' or 'max'. Received: pooling={pooling!r}")
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        raise ValueError(f"`classes` should be a positive integer. Received: classes={classes!r}")
+    if aux_heads and not include_top:
+        raise ValueError("`aux_heads=True` needs `include_top=True`. Received: include_top=False")
+    if input_shape is None:
+        return
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(f"`input_shape` must be a tuple of three integers. Received: input_shape={input_shape!r}")
+    if input_shape[2] is None:
+        raise ValueError(f"`input_shape` must name the number of channels. Received: input_shape={input_shape}")
+    smallest = variant.min_size
+    if any(size is not None and size < smallest for size in input_shape[:2]):
+        raise ValueError(
+            f"Input size must be at least {smallest}x{smallest}; Received: input_shape={tuple(input_shape)}"
+        )
+
+
+def _input(variant, include_top, input_tensor, input_shape):
+    """Returns the tensor that the network reads: `input_tensor`, or a new input."""
+    if input_tensor is None:
+        default = variant.input_shape if include_top else (None, None, variant.input_shape[2])
+        tensor = keras.Input(tuple(input_shape or default), name="image")
+    elif keras.backend.is_keras_tensor(input_tensor):
+        tensor = input_tensor
+    else:
+        tensor = keras.Input(tensor=input_tensor, name="image")
+    if include_top and variant.fixed_size and None in tensor.shape[1:]:
+        raise ValueError(
+            "If `include_top` is True, you should specify a static `input_shape`. "
+            f"Received: input_shape={tuple(tensor.shape[1:])}"
+        )
+    return tensor
+
+
+def _pool(x, pooling: str | None):
+    """The end of a network without its top."""
+    layers = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    return x if pooling is None else layers[pooling](name=f"{pooling}_pool")(x)
+
+
+def _documentation(variant: Variant) -> str:
+    lines = [line.strip() for f in (variant.body, variant.head) for line in (f.__doc__ or "").splitlines()]
+    about = {line.split(":", 1)[0]: line for line in lines if ":" in line}
+    about["aux_heads"] = "aux_heads: whether to add the auxiliary classifiers; the output is then a dict."
+    heads = ", ".join(["predictions", *variant.aux])
+    smallest = f"Height and width are {variant.min_size} or more"
+    return _DOCUMENTATION.format(
+        python_name=variant.python_name,
+        summary=variant.summary,
+        authors=variant.paper.authors,
+        year=variant.paper.year,
+        title=variant.paper.title,
+        url=variant.paper.url,
+        differences="".join(textwrap.fill(f"Differs from the paper: {d}.", 110) + "\n" for d in variant.differences),
+        input_shape=variant.input_shape,
+        channels=variant.input_shape[2],
+        size_rule=smallest + (", and static with the top." if variant.fixed_size else ", or `None`."),
+        extras="".join(f"\n    {about.get(name, name + ': see the paper.')}" for name in variant.extras),
+        aux=f"\n    With `aux_heads=True` a dict of such outputs: {heads}." if variant.aux else "",
+    )
