@@ -281,7 +281,7 @@ def test_what_there_is_not(row, arguments, words):
 
 
 def test_pixels_are_normalised_as_the_weights_were_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasnets.weights.load.load_weights", lambda model, path: LoadReport(()))
+    monkeypatch.setattr("kerasnets.build.load_weights", lambda model, path: LoadReport(()))
     monkeypatch.setattr("kerasnets.build.fetch", lambda checkpoint: tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
     normalised = []
