@@ -8,6 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 
@@ -16,7 +17,7 @@ from kerasnets.architectures.variant import Variant
 from kerasnets.graph.walk import deep_recursion
 from kerasnets.layers.network import Network, at_size
 from kerasnets.layers.preprocessing import PixelNormalization
-from kerasnets.registry import did_you_mean, get_variant
+from kerasnets.registry import Preprocessing, did_you_mean, get_variant
 from kerasnets.weights.download import fetch
 from kerasnets.weights.load import LoadReport, load_weights
 from kerasnets.weights.preprocess import checkpoint_of, is_path, with_checkpoint
@@ -74,10 +75,10 @@ def build(variant: Variant, /, *args, **kwargs) -> keras.Model:
     if bound.arguments.get("weights") is not None:
         bound.arguments, preprocessing = with_checkpoint(variant, bound.arguments)
     bound.apply_defaults()
-    arguments = {key: value for key, value in bound.arguments.items() if key != "weights"}
-    model = _build(variant, preprocessing, **arguments)
-    if (weights := bound.arguments["weights"]) is not None:
-        load_initial_weights(model, variant, weights, bound.arguments)
+    given = SimpleNamespace(**bound.arguments)
+    model = _build(variant, given, preprocessing)
+    if given.weights is not None:
+        load_initial_weights(model, variant, given.weights, bound.arguments)
     return model
 
 
@@ -117,70 +118,73 @@ def load_initial_weights(model: keras.Model, variant: Variant, weights, argument
     return report
 
 
-def _build(variant, preprocessing, *, include_top, input_tensor, input_shape, pooling, classes, classifier_activation,
-           name, include_preprocessing, **extras) -> keras.Model:  # fmt: skip
-    aux_heads = extras.pop("aux_heads", False)
-    _check(variant, include_top, input_shape, pooling, classes, aux_heads)
-    x = inputs = _input(variant, include_top, input_tensor, input_shape)
-    if include_preprocessing:
+def _build(variant: Variant, given: SimpleNamespace, preprocessing: Preprocessing) -> keras.Model:
+    """Builds the network with initial weights; `given` holds every argument of the signature."""
+    _check(variant, given)
+    extras = {name: getattr(given, name) for name in variant.extras}
+    x = inputs = _input(variant, given)
+    if given.include_preprocessing:
         x = PixelNormalization.from_numbers(preprocessing)(inputs)
     x = variant.body(x, variant.spec, **_taken_by(variant.body, extras))
-    if include_top:
+    if given.include_top:
         taken = _taken_by(variant.head, extras)
-        outputs = variant.head(x, variant.spec, classes, classifier_activation, **taken)
+        outputs = variant.head(x, variant.spec, given.classes, given.classifier_activation, **taken)
     else:
-        outputs = _pool(x, pooling)
-    if aux_heads:
-        trunk, taken = keras.Model(inputs, x), _taken_by(variant.aux_head, {"spec": variant.spec})
-        taps = {key: trunk.get_layer(layer).output for key, layer in variant.aux.items()}
-        heads = {k: variant.aux_head(tap, k, classes, classifier_activation, **taken) for k, tap in taps.items()}
-        outputs = {"predictions": outputs, **heads}
-    sources = keras.utils.get_source_inputs(input_tensor) if input_tensor is not None else inputs
+        outputs = _pool(x, given.pooling)
+    if extras.get("aux_heads"):
+        outputs = {"predictions": outputs, **_aux_outputs(variant, given, keras.Model(inputs, x))}
+    sources = inputs if given.input_tensor is None else keras.utils.get_source_inputs(given.input_tensor)
+    numbers = at_size(preprocessing, inputs.shape)
     with deep_recursion():
-        numbers = at_size(preprocessing, inputs.shape)
-        return Network(sources, outputs, name=name or variant.name, preprocessing=numbers)
+        return Network(sources, outputs, name=given.name or variant.name, preprocessing=numbers)
+
+
+def _aux_outputs(variant, given, trunk) -> dict:
+    """Returns the auxiliary outputs by their names."""
+    taken = _taken_by(variant.aux_head, {"spec": variant.spec})
+    taps = {name: trunk.get_layer(layer).output for name, layer in variant.aux.items()}
+    arguments = given.classes, given.classifier_activation
+    return {name: variant.aux_head(tap, name, *arguments, **taken) for name, tap in taps.items()}
 
 
 def _taken_by(function, extras: dict) -> dict:
     return {key: value for key, value in extras.items() if key in inspect.signature(function).parameters}
 
 
-def _check(variant, include_top, input_shape, pooling, classes, aux_heads) -> None:
+def _check(variant, given) -> None:
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "kerasnets builds `channels_last` networks only; "
             "call `keras.config.set_image_data_format('channels_last')`. "
             f"Received: image_data_format={keras.config.image_data_format()!r}"
         )
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` should be either `None`, 'avg' or 'max'. Received: pooling={pooling!r}")
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-        raise ValueError(f"`classes` should be a positive integer. Received: classes={classes!r}")
-    if aux_heads and not include_top:
+    if given.pooling not in (None, "avg", "max"):
+        raise ValueError(f"`pooling` should be either `None`, 'avg' or 'max'. Received: pooling={given.pooling!r}")
+    if not isinstance(given.classes, int) or isinstance(given.classes, bool) or given.classes < 1:
+        raise ValueError(f"`classes` should be a positive integer. Received: classes={given.classes!r}")
+    if getattr(given, "aux_heads", False) and not given.include_top:
         raise ValueError("`aux_heads=True` needs `include_top=True`. Received: include_top=False")
-    if input_shape is None:
+    if (shape := given.input_shape) is None:
         return
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-        raise ValueError(f"`input_shape` must be a tuple of three integers. Received: input_shape={input_shape!r}")
-    if input_shape[2] is None:
-        raise ValueError(f"`input_shape` must name the number of channels. Received: input_shape={input_shape}")
-    smallest = variant.min_size
-    if any(size is not None and size < smallest for size in input_shape[:2]):
-        raise ValueError(
-            f"Input size must be at least {smallest}x{smallest}; Received: input_shape={tuple(input_shape)}"
-        )
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+        raise ValueError(f"`input_shape` must be a tuple of three integers. Received: input_shape={shape!r}")
+    if shape[2] is None:
+        raise ValueError(f"`input_shape` must name the number of channels. Received: input_shape={shape}")
+    least = variant.min_size
+    if any(size is not None and size < least for size in shape[:2]):
+        raise ValueError(f"Input size must be at least {least}x{least}; Received: input_shape={tuple(shape)}")
 
 
-def _input(variant, include_top, input_tensor, input_shape):
+def _input(variant, given):
     """Returns the tensor that the network reads: `input_tensor`, or a new input."""
-    if input_tensor is None:
-        default = variant.input_shape if include_top else (None, None, variant.input_shape[2])
-        tensor = keras.Input(tuple(input_shape or default), name="image")
-    elif keras.backend.is_keras_tensor(input_tensor):
-        tensor = input_tensor
+    if given.input_tensor is None:
+        default = variant.input_shape if given.include_top else (None, None, variant.input_shape[2])
+        tensor = keras.Input(tuple(given.input_shape or default), name="image")
+    elif keras.backend.is_keras_tensor(given.input_tensor):
+        tensor = given.input_tensor
     else:
-        tensor = keras.Input(tensor=input_tensor, name="image")
-    if include_top and variant.fixed_size and None in tensor.shape[1:]:
+        tensor = keras.Input(tensor=given.input_tensor, name="image")
+    if given.include_top and variant.fixed_size and None in tensor.shape[1:]:
         raise ValueError(
             "If `include_top` is True, you should specify a static `input_shape`. "
             f"Received: input_shape={tuple(tensor.shape[1:])}"
