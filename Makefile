@@ -32,7 +32,7 @@ files: $(READY)
 	@$(BIN)/python tests/support/files_followed.py 2>/dev/null
 
 tables: $(READY)
-	$(BIN)/python -m kerasnets.model_index
+	$(BIN)/python docs/make_tables.py
 
 style: $(READY)
 	$(BIN)/python -m ruff check .

@@ -90,6 +90,11 @@ def nested_layers(layer) -> list:
     return list(layer._flatten_layers(include_self=False))  # Keras 3.15.1: Layer
 
 
+def own_variables(layer) -> list:
+    """Returns a layer's own variables in the order in which Keras numbers them in a `.weights.h5` file."""
+    return layer._trainable_variables + layer._non_trainable_variables  # Keras 3.15.1: Layer.save_own_variables
+
+
 def classifiers(model: keras.Model) -> set[str]:
     """Returns the names of the layers whose outputs are the classes: the last with weights before each output.
 

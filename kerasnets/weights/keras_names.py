@@ -8,6 +8,7 @@ import re
 
 import keras
 
+from kerasnets.graph.walk import own_variables
 from kerasnets.weights.mapping import layers_with_weights, tensors
 
 # Their variable -> what PyTorch, and so we, call it.
@@ -51,7 +52,7 @@ def keras_names(checkpoint, model: keras.Model, own: bool) -> dict[str, str]:
 def _own_names(theirs: dict[str, list[str]], model) -> dict[str, str]:
     ours, found = {(tensor.layer, tensor.variable.name): tensor.name() for tensor in tensors(model)}, {}
     for layer in (layer for layer in layers_with_weights(model) if layer.name in theirs):
-        counted = [variable.name for variable in layer._trainable_variables + layer._non_trainable_variables]
+        counted = [variable.name for variable in own_variables(layer)]
         for name in theirs[layer.name]:
             variable = counted[int(name)] if name.isdigit() and int(name) < len(counted) else name
             mine = ours.get((layer.name, variable), f"{layer.name}.{SUFFIXES.get(variable, variable)}")

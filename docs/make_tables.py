@@ -1,0 +1,106 @@
+"""Writes what is generated from the registry: kerasnets/model_index.json, and the README's table of models from it.
+
+`make tables` runs it. Every variant is built and counted once, which takes minutes.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- models: begin, written by `make tables` -->", "<!-- models: end -->"
+FACTS = ("python_name", "family", "summary", "input_shape", "classes", "differences", "paper", "preprocessing")
+
+
+def main() -> None:
+    """Writes the model index, then the README."""
+    from kerasnets.model_index import model_index_path, read_model_index
+
+    rows = {}
+    for name, facts in generate():
+        rows[name] = facts
+        counts = f"{facts['parameters']:>14,} parameters {facts['multiply_adds']:>18,} multiply-adds"
+        print(f"{name:28} {counts}", flush=True)
+    model_index_path().write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_readme(ROOT / "README.md", read_model_index())
+
+
+def generate() -> Iterator[tuple[str, dict]]:
+    """Yields the name and facts of every registered variant, counts included."""
+    import keras
+
+    from kerasnets.build import create_model
+    from kerasnets.graph.cost import complexity
+    from kerasnets.registry import get_variant, variant_names
+
+    for name in variant_names():
+        keras.backend.clear_session()
+        found = complexity(create_model(name))
+        counts = {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
+        yield name, facts_of(get_variant(name)) | counts
+
+
+def facts_of(variant) -> dict:
+    """Returns what a variant says of itself, as plain JSON values; nothing is built."""
+    facts = {key: getattr(variant, key) for key in FACTS}
+    return json.loads(json.dumps(facts, default=dataclasses.asdict))
+
+
+def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
+    """Returns the README's table of models in Markdown.
+
+    Args:
+        rows: the model index.
+        outside: a variant's name -> `{"parameters", "multiply_adds", "source"}` as others published them.
+    """
+    lines = [
+        "| name | paper | input | parameters | multiply-adds | published elsewhere |",
+        "| --- | --- | --- | ---: | ---: | --- |",
+    ]
+    for name, row in sorted(rows.items(), key=_age):
+        paper, shape = row["paper"], "x".join(map(str, row["input_shape"]))
+        cells = (
+            f"`{name}`",
+            f"[{_short(paper['authors'])} {paper['year']}]({paper['url']})",
+            shape,
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds']:,}",
+            _published(outside.get(name, {})),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _age(item: tuple[str, dict]) -> tuple:
+    row = item[1]
+    return row["paper"]["year"], row["family"], row["parameters"]
+
+
+def _short(authors: str) -> str:
+    first, *others = authors.replace(" and ", ", ").split(",")
+    return first.split()[-1] + (" et al." if others else "")
+
+
+def _published(numbers: dict) -> str:
+    words = {"parameters": "parameters", "multiply_adds": "multiply-adds"}
+    counts = [f"{numbers[key]:,} {word}" for key, word in words.items() if numbers.get(key)]
+    return ", ".join(counts) + (f" ({numbers['source']})" if numbers.get("source") else "")
+
+
+def write_readme(readme: Path, rows: dict[str, dict]) -> None:
+    """Puts the table of models between the two marks of the README.
+
+    Raises:
+        ValueError: when the README has no marks.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"README.md should hold the lines {BEGIN!r} and {END!r}. Received: {readme}")
+    outside = json.loads((ROOT / "tests" / "outside_numbers.json").read_text(encoding="utf-8"))
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n{readme_table(rows, outside)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
