@@ -1,1 +1,1 @@
-"""Model -> model and model -> numbers: walking the graph, cost, features, folding, freezing."""
+"""From a model to another model or to numbers: walk, cost, features, folding, freezing, dense and inference forms."""

@@ -1,8 +1,8 @@
-"""What a network costs, read off its graph: parameters, multiply-adds, activations, strides and receptive fields.
+"""Costs of a network, read off its graph: parameters, multiply-adds, activations, strides and receptive fields.
 
-Multiply-adds are those of convolutions and dense layers (no bias, normalisation, pooling or activation), the
-convention of the papers' tables. Works on every functional `keras.Model`, ours or not, and looks into nested models:
-what stands inside is called `<nested model>/<layer>`.
+Multiply-adds are those of convolutions and dense layers, as in the papers' tables; biases, normalisation, pooling and
+activations are not counted. Every functional `keras.Model` can be read, ours or not. The name of a layer in a nested
+model is `<nested model>/<layer>`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """One call of one layer: its name and kind, output shape without the batch, parameters and multiply-adds."""
+    """One call of one layer. `kind` is the name of its class, `output_shape` has no batch axis."""
 
     name: str
     kind: str
@@ -38,10 +38,10 @@ class Complexity:
 
     Attributes:
         parameters: number of trainable weights.
-        total_parameters: all weights, moving statistics included (Keras's `count_params()`).
-        multiply_adds: of convolutions and dense layers.
+        total_parameters: number of all weights, moving statistics included (Keras's `count_params()`).
+        multiply_adds: those of convolutions and dense layers.
         activations: number of output elements of convolutions and dense layers.
-        layers: a `LayerCost` a layer, in the order of the graph.
+        layers: one `LayerCost` for each call of a layer, in the order of the graph.
     """
 
     parameters: int
@@ -52,10 +52,10 @@ class Complexity:
 
 
 def complexity(model: keras.Model) -> Complexity:
-    """Counts a model whose input height and width are known.
+    """Counts the cost of a model whose input height and width are known.
 
     Raises:
-        ValueError: when the input size is not known, the model is not a functional one, or a layer holds other layers
+        ValueError: for a model without a known input size or that is not functional, or for a layer with layers inside
             that cannot be counted.
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
@@ -75,7 +75,10 @@ def complexity(model: keras.Model) -> Complexity:
 
 
 def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
-    """What one call costs: one `LayerCost`, for a nested model those of its layers, for a residual branch both."""
+    """Returns the costs of one call: one, or for a nested model or a residual branch those of the layers inside.
+
+    A residual branch ends in one more without cost, for the addition.
+    """
     if isinstance(layer, keras.Model):
         return _nested_costs(layer, sources, f"{place}{layer.name}/")
     if hasattr(layer, "branch"):
@@ -91,7 +94,7 @@ def _costs(layer, sources, targets, place: str = "") -> list[LayerCost]:
 
 
 def _nested_costs(model: keras.Model, inputs, place: str) -> list[LayerCost]:
-    """The costs of a nested model's layers for the inputs of this call, which may have another size than its own."""
+    """Returns the costs of a nested model's layers in this call, whose inputs may differ in size from its own."""
     found = []
     if [tuple(tensor.shape) for tensor in functional(model).inputs] == [tuple(tensor.shape) for tensor in inputs]:
         return [cost for call in calls(model) for cost in _costs(*call, place)]
@@ -111,7 +114,7 @@ def _nested_costs(model: keras.Model, inputs, place: str) -> list[LayerCost]:
 
 
 def multiply_adds(layer, source, target) -> int:
-    """Multiply-adds of one call; a layer of our own that is not a convolution or dense layer says them itself."""
+    """Returns the multiply-adds of one call. A layer of ours of another kind has a method of this name."""
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(source, target)
     if isinstance(layer, _SEPARABLE):
@@ -126,11 +129,11 @@ def multiply_adds(layer, source, target) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
-    """What one feature map sees of the input, in input pixels.
+    """What the positions of a feature map see of the image, in pixels of the image.
 
     Attributes:
-        stride: distance between neighbouring positions; below 1 where a map is larger than the input.
-        receptive_field: side of the square that one position depends on; where positions differ, the largest.
+        stride: distance between neighbouring positions. It is below 1 for a map that is larger than the image.
+        receptive_field: side of the square that one position depends on, the largest where positions differ.
     """
 
     stride: int | float = 1
@@ -138,41 +141,42 @@ class Reach:
 
 
 class _Map(NamedTuple):
-    """The pixels (first, last) that the positions of a map depend on, along one side.
+    """The pixels that each position of a map depends on, along one side: its window, (first, last).
 
-    A transposed convolution makes them differ from one position to the next; after `len(windows)` positions they
-    repeat, `step` pixels further on.
+    Behind a transposed convolution, neighbouring positions have windows of different sizes. The windows repeat after
+    `len(windows)` positions, moved by `step` pixels.
     """
 
     step: int = 1
     windows: tuple[tuple[int, int], ...] = ((0, 0),)
 
     def between(self, first: int, last: int) -> tuple[int, int]:
-        """The pixels that the positions `first` to `last` depend on."""
+        """Returns the pixels that the positions from `first` to `last` depend on."""
         (turn, phase), (last_turn, last_phase) = divmod(first, len(self.windows)), divmod(last, len(self.windows))
         return self.windows[phase][0] + turn * self.step, self.windows[last_phase][1] + last_turn * self.step
 
     @property
     def reach(self) -> Reach:
-        """The map's stride and its largest window."""
+        """The stride and the largest window."""
         whole, rest = divmod(self.step, len(self.windows))
         stride = self.step / len(self.windows) if rest else whole
         return Reach(stride, max(last - first for first, last in self.windows) + 1)
 
 
 def reach(model: keras.Model) -> dict[str, Reach]:
-    """Returns layer name -> `Reach` for every layer that gives a feature map (batch, height, width, channels).
+    """Returns layer name -> `Reach` for every layer whose output is a feature map (batch, height, width, channels).
 
-    Where branches meet, the one that sees most counts; what comes after global pooling has no position and is left out.
+    A layer that several branches enter has the largest receptive field of them. Layers behind global pooling have no
+    positions and are left out.
 
     Raises:
-        ValueError: for a model, or a model in it, that is not a functional one.
+        ValueError: for a model that is not functional, or has one inside that is not.
     """
     return _reach(model, {id(tensor): _Map() for tensor in model.inputs})
 
 
 def _reach(model: keras.Model, found: dict[int, _Map], place: str = "") -> dict[str, Reach]:
-    """As `reach`; `found` holds the maps of the inputs by the id of their tensors, and gets those of all others."""
+    """Does the work of `reach`. `found` is id of a tensor -> its map: first of the inputs only, then of all tensors."""
     named = {}
     for layer, inputs, outputs in calls(model):
         sources = [found[id(t)] for t in inputs if id(t) in found]
@@ -188,25 +192,25 @@ def _reach(model: keras.Model, found: dict[int, _Map], place: str = "") -> dict[
                 named |= _reach(layer.branch, inner, place)
                 sources.append(inner[id(layer.branch.outputs[0])])
             widest = max(sources, key=lambda source: source.reach.receptive_field)
-            found[id(output)] = _seen_through(layer, widest)
+            found[id(output)] = _map_after(layer, widest)
             named[place + layer.name] = found[id(output)].reach
     return named
 
 
 def _inside(model: keras.Model, given) -> dict[int, _Map]:
-    """The maps that a nested model is given, by the ids of its own input tensors."""
+    """Returns id of an input tensor of a nested model -> the map that it is called with."""
     return {id(own): source for own, source in zip(functional(model).inputs, given, strict=True) if source is not None}
 
 
-def _seen_through(layer, source: _Map) -> _Map:
-    """The map that a layer makes of another."""
+def _map_after(layer, source: _Map) -> _Map:
+    """Returns the map that a layer makes of another."""
     period = len(source.windows)
     if isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.UpSampling2D)):
-        factor, window = _enlargement(layer)
+        factor, window = _factor_and_window(layer)
         before = (window - factor) // 2
         ends = [((p + before - window) // factor + 1, (p + before) // factor) for p in range(factor * period)]
         return _Map(source.step, tuple(source.between(min(first, last), last) for first, last in ends))
-    stride, window = _geometry(layer)
+    stride, window = _stride_and_window(layer)
     after = period // math.gcd(period, stride)
     windows = tuple(source.between(p * stride, p * stride + window - 1) for p in range(after))
     return _Map(source.step * stride * after // period, windows)
@@ -216,16 +220,16 @@ def _is_global(layer) -> bool:
     return "Global" in type(layer).__name__
 
 
-def _enlargement(layer) -> tuple[int, int]:
-    """(factor, side of the window on the larger map) of a layer that makes a map larger."""
+def _factor_and_window(layer) -> tuple[int, int]:
+    """Returns (factor, side of the window on the larger map) for a layer that makes a map larger."""
     if isinstance(layer, keras.layers.UpSampling2D):
         factor = max(layer.size)
         return factor, factor if layer.interpolation == "nearest" else 2 * factor
     return max(layer.strides), max(layer.dilation_rate) * (max(layer.kernel_size) - 1) + 1
 
 
-def _geometry(layer) -> tuple[int, int]:
-    """(stride, side of the window) of a layer; (1, 1) for one that works position by position."""
+def _stride_and_window(layer) -> tuple[int, int]:
+    """Returns (stride, side of the window) of a layer; (1, 1) for a layer that works on each position alone."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None) or 1
     stride = getattr(layer, "strides", None) or getattr(layer, "stride", None) or 1
     dilation = getattr(layer, "dilation_rate", None) or 1

@@ -1,23 +1,23 @@
-"""Networks that slide over whole images: dense layers become convolutions (VGG, section 3.2; ResNet, section 3.4)."""
+"""Dense evaluation on whole images: dense layers become convolutions (VGG, section 3.2; ResNet, section 3.4)."""
 
 import keras
 
 
 def fully_convolutional(model: keras.Model) -> keras.Model:
-    """Returns the network that gives `model`'s logits at every place of an image of any size.
+    """Returns a network that gives the logits of `model` at every position of an image of any size.
 
-    The first dense layer behind a `Flatten` becomes a convolution of the size of the map that it was flattened from,
-    the dense layers behind it work on each place. A network with global pooling already takes any size. All other
-    layers are shared with `model`.
+    The first dense layer after a `Flatten` becomes a convolution as large as the map that was flattened. The dense
+    layers after it are applied to each position. A network with global pooling takes any size without changes, and
+    keeps one output. All other layers are shared with `model`.
 
     Args:
-        model: a classifier [B, S, S, C] -> [B, classes] whose last layer `predictions` is dense or an activation.
+        model: a classifier [B, S, S, C] -> [B, classes]. Its last layer is dense or an activation.
 
     Returns:
         [B, height, width, C] -> logits [B, rows, columns, classes], or [B, classes] with global pooling.
 
     Raises:
-        ValueError: for a network of another form.
+        ValueError: for a network that flattens twice or has another last layer.
     """
     flattens = [layer for layer in model.layers if isinstance(layer, keras.layers.Flatten)]
     last = model.layers[-1]
@@ -44,7 +44,7 @@ def fully_convolutional(model: keras.Model) -> keras.Model:
 
 
 def _as_convolution(layer, shape, logits: bool):
-    """Returns the convolution that does at every place what the dense `layer` does on a flattened map of `shape`."""
+    """Returns a convolution equal to a dense layer on a flattened map of `shape`, for larger maps."""
     height, width, channels = shape
     activation = None if logits else layer.activation
     options = {"use_bias": layer.use_bias, "dtype": layer.dtype_policy, "name": layer.name}

@@ -1,4 +1,4 @@
-"""Operations on a finished network: feature maps out of its middle."""
+"""Feature maps of a network, one for each stride."""
 
 import re
 
@@ -10,14 +10,13 @@ from kerasnets.layers.network import Network, carried
 
 
 def features(model: keras.Model, levels=None) -> keras.Model:
-    """Returns a model with one feature map per stride, for detection, segmentation and transfer.
+    """Returns a model with one feature map for each stride, for detection, segmentation and transfer.
 
-    The map of a stride is the last one before the block that goes on to the next stride. Weights are shared with
-    `model`.
+    The map of a stride is the last one before the block that begins the next stride. Weights are shared with `model`.
 
     Args:
         model: a network of this package, with or without its top.
-        levels: the strides that are wanted, for example `(8, 16, 32)`; `None` is all from 2 on.
+        levels: the strides, for example `(8, 16, 32)`. `None` takes all strides of the network but 1.
 
     Returns:
         A model whose output is a dict: stride -> tensor (batch, height, width, channels).
@@ -35,6 +34,7 @@ def features(model: keras.Model, levels=None) -> keras.Model:
 
 
 def _last_maps(model) -> dict:
+    """Returns stride -> the last tensor of that stride before a deeper block begins."""
     strides = {name: found.stride for name, found in reach(model).items()}
     made = [(call.layer.name, call.outputs[0]) for call in calls(model) if call.layer.name in strides]
     made = [(name, output) for name, output in made if not name.endswith(".pad")]
@@ -49,7 +49,7 @@ def _last_maps(model) -> dict:
 
 
 def _module(name: str) -> str:
-    """The stage or block that a layer belongs to: its path up to the first part with a number in it."""
+    """Returns the stage or block that a layer belongs to: its path up to the first part that holds a digit."""
     parts = name.split(".")
     depth = next((i for i, part in enumerate(parts) if re.search(r"\d", part)), 0)
     return ".".join(parts[: depth + 1])

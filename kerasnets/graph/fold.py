@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the layers before it: the same function with fewer layers, for prediction."""
+"""Batch normalisation folded into the layers before it, for prediction: the same function with fewer layers."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.layers.network import carried
 from kerasnets.layers.stochastic_branch import StochasticBranch
 
-# Layers whose output is linear in a kernel and a bias; grouped convolution is a Conv2D.
+# Layers whose output is linear in a kernel and a bias. Our grouped convolution is a Conv2D.
 _LINEAR = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -21,19 +21,19 @@ _LINEAR = (
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """Returns a new model in which every batch normalisation right after a linear layer is part of that layer.
+    """Returns a new model in which each batch normalisation right after a linear layer is part of that layer.
 
-    Linear are convolutions (plain, grouped, depthwise, separable, deformable) and dense layers without an activation;
-    also several of them behind one concatenation. A normalisation that stands elsewhere stays, as those before an
-    activation in pre-activation ResNets and DenseNets do. With its moving statistics, as in prediction, the result
-    computes the same function; it is not meant to be trained.
+    Linear layers are convolutions (plain, grouped, depthwise, separable, deformable) and dense layers, all without an
+    activation. Several of them may stand before a normalisation, joined by one concatenation. A normalisation after
+    any other layer stays, as most of those in pre-activation ResNets and DenseNets do. The result computes the same
+    function as `model` does in prediction, with the moving statistics. It is not meant to be trained.
 
     Args:
-        model: a functional model, ours or not; it is left as it is.
+        model: a functional model, ours or not. It is not changed.
 
     Returns:
-        A functional model of the same name, inputs and outputs, with weights of its own. A folded layer keeps its name
-        and has a bias.
+        A functional model with the same name, inputs and outputs, and weights of its own. A layer that takes a
+        normalisation in keeps its name and has a bias.
     """
     folds = _find_folds(model)
     shares = {id(layer): share for fold in folds.values() for layer, share in fold}
@@ -66,7 +66,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _find_folds(model) -> dict[str, list]:
-    """Batch norm's name -> (linear layer, (scale, offset) of its outputs) for each layer that it is folded into."""
+    """Returns name of a batch normalisation -> list of (linear layer, (scale, offset) to multiply into it)."""
     found = list(calls(model))
     made = {id(output): call for call in found for output in call.outputs}
     used = Counter(id(tensor) for call in found for tensor in call.inputs)
@@ -74,7 +74,7 @@ def _find_folds(model) -> dict[str, list]:
     called = Counter(id(call.layer) for call in found)
 
     def sources(tensor) -> list | None:
-        """The linear layers whose outputs, one after the other, are the channels of a tensor that is used once."""
+        """Returns (linear layer, width) for the layers that make the channels of a tensor; `None` if it cannot fold."""
         layer, inputs, _ = made.get(id(tensor), (None, None, None))
         if layer is None or used[id(tensor)] > 1 or called[id(layer)] > 1:
             return None
@@ -95,7 +95,7 @@ def _find_folds(model) -> dict[str, list]:
 
 
 def scale_and_offset(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """What a batch normalisation does in prediction, `scale * x + offset` a channel, as float64."""
+    """Returns what a batch normalisation computes in prediction, `scale * x + offset` per channel, in float64."""
     mean, variance = (np.asarray(v, np.float64) for v in (layer.moving_mean, layer.moving_variance))
     scale = (np.asarray(layer.gamma, np.float64) if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
     return scale, (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale

@@ -1,4 +1,4 @@
-"""Freezing the lower part of a network for fine-tuning."""
+"""Freezing the first layers of a network for fine-tuning."""
 
 import keras
 
@@ -9,24 +9,23 @@ NOTHING = "nothing"
 
 
 def freeze(model: keras.Model, upto: str | None = None, *, batch_norm: str = "frozen") -> tuple[str, ...]:
-    """Freezes the layers up to one of them and thaws all others. Compile the model afterwards.
+    """Freezes a network up to some layers, and unfreezes all other layers. Compile the model afterwards.
 
     A frozen weight has no gradient: it is neither trained nor decayed.
 
     Args:
         model: a network of this package.
-        upto: the last layers to freeze, by name or by the module path that their names begin with (`"layer3"`,
-            `"blocks.4"`): these and all that they are computed from. `None` freezes everything but the classifiers, of
-            a network without its top everything; `"nothing"` nothing.
-        batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its moving statistics and uses them while
-            training; `"train"`: it goes on as if nothing were frozen: statistics, scale and offset follow the new
-            images.
+        upto: the last layers to freeze: a layer's name, or the module path that several names begin with (`"layer3"`,
+            `"blocks.4"`). All layers that they are computed from are frozen too. `None` freezes everything but the
+            classifiers; in a network without its top that is everything. `"nothing"` freezes nothing.
+        batch_norm: `"frozen"`: in the frozen part, batch normalisation keeps its moving statistics and uses them in
+            training. `"train"`: all batch normalisation is trained, statistics, scale and offset.
 
     Returns:
         The names of the frozen layers that have weights, in the order of the graph.
 
     Raises:
-        ValueError: for a layer that the network does not have.
+        ValueError: for a layer that the network does not have, or another `batch_norm`.
     """
     if batch_norm not in ("frozen", "train"):
         raise ValueError(f"`batch_norm` should be 'frozen' or 'train'. Received: batch_norm={batch_norm!r}")
@@ -34,7 +33,7 @@ def freeze(model: keras.Model, upto: str | None = None, *, batch_norm: str = "fr
     frozen = []
     for layer in model.layers:
         layer.trainable = layer.name not in below
-        for part in getattr(layer, "parts", (layer,)):  # a layer that recomputes what it is made of has parts
+        for part in getattr(layer, "parts", (layer,)):  # some layers of ours hold other layers
             if isinstance(part, keras.layers.BatchNormalization) and batch_norm == "train":
                 part.trainable = True
         if layer.weights and not layer.trainable_weights:
@@ -43,7 +42,7 @@ def freeze(model: keras.Model, upto: str | None = None, *, batch_norm: str = "fr
 
 
 def _ends(model, upto: str | None) -> set[str]:
-    """The layers that are frozen with all that is below them."""
+    """Returns the names of the last layers to freeze."""
     if upto == NOTHING:
         return set()
     if upto is None:
@@ -55,14 +54,14 @@ def _ends(model, upto: str | None) -> set[str]:
     if not ends:
         parts = {".".join(name.split(".")[: i + 1]) for name in names for i in range(name.count(".") + 1)}
         raise ValueError(
-            f"`upto` should be a layer of {model.name!r}, the path that several begin with, None or {NOTHING!r}."
+            f"`upto` should be a layer of {model.name!r}, a path that layer names begin with, None or {NOTHING!r}."
             f"{did_you_mean(upto, parts)} Received: upto={upto!r}"
         )
     return ends
 
 
 def _below(model, ends: set[str]) -> set[str]:
-    """The layers of `ends`, and every layer that they are computed from."""
+    """Returns the names of the layers `ends`, and of every layer that they are computed from."""
     below, wanted = set(), set()
     for layer, inputs, outputs in reversed(list(calls(model))):
         if layer.name in ends or any(id(output) in wanted for output in outputs):
