@@ -4,6 +4,7 @@
 """
 
 import inspect
+import re
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -199,9 +200,9 @@ def _pool(x, pooling: str | None):
 
 
 def _documentation(variant: Variant) -> str:
-    lines = [line.strip() for f in (variant.body, variant.head) for line in (f.__doc__ or "").splitlines()]
-    about = {line.split(":", 1)[0]: line for line in lines if ":" in line}
-    about["aux_heads"] = "aux_heads: whether to add the auxiliary classifiers; the output is then a dict."
+    about = {"aux_heads": "whether to add the auxiliary classifiers; the output is then a dict."}
+    for text in (inspect.getdoc(variant.body), inspect.getdoc(variant.head)):
+        about |= re.findall(r"^(\w+): (.+?)(?=^\w+: |\n\n|\Z)", text or "", re.MULTILINE | re.DOTALL)
     heads = ", ".join(["predictions", *variant.aux])
     smallest = f"Height and width are {variant.min_size} or more"
     return _DOCUMENTATION.format(
@@ -211,10 +212,15 @@ def _documentation(variant: Variant) -> str:
         year=variant.paper.year,
         title=variant.paper.title,
         url=variant.paper.url,
-        differences="".join(textwrap.fill(f"Differs from the paper: {d}.", 110) + "\n" for d in variant.differences),
+        differences="".join(f"{textwrap.fill(f'Differs from the paper: {d}.', 112)}\n" for d in variant.differences),
         input_shape=variant.input_shape,
         channels=variant.input_shape[2],
         size_rule=smallest + (", and static with the top." if variant.fixed_size else ", or `None`."),
-        extras="".join(f"\n    {about.get(name, name + ': see the paper.')}" for name in variant.extras),
+        extras="".join(f"\n{_wrapped(name, about.get(name, 'see the paper.'))}" for name in variant.extras),
         aux=f"\n    With `aux_heads=True` a dict of such outputs: {heads}." if variant.aux else "",
     )
+
+
+def _wrapped(name: str, text: str) -> str:
+    """Returns an argument's lines in a docstring."""
+    return textwrap.fill(f"{name}: {text}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
