@@ -30,7 +30,8 @@ _COMMON = inspect.signature(
 
 _DOCUMENTATION = """{python_name}: {summary}
 
-From {authors} ({year}), "{title}", {url}.
+{reference}
+{url}
 {differences}
 Args:
     include_top: whether to end in the classifier, the layer `predictions`.
@@ -204,23 +205,23 @@ def _documentation(variant: Variant) -> str:
     for text in (inspect.getdoc(variant.body), inspect.getdoc(variant.head)):
         about |= re.findall(r"^(\w+): (.+?)(?=^\w+: |\n\n|\Z)", text or "", re.MULTILINE | re.DOTALL)
     heads = ", ".join(["predictions", *variant.aux])
-    smallest = f"Height and width are {variant.min_size} or more"
+    paper, size_rule = variant.paper, ", and static with the top." if variant.fixed_size else ", or `None`."
+    extras = [_filled(f"{name}: {about.get(name, 'see the paper.')}", " " * 4) for name in variant.extras]
+    differences = [_filled(f"Differs from the paper: {difference}.") for difference in variant.differences]
     return _DOCUMENTATION.format(
         python_name=variant.python_name,
         summary=variant.summary,
-        authors=variant.paper.authors,
-        year=variant.paper.year,
-        title=variant.paper.title,
-        url=variant.paper.url,
-        differences="".join(f"{textwrap.fill(f'Differs from the paper: {d}.', 112)}\n" for d in variant.differences),
+        reference=_filled(f'From {paper.authors} ({paper.year}), "{paper.title}",'),
+        url=paper.url,
+        differences="".join(f"{line}\n" for line in differences),
         input_shape=variant.input_shape,
         channels=variant.input_shape[2],
-        size_rule=smallest + (", and static with the top." if variant.fixed_size else ", or `None`."),
-        extras="".join(f"\n{_wrapped(name, about.get(name, 'see the paper.'))}" for name in variant.extras),
+        size_rule=f"Height and width are {variant.min_size} or more{size_rule}",
+        extras="".join(f"\n{line}" for line in extras),
         aux=f"\n    With `aux_heads=True` a dict of such outputs: {heads}." if variant.aux else "",
     )
 
 
-def _wrapped(name: str, text: str) -> str:
-    """Returns an argument's lines in a docstring."""
-    return textwrap.fill(f"{name}: {text}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
+def _filled(text: str, indent: str = "") -> str:
+    """Breaks a paragraph of a docstring into lines, those after the first indented twice."""
+    return textwrap.fill(" ".join(text.split()), 116, initial_indent=indent, subsequent_indent=2 * indent)
