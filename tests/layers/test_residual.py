@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from aggregated import early_concatenation, grouped_convolution, split_transform_merge
 from nets import build_twin, fill, pixels, twin
 
-from kerasnets.blocks.aggregated import early_concatenation, grouped_convolution, split_transform_merge
 from kerasnets.build import build
 from kerasnets.layers.edge_padding import EdgePadding2D
 from kerasnets.layers.fractal_join import FractalJoin, PathSampler
