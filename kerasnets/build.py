@@ -38,7 +38,8 @@ Args:
     weights: `None` (random initialisation), `"imagenet"`, a checkpoint's tag, or the path of a weights file.
     input_tensor: a Keras tensor to build the network on, instead of a new input.
     input_shape: (height, width, channels). `None` is {input_shape}, or the size of the checkpoint that
-        `weights` names; without the top it is (None, None, {channels}). {size_rule}
+        `weights` names; without the top it is (None, None, {channels}).
+        {size_rule}
     pooling: without the top, `None` for the last feature map (batch, height, width, channels), `"avg"` or `"max"`
         for its mean or maximum over height and width (batch, channels).
     classes: number of outputs of the classifier.
@@ -54,6 +55,15 @@ Returns:
 Raises:
     ValueError: for a shape, pooling, number of classes or weights that the network cannot have.
 """
+
+# Arguments that several families have. A family describes its other arguments in the docstrings of its body and head.
+_EXTRAS = {
+    "aux_heads": "whether to add the auxiliary classifiers; the output is then a dict.",
+    "dropout": "rate of dropout before the classifier, 0 to 1.",
+    "stochastic_depth": "probability that training skips the last residual block, at least 0 and less than 1. It grows "
+    "linearly from the first block to the last.",
+    "drop_mode": '`"batch"` decides once for all examples of a batch (the paper), `"sample"` for each example (timm).',
+}
 
 
 def create_model(name: str, **arguments) -> keras.Model:
@@ -201,12 +211,12 @@ def _pool(x, pooling: str | None):
 
 
 def _documentation(variant: Variant) -> str:
-    about = {"aux_heads": "whether to add the auxiliary classifiers; the output is then a dict."}
+    about = dict(_EXTRAS)
     for text in (inspect.getdoc(variant.body), inspect.getdoc(variant.head)):
         about |= re.findall(r"^(\w+): (.+?)(?=^\w+: |\n\n|\Z)", text or "", re.MULTILINE | re.DOTALL)
     heads = ", ".join(["predictions", *variant.aux])
     paper, size_rule = variant.paper, ", and static with the top." if variant.fixed_size else ", or `None`."
-    extras = [_filled(f"{name}: {about.get(name, 'see the paper.')}", " " * 4) for name in variant.extras]
+    extras = [_filled(f"{name}: {about[name]}", " " * 4) for name in variant.extras]
     differences = [_filled(f"Differs from the paper: {difference}.") for difference in variant.differences]
     return _DOCUMENTATION.format(
         python_name=variant.python_name,

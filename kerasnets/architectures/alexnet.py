@@ -3,12 +3,14 @@
 Krizhevsky, Sutskever and Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", figure 2,
 sections 3.1 to 3.5 (layers), 4.2 (dropout), 5 (initialisation).
 
-* `alexnet` is the paper's net: the two GPUs are two groups in conv2, conv4 and conv5; ReLU, then local response
-  normalisation, then overlapping 3x3 / 2 max pooling. The authors' own code pools conv1 before its ReLU, divides alpha
-  by the window and starts conv3 to conv5 with deviation 0.03; where paper and code differ, the paper is followed.
-* The paper says 224, its 55x55 map needs 227 without padding (or 224 with three columns of zeros): here 227.
-* `alexnet_torchvision` is the one-column net of Krizhevsky 2014, "One weird trick for parallelizing convolutional
-  neural networks", as torchvision has it. Layers of `alexnet` are called as in Caffe's `bvlc_alexnet`.
+* `alexnet` is the paper's network. The two GPUs are two groups in conv2, conv4 and conv5. The order is ReLU, local
+  response normalisation, overlapping 3x3 / 2 max pooling. The authors' code pools conv1 before its ReLU, divides alpha
+  by the window and starts conv3 to conv5 with deviation 0.03; where paper and code differ, this is the paper.
+* Input size: the paper says 224, but its 55x55 map needs 227 without padding (or 224 with three columns of zeros). Here
+  it is 227.
+* `alexnet_torchvision` is the one-column network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
+  neural networks", as torchvision has it.
+* Layer names of `alexnet` are those of Caffe's `bvlc_alexnet`.
 """
 
 from typing import NamedTuple
@@ -28,19 +30,19 @@ PAPER = Paper(
     2012,
     "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
 )
-# The mean is subtracted and nothing is scaled; the paper subtracts an image, here its mean colour.
+# Pixels are not scaled. The paper subtracts the mean image; here it is the mean colour.
 PIXELS = Preprocessing(227, 227 / 256, "bilinear", (123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
 
 
 class Spec(NamedTuple):
-    """Filters of conv1 to conv5 (both groups together) and units of fc6 and fc7."""
+    """Figure 2: filters of conv1 to conv5 (both groups together), units of fc6 and fc7."""
 
-    filters: tuple[int, ...] = (96, 256, 384, 384, 256)
+    filters: tuple[int, ...]
     hidden: int = 4096
 
 
 def alexnet(x, spec: Spec):
-    """conv1 to conv5. Section 5: deviation 0.01; biases of conv2, conv4 and conv5 start at 1."""
+    """conv1 to conv5. Weights have deviation 0.01; biases of conv2, conv4 and conv5 start at 1 (section 5)."""
     first, second, third, fourth, fifth = spec.filters
     x = _conv(x, first, 11, 4, padding="valid", name="conv1")
     x = max_pool(LocalResponseNormalization(name="norm1")(x), 3, 2, name="pool1")
@@ -61,19 +63,6 @@ def _narrow():
     return keras.initializers.RandomNormal(0.0, 0.01)
 
 
-def alexnet_head(x, spec: Spec, classes, activation, *, dropout=0.5):
-    """fc6, fc7 and fc8; hidden biases start at 1.
-
-    dropout: share of the units of fc6 and fc7 that training drops, 0 to 1.
-    """
-    x = keras.layers.Flatten(name="flatten")(x)
-    for name in ("fc6", "fc7"):
-        x = hidden_dense(
-            x, spec.hidden, dropout=dropout, kernel_initializer=_narrow(), bias_initializer="ones", name=name
-        )
-    return output(x, classes, activation, initializer=_narrow())
-
-
 def one_column(x, spec: Spec):
     """torchvision's five convolutions, without groups and without normalisation."""
     first, second, third, fourth, fifth = spec.filters
@@ -87,10 +76,23 @@ def one_column(x, spec: Spec):
     return max_pool(x, 3, 2, name="features.12")
 
 
-def one_column_head(x, spec: Spec, classes, activation, *, dropout=0.5):
-    """Three dense layers; dropout stands before the first and the second.
+def alexnet_head(x, spec: Spec, classes, activation, *, dropout=0.5):
+    """fc6, fc7 and fc8; hidden biases start at 1.
 
-    dropout: share of the inputs of the first two dense layers that training drops, 0 to 1.
+    dropout: rate of dropout behind fc6 and fc7, 0 to 1.
+    """
+    x = keras.layers.Flatten(name="flatten")(x)
+    for name in ("fc6", "fc7"):
+        x = hidden_dense(
+            x, spec.hidden, dropout=dropout, kernel_initializer=_narrow(), bias_initializer="ones", name=name
+        )
+    return output(x, classes, activation, initializer=_narrow())
+
+
+def one_column_head(x, spec: Spec, classes, activation, *, dropout=0.5):
+    """Three dense layers.
+
+    dropout: rate of dropout before the first and the second dense layer, 0 to 1.
     """
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dropout(dropout, name="classifier.0")(x) if dropout else x
@@ -99,21 +101,24 @@ def one_column_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     return output(x, classes, activation)
 
 
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    return Variant(
+        name=name, python_name=python_name, family="alexnet", paper=PAPER, spec=spec, fixed_size=True, **columns
+    )
+
+
 register(
-    Variant(
-        name="alexnet",
-        python_name="AlexNet",
-        family="alexnet",
+    _variant(
+        "alexnet",
+        "AlexNet",
+        Spec((96, 256, 384, 384, 256)),
         summary="the two-column network of 2012, with local response normalisation",
-        paper=PAPER,
         body=alexnet,
         head=alexnet_head,
-        spec=Spec(),
         input_shape=(227, 227, 3),
         min_size=67,
-        fixed_size=True,
         preprocessing=PIXELS,
-        stages={
+        feature_shapes={
             "conv1": (55, 55, 96),
             "pool1": (27, 27, 96),
             "conv2": (27, 27, 256),
@@ -125,18 +130,15 @@ register(
         },
         differences=("the mean colour is subtracted (paper: the mean image)",),
     ),
-    Variant(
-        name="alexnet_torchvision",
-        python_name="AlexNetTorchvision",
-        family="alexnet",
+    _variant(
+        "alexnet_torchvision",
+        "AlexNetTorchvision",
+        Spec((64, 192, 384, 256, 256)),
         summary="the one-column network that public weights exist for",
-        paper=PAPER,
         body=one_column,
         head=one_column_head,
-        spec=Spec((64, 192, 384, 256, 256)),
         min_size=63,
-        fixed_size=True,
-        stages={"features.0": (55, 55, 64), "features.12": (6, 6, 256)},
+        feature_shapes={"features.0": (55, 55, 64), "features.12": (6, 6, 256)},
         differences=(
             "one column of 64-192-384-256-256 filters (paper: 96-256-384-384-256 in two groups)",
             "no local response normalisation",

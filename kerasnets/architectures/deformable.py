@@ -1,9 +1,9 @@
 """ResNet-50 with deformable convolutions.
 
-Dai et al. 2017, "Deformable Convolutional Networks": the three 3x3 convolutions of conv5. Zhu et al. 2018,
-"Deformable ConvNets v2": all thirteen of conv3 to conv5 (its text says twelve), modulated.
+Dai et al. 2017, "Deformable Convolutional Networks": the three 3x3 convolutions of conv5. Zhu et al. 2018, "Deformable
+ConvNets v2": all thirteen of conv3 to conv5 (its text says twelve), modulated.
 
-* The offsets come from a 3x3 convolution of the same stride that starts at zero, so a new v1 network is the plain one.
+* A 3x3 convolution of the same stride computes the offsets. It starts at zero, so a new v1 network is the plain one.
 * These are classifiers: conv5 keeps stride 2. The papers' detectors and segmenters run it at stride 1, dilated by 2,
   and v1's detectors have four offset groups.
 * In training v2's offsets learn at a tenth of the rate; that belongs to the recipe, not to the graph.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kerasnets.architectures.variant import Variant, register
 from kerasnets.blocks.convolution import conv, he_normal
-from kerasnets.blocks.residual import bottleneck, imagenet_stem, stage_shapes, units
+from kerasnets.blocks.residual import bottleneck_v1, imagenet_stem, stage_shapes, units
 from kerasnets.layers.deformable_conv import DeformableConv2D
 from kerasnets.registry import Paper
 
@@ -33,7 +33,7 @@ V2 = Paper(
 
 
 class Spec(NamedTuple):
-    """Depths, the first stage (1 to 4) with deformable convolutions, whether they are modulated."""
+    """Blocks of each stage, the first stage (1 to 4) with deformable convolutions, whether they are modulated."""
 
     depths: tuple[int, ...]
     first: int
@@ -41,22 +41,20 @@ class Spec(NamedTuple):
 
 
 def deformable_resnet(x, spec: Spec, *, offset_groups=1, stochastic_depth=0.0):
-    """ResNet with the stride in the first 1x1.
+    """ResNet with the stride in the first 1x1 convolution.
 
-    offset_groups: number of channel groups with offsets of their own.
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
+    offset_groups: number of channel groups that have offsets of their own.
     """
     deformable = functools.partial(deformable_conv, modulated=spec.modulated, offset_groups=offset_groups)
     x = imagenet_stem(x)
     for unit in units(spec.depths, (64, 128, 256, 512), stochastic_depth=stochastic_depth):
-        middle = deformable if unit.stage >= spec.first else conv
-        options = {"name": unit.named(), "stride_on": "1x1", "middle": middle, "drop": unit.drop}
-        x = bottleneck(x, unit.filters, unit.stride, **options)
+        conv3x3 = deformable if unit.stage >= spec.first else conv
+        x = bottleneck_v1(x, unit.filters, unit.stride, name=unit.named(), conv3x3=conv3x3, drop=unit.drop)
     return x
 
 
 def deformable_conv(x, filters, kernel, stride, *, name, modulated, offset_groups, groups=1):
-    """Deformable convolution and the plain one that gives its offsets (and, modulated, its weights)."""
+    """Deformable convolution and the plain one that computes its offsets (and, modulated, its weights)."""
     channels = (3 if modulated else 2) * kernel**2 * offset_groups
     offsets = conv(x, channels, kernel, stride, use_bias=True, initializer="zeros", name=f"{name}.conv_offset")
     options = {"groups": groups, "offset_groups": offset_groups, "modulated": modulated}
@@ -64,21 +62,24 @@ def deformable_conv(x, filters, kernel, stride, *, name, modulated, offset_group
     return layer([x, offsets])
 
 
-def _row(name: str, python_name: str, spec: Spec, paper: Paper, summary: str):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="deformable",
-        summary=summary,
-        paper=paper,
         body=deformable_resnet,
         spec=spec,
-        stages=stage_shapes(spec.depths, (56, 28, 14, 7), (256, 512, 1024, 2048)),
-        differences=("a classifier: conv5 has stride 2 and no dilation (papers' detectors: stride 1, dilated by 2)",),
+        feature_shapes=stage_shapes(spec.depths, 56, (256, 512, 1024, 2048)),
+        differences=(_STRIDE,),
+        **columns,
     )
 
 
+_STRIDE = "a classifier: conv5 has stride 2 and no dilation (papers' detectors: stride 1, dilated by 2)"
+_CONV5 = {"summary": "ResNet-50, conv5 deformable", "paper": V1}
+_CONV3_TO_5 = {"summary": "ResNet-50, conv3 to conv5 modulated", "paper": V2}
+
 register(
-    _row("resnet50_dcn", "ResNet50DCN", Spec((3, 4, 6, 3), 4, False), V1, "ResNet-50, conv5 deformable"),
-    _row("resnet50_dcn_v2", "ResNet50DCNV2", Spec((3, 4, 6, 3), 2, True), V2, "ResNet-50, conv3 to conv5 modulated"),
+    _variant("resnet50_dcn", "ResNet50DCN", Spec((3, 4, 6, 3), 4, False), **_CONV5),
+    _variant("resnet50_dcn_v2", "ResNet50DCNV2", Spec((3, 4, 6, 3), 2, True), **_CONV3_TO_5),
 )

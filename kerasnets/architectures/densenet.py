@@ -1,12 +1,12 @@
 """DenseNet: every layer of a block reads the features of all layers before it.
 
-Huang, Liu, van der Maaten and Weinberger 2016, "Densely Connected Convolutional Networks": table 1 (ImageNet),
-section 3 (CIFAR).
+Huang, Liu, van der Maaten and Weinberger 2016, "Densely Connected Convolutional Networks": table 1 (ImageNet), section
+3 (CIFAR).
 
-* A layer is normalisation, ReLU and a 3x3 convolution of k filters; -B puts a 1x1 of 4k before it, -C halves the
-  channels in the transitions.
-* The stem has 2k filters in the ImageNet and BC rows, 16 in the others, as in the paper (today's Lua: always 2k).
-* `dropout` stands behind every convolution but the first, as in the paper (torchvision: once a layer).
+* A layer is normalisation, ReLU and a 3x3 convolution of k filters. -B puts a 1x1 convolution of 4k filters before it,
+  -C halves the channels in the transitions.
+* The stem has 2k filters in the ImageNet and BC variants, 16 in the others, as in the paper (today's Lua: always 2k).
+* `dropout` stands behind every convolution but the first, as in the paper (torchvision: once in each layer).
 * `recompute=True` computes concatenations, normalisations and ReLUs again for the gradient instead of keeping them
   (Pleiss et al. 2017, "Memory-Efficient Implementation of DenseNets", https://arxiv.org/abs/1707.06990).
 """
@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import keras
 
-from kerasnets.architectures.variant import Variant, register
+from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, he_normal, max_pool
-from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.head import plain_head
 from kerasnets.layers.recomputed import RecomputedConvolutions
-from kerasnets.registry import Paper, Preprocessing
+from kerasnets.registry import Paper
 
 PAPER = Paper(
     "Densely Connected Convolutional Networks",
@@ -31,7 +31,7 @@ PAPER = Paper(
 
 
 class Spec(NamedTuple):
-    """Layers of each block, growth rate k, filters of the stem, bottleneck (B), compression (C: 0.5)."""
+    """Layers of each block, growth rate k, filters of the stem, bottlenecks (-B), compression (-C: 0.5)."""
 
     depths: tuple[int, ...]
     growth: int
@@ -41,7 +41,7 @@ class Spec(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A convolution and the normalisation before it: filters, kernel, names."""
+    """A convolution and the normalisation before it: filters and kernel, names of both."""
 
     filters: int
     kernel: int
@@ -50,9 +50,10 @@ class Step(NamedTuple):
 
 
 def densenet(x, spec: Spec, *, dropout=0.0, recompute=False):
-    """ImageNet: 7x7 stem and max pooling before the blocks.
+    """7x7 stem and max pooling before the blocks for ImageNet, 3x3 stem without normalisation for CIFAR.
 
-    dropout: share of the features behind every convolution but the first that training drops, 0 to 1.
+    dropout: rate of dropout behind every convolution but the first, 0 to 1 (the paper: 0.2 for CIFAR without
+        augmentation).
     recompute: whether training computes concatenations and normalisations again instead of keeping them in memory.
     """
     x = conv(x, spec.stem, 7, 2, name="features.conv0")
@@ -62,13 +63,10 @@ def densenet(x, spec: Spec, *, dropout=0.0, recompute=False):
 
 
 def densenet_cifar(x, spec: Spec, *, dropout=0.0, recompute=False):
-    """CIFAR: 3x3 stem without normalisation.
-
-    dropout: share of the features behind every convolution but the first that training drops (the paper: 0.2 without
-    augmentation).
-    recompute: whether training computes concatenations and normalisations again instead of keeping them in memory.
-    """
     return _blocks(conv(x, spec.stem, 3, name="features.conv0"), spec, dropout, recompute)
+
+
+densenet_cifar.__doc__ = densenet.__doc__
 
 
 def _blocks(x, spec, dropout, recompute):
@@ -103,7 +101,7 @@ def _plain(features, steps, *, dropout):
 
 
 def _recomputed(features, steps, *, dropout):
-    """The same, of which only the inputs are kept; dropout ends a piece, for it must not be drawn again."""
+    """The same, but training keeps only the inputs. Dropout stays outside: a second run would drop other features."""
     for piece in [[step] for step in steps] if dropout else [steps]:
         filters, kernels, norms, names = zip(*piece, strict=True)
         pairs, own = zip(norms, names, strict=True), f"{names[-1]}.recomputed"
@@ -116,60 +114,42 @@ def _drop(x, rate, name):
     return keras.layers.Dropout(rate, name=f"{name}.dropout")(x) if rate else x
 
 
-def head(x, spec, classes, activation):
-    """Global average pooling and one dense layer (`dropout` belongs to the convolutions)."""
-    return pooled_head(x, spec, classes, activation)
-
-
-def _imagenet(depth: int, spec: Spec):
-    table, channels = {}, spec.stem
-    for i, (layers, size) in enumerate(zip(spec.depths, (56, 28, 14, 7), strict=True), 1):
-        channels += layers * spec.growth
-        if i < 4:
-            channels //= 2
-            table[f"features.transition{i}.pool"] = (size // 2, size // 2, channels)
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    data = "ImageNet" if columns["body"] is densenet else "CIFAR"
+    layers = sum(spec.depths) * (2 if spec.bottleneck else 1) + len(spec.depths) + 1
     return Variant(
-        name=f"densenet{depth}",
-        python_name=f"DenseNet{depth}",
+        name=name,
+        python_name=python_name,
         family="densenet",
-        summary=f"{depth} layers, growth rate {spec.growth}, for ImageNet",
         paper=PAPER,
-        body=densenet,
-        head=head,
+        head=plain_head,
         spec=spec,
-        stages={**table, "features.denseblock4": (7, 7, channels)},
+        **{"summary": f"{layers} layers, growth rate {spec.growth}, for {data}", **columns},
     )
 
 
-def _cifar(depth: int, growth: int, compressed: bool = False):
-    n = (depth - 4) // 6 if compressed else (depth - 4) // 3
-    spec = Spec((n, n, n), growth, 2 * growth, True, 0.5) if compressed else Spec((n, n, n), growth, 16, False, 1.0)
-    return Variant(
-        name=f"densenet{'_bc' if compressed else ''}{depth}_{growth}_cifar",
-        python_name=f"DenseNet{'BC' if compressed else ''}{depth}_{growth}CIFAR",
-        family="densenet",
-        summary=f"{depth} layers, growth rate {growth}, for CIFAR",
-        paper=PAPER,
-        body=densenet_cifar,
-        head=head,
-        spec=spec,
-        input_shape=(32, 32, 3),
-        classes=10,
-        min_size=8,
-        preprocessing=Preprocessing(32, 1.0),
-    )
+def _imagenet(*channels: int) -> dict:
+    """Body and table 1's feature shapes; `channels` are those behind the transitions and at the end."""
+    layers = [f"features.transition{i}.pool" for i in (1, 2, 3)] + ["features.denseblock4"]
+    shapes = {layer: (size, size, n) for layer, size, n in zip(layers, (28, 14, 7, 7), channels, strict=True)}
+    return {"body": densenet, "feature_shapes": shapes}
 
+
+_CIFAR = {"body": densenet_cifar, **CIFAR}
+_264 = Spec((6, 12, 64, 48), 32, 64)
+_264_SUMMARY = "264 layers, growth rate 32, for ImageNet"  # table 1 calls it so; it has 265
+_PLAIN = {"stem": 16, "bottleneck": False, "compression": 1.0}
 
 register(
-    _imagenet(121, Spec((6, 12, 24, 16), 32, 64)),
-    _imagenet(161, Spec((6, 12, 36, 24), 48, 96)),
-    _imagenet(169, Spec((6, 12, 32, 32), 32, 64)),
-    _imagenet(201, Spec((6, 12, 48, 32), 32, 64)),
-    _imagenet(264, Spec((6, 12, 64, 48), 32, 64)),
-    _cifar(40, 12),
-    _cifar(100, 12),
-    _cifar(100, 24),
-    _cifar(100, 12, compressed=True),
-    _cifar(250, 24, compressed=True),
-    _cifar(190, 40, compressed=True),
+    _variant("densenet121", "DenseNet121", Spec((6, 12, 24, 16), 32, 64), **_imagenet(128, 256, 512, 1024)),
+    _variant("densenet161", "DenseNet161", Spec((6, 12, 36, 24), 48, 96), **_imagenet(192, 384, 1056, 2208)),
+    _variant("densenet169", "DenseNet169", Spec((6, 12, 32, 32), 32, 64), **_imagenet(128, 256, 640, 1664)),
+    _variant("densenet201", "DenseNet201", Spec((6, 12, 48, 32), 32, 64), **_imagenet(128, 256, 896, 1920)),
+    _variant("densenet264", "DenseNet264", _264, summary=_264_SUMMARY, **_imagenet(128, 256, 1152, 2688)),
+    _variant("densenet40_12_cifar", "DenseNet40_12CIFAR", Spec((12, 12, 12), 12, **_PLAIN), **_CIFAR),
+    _variant("densenet100_12_cifar", "DenseNet100_12CIFAR", Spec((32, 32, 32), 12, **_PLAIN), **_CIFAR),
+    _variant("densenet100_24_cifar", "DenseNet100_24CIFAR", Spec((32, 32, 32), 24, **_PLAIN), **_CIFAR),
+    _variant("densenet_bc100_12_cifar", "DenseNetBC100_12CIFAR", Spec((16, 16, 16), 12, 24), **_CIFAR),
+    _variant("densenet_bc250_24_cifar", "DenseNetBC250_24CIFAR", Spec((41, 41, 41), 24, 48), **_CIFAR),
+    _variant("densenet_bc190_40_cifar", "DenseNetBC190_40CIFAR", Spec((31, 31, 31), 40, 80), **_CIFAR),
 )

@@ -4,13 +4,13 @@ Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neura
 networks and the Lite ones are those of the authors' code (tensorflow/tpu, models/official/efficientnet).
 
 * Compound scaling, equation 3: depth 1.2^phi, width 1.1^phi, resolution 224 * 1.15^phi. The released B1 to B7 round
-  these (phi = 0.5, 1, 2, ...) and from B4 on go beyond them; `SCALES` has the released coefficients. Every network is
-  computed from them: widths to the nearest multiple of 8 that is not below nine tenths, repeats upwards.
-* Rows without suffix pad as TensorFlow and normalise with epsilon 1e-3, as the authors; their layers are called as in
-  timm, whose `tf_efficientnet_*` networks hold the authors' weights. The `_torchvision` rows pad symmetrically.
+  these (phi = 0.5, 1, 2, ...) and from B4 on go beyond them. The table below has the released coefficients. Widths are
+  rounded to the nearest multiple of 8 that is at least nine tenths of them, numbers of blocks upwards.
+* `efficientnet_b0` to `_b7` pad as TensorFlow and have epsilon 1e-3, as the authors' code. Their layer names are those
+  of timm, whose `tf_efficientnet_*` networks have the authors' weights. The `_torchvision` variants pad symmetrically.
 * Squeeze-and-excitation reduces to a quarter of the block's input channels, not of the expanded ones.
-* Stochastic depth ("drop connect") is drawn for every image and grows by block, to 0.2 in the code (first version of
-  the text: 0.3).
+* Stochastic depth ("drop connect") is decided for every image, and its rate grows by block to 0.2, as in the code
+  (first version of the text: 0.3).
 * Lite: no squeeze-and-excitation, ReLU6 for swish; stem, last convolution, first and last stage are not scaled.
 """
 
@@ -40,44 +40,17 @@ PAPER = Paper(
     "https://arxiv.org/abs/1905.11946",
 )
 
-# Name: (width coefficient, depth coefficient, resolution, dropout).
-SCALES = {
-    "b0": (1.0, 1.0, 224, 0.2),
-    "b1": (1.0, 1.1, 240, 0.2),
-    "b2": (1.1, 1.2, 260, 0.3),
-    "b3": (1.2, 1.4, 300, 0.3),
-    "b4": (1.4, 1.8, 380, 0.4),
-    "b5": (1.6, 2.2, 456, 0.4),
-    "b6": (1.8, 2.6, 528, 0.5),
-    "b7": (2.0, 3.1, 600, 0.5),
-    "lite0": (1.0, 1.0, 224, 0.2),
-    "lite1": (1.0, 1.1, 240, 0.2),
-    "lite2": (1.1, 1.2, 260, 0.3),
-    "lite3": (1.2, 1.4, 280, 0.3),
-    "lite4": (1.4, 1.8, 300, 0.3),
-}
-# (Shorter side after resizing, size of the crop) of torchvision's weights.
-TORCHVISION_SIZES = {
-    "b0": (256, 224),
-    "b1": (256, 240),
-    "b2": (288, 288),
-    "b3": (320, 300),
-    "b4": (384, 380),
-    "b5": (456, 456),
-    "b6": (528, 528),
-    "b7": (600, 600),
-}
-
 
 class Spec(NamedTuple):
-    """Scaling coefficients, and table 1: (kernel, expansion, filters, repeats, stride) of each stage of B0.
+    """Source, scaling coefficients, dropout; table 1: (kernel, expansion, filters, blocks, stride) of each stage of B0.
 
-    `last` names the last convolution and its normalisation; `lite` is the other kind of network.
+    `last` has the names of the last convolution and its normalisation; `lite` tells the two kinds of networks apart.
     """
 
     source: Source
     width: float
     depth: float
+    resolution: int
     dropout: float
     last: tuple[str, str] = ("conv_head", "bn2")
     lite: bool = False
@@ -95,10 +68,7 @@ class Spec(NamedTuple):
 
 
 def efficientnet(x, spec: Spec, *, stochastic_depth=0.2):
-    """A 3x3 convolution, seven stages of inverted residuals, and a 1x1 convolution.
-
-    stochastic_depth: how often training skips the last block of an image, 0 to 1; earlier blocks proportionally less.
-    """
+    """A 3x3 convolution, seven stages of inverted residuals, and a 1x1 convolution."""
     if not 0 <= stochastic_depth < 1:
         raise ValueError(
             f"`stochastic_depth` should be at least 0 and less than 1. Received: stochastic_depth={stochastic_depth!r}"
@@ -112,7 +82,7 @@ def efficientnet(x, spec: Spec, *, stochastic_depth=0.2):
 
 
 def scaled_stages(spec: Spec, channels: int, activation: str) -> list[list[Block]]:
-    """The blocks of table 1 after compound scaling; `channels` is the width of the stem."""
+    """Returns the blocks of table 1 after compound scaling; `channels` is the width of the stem."""
     stages = []
     for number, (kernel, expansion, filters, repeats, stride) in enumerate(spec.stages):
         fixed = spec.lite and number in (0, len(spec.stages) - 1)
@@ -129,7 +99,7 @@ def scaled_stages(spec: Spec, channels: int, activation: str) -> list[list[Block
 def efficientnet_head(x, spec: Spec, classes, activation, *, dropout=None):
     """Global average pooling and one dense layer.
 
-    dropout: share of the pooled features that training drops, 0 to 1; `None` is the authors' for this row, 0.2 to 0.5.
+    dropout: rate of dropout before the classifier, 0 to 1; `None` is the authors' rate, 0.2 to 0.5.
     """
     dropout = spec.dropout if dropout is None else dropout
     x = global_average_pool(x)
@@ -139,8 +109,39 @@ def efficientnet_head(x, spec: Spec, classes, activation, *, dropout=None):
     return output(x, classes, activation, initializer=uniform)
 
 
-# Where the maps of table 1 end, for a 224x224 input; the features of torchvision count from 0 (stem) to 8.
-TABLE_1 = {
+def _variant(name: str, python_name: str, spec: Spec, *, resized=None, **columns) -> Variant:
+    """`resized` is the shorter side of an image before its center is cropped."""
+    size, crop = spec.resolution, spec.resolution / (resized or spec.resolution + 32)
+    # The authors' code has 127 and 128 for Lite; the public weights are evaluated with these.
+    constants = {"mean": (127.5,) * 3, "std": (127.5,) * 3} if spec.lite else {}
+    return Variant(
+        name=name,
+        python_name=python_name,
+        family="efficientnet",
+        summary=f"the mobile inverted residual network at scale {name.split('_')[1].upper()}",
+        paper=PAPER,
+        body=efficientnet,
+        head=efficientnet_head,
+        spec=spec,
+        input_shape=(size, size, 3),
+        preprocessing=Preprocessing(size, crop, "bicubic", **constants),
+        **columns,
+    )
+
+
+def _tv(*scaling, **constants) -> Spec:
+    """torchvision's form of the network."""
+    source = torchvision(block="features.{position}.{index}", **constants)
+    return Spec(source, *scaling, last=("features.8.0", "features.8.1"))
+
+
+_RELU6 = "no squeeze-and-excitation, ReLU6 for swish (paper: B0 to B7 only; this is the authors' network for phones)"
+_FIXED = "stem, last convolution, and the repeats of the first and last stage are not scaled"
+_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_EPSILON = "batch normalisation with epsilon 1e-5 and momentum 0.9 (authors' code: 1e-3 and 0.99)"
+_SIZE = "288x288 pixels (authors: 260)"
+
+_SHAPES = {
     "conv_stem": (112, 112, 32),
     "blocks.0.0.bn2": (112, 112, 16),
     "blocks.1.1": (56, 56, 24),
@@ -151,66 +152,56 @@ TABLE_1 = {
     "blocks.6.0.bn3": (7, 7, 320),
     "conv_head": (7, 7, 1280),
 }
-TORCHVISION_NAMES = ("0.0", "1.0.block.2.1", "2.1", "3.1", "4.2", "5.2", "6.3", "7.0.block.3.1", "8.0")
+_TV_SHAPES = {
+    "features.0.0": (112, 112, 32),
+    "features.1.0.block.2.1": (112, 112, 16),
+    "features.2.1": (56, 56, 24),
+    "features.3.1": (28, 28, 40),
+    "features.4.2": (14, 14, 80),
+    "features.5.2": (14, 14, 112),
+    "features.6.3": (7, 7, 192),
+    "features.7.0.block.3.1": (7, 7, 320),
+    "features.8.0": (7, 7, 1280),
+}
 
-
-def _row(scale, spec, suffix="", **fields):
-    name = f"efficientnet_{scale}{suffix}"
-    return Variant(
-        name=name,
-        python_name=f"EfficientNet{scale.capitalize()}{suffix.removeprefix('_').capitalize()}",
-        family="efficientnet",
-        summary=f"the mobile inverted residual network at scale {scale.upper()}",
-        paper=PAPER,
-        body=efficientnet,
-        head=efficientnet_head,
-        spec=spec,
-        **fields,
-    )
-
-
-def _authors(scale):
-    width, depth, size, dropout = SCALES[scale]
-    lite = scale.startswith("lite")
-    # The authors' code has 127 and 128; the public weights are evaluated with these.
-    numbers = {"mean": (127.5,) * 3, "std": (127.5,) * 3} if lite else {}
-    left_out = (
-        "no squeeze-and-excitation, ReLU6 for swish (paper: B0 to B7 only; this is the authors' network for phones)",
-        "stem, last convolution, and the repeats of the first and last stage are not scaled",
-    )
-    return _row(
-        scale,
-        Spec(tensorflow(momentum=0.99), width, depth, dropout, lite=lite),
-        input_shape=(size, size, 3),
-        preprocessing=Preprocessing(size, size / (size + 32), "bicubic", **numbers),
-        differences=left_out if lite else (),
-        stages=TABLE_1 if scale in ("b0", "lite0") else {},
-    )
-
-
-def _torchvision(scale):
-    width, depth, _, dropout = SCALES[scale]
-    resized, size = TORCHVISION_SIZES[scale]
-    constants = {"epsilon": 1e-3, "momentum": 0.99} if scale in ("b5", "b6", "b7") else {}
-    source = torchvision(block="features.{position}.{index}", **constants)
-    differences = ["zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"]
-    if not constants:
-        differences.append("batch normalisation with epsilon 1e-5 and momentum 0.9 (authors' code: 1e-3 and 0.99)")
-    if size != SCALES[scale][2]:
-        differences.append(f"{size}x{size} pixels (authors: {SCALES[scale][2]})")
-    table = {f"features.{n}": shape for n, shape in zip(TORCHVISION_NAMES, TABLE_1.values(), strict=True)}
-    return _row(
-        scale,
-        Spec(source, width, depth, dropout, ("features.8.0", "features.8.1")),
-        "_torchvision",
-        input_shape=(size, size, 3),
-        preprocessing=Preprocessing(size, size / resized, "bicubic"),
-        differences=tuple(differences),
-        stages=table if scale == "b0" else {},
-    )
-
+_TF, _TF_CONSTANTS = tensorflow(momentum=0.99), {"epsilon": 1e-3, "momentum": 0.99}
+_B5_TV, _B6_TV = _tv(1.6, 2.2, 456, 0.4, **_TF_CONSTANTS), _tv(1.8, 2.6, 528, 0.5, **_TF_CONSTANTS)
+_B7_TV = _tv(2.0, 3.1, 600, 0.5, **_TF_CONSTANTS)
+_B0 = {"feature_shapes": _SHAPES}
+_LITE = {"differences": (_RELU6, _FIXED)}
+_B0_TV = {"feature_shapes": _TV_SHAPES, "differences": (_PADDING, _EPSILON), "resized": 256}
+_B1_TV = {"differences": (_PADDING, _EPSILON)}
+_B2_TV = {"differences": (_PADDING, _EPSILON, _SIZE)}
+_TV = {"differences": (_PADDING,)}
 
 register(
-    *(_authors(scale) for scale in SCALES),
-    *(_torchvision(scale) for scale in TORCHVISION_SIZES),
+    _variant("efficientnet_b0", "EfficientNetB0", Spec(_TF, 1.0, 1.0, 224, 0.2), **_B0),
+    _variant("efficientnet_b1", "EfficientNetB1", Spec(_TF, 1.0, 1.1, 240, 0.2)),
+    _variant("efficientnet_b2", "EfficientNetB2", Spec(_TF, 1.1, 1.2, 260, 0.3)),
+    _variant("efficientnet_b3", "EfficientNetB3", Spec(_TF, 1.2, 1.4, 300, 0.3)),
+    _variant("efficientnet_b4", "EfficientNetB4", Spec(_TF, 1.4, 1.8, 380, 0.4)),
+    _variant("efficientnet_b5", "EfficientNetB5", Spec(_TF, 1.6, 2.2, 456, 0.4)),
+    _variant("efficientnet_b6", "EfficientNetB6", Spec(_TF, 1.8, 2.6, 528, 0.5)),
+    _variant("efficientnet_b7", "EfficientNetB7", Spec(_TF, 2.0, 3.1, 600, 0.5)),
+    _variant("efficientnet_lite0", "EfficientNetLite0", Spec(_TF, 1.0, 1.0, 224, 0.2, lite=True), **_LITE, **_B0),
+    _variant("efficientnet_lite1", "EfficientNetLite1", Spec(_TF, 1.0, 1.1, 240, 0.2, lite=True), **_LITE),
+    _variant("efficientnet_lite2", "EfficientNetLite2", Spec(_TF, 1.1, 1.2, 260, 0.3, lite=True), **_LITE),
+    _variant("efficientnet_lite3", "EfficientNetLite3", Spec(_TF, 1.2, 1.4, 280, 0.3, lite=True), **_LITE),
+    _variant("efficientnet_lite4", "EfficientNetLite4", Spec(_TF, 1.4, 1.8, 300, 0.3, lite=True), **_LITE),
+    _variant("efficientnet_b0_torchvision", "EfficientNetB0Torchvision", _tv(1.0, 1.0, 224, 0.2), **_B0_TV),
+    _variant(
+        "efficientnet_b1_torchvision", "EfficientNetB1Torchvision", _tv(1.0, 1.1, 240, 0.2), resized=256, **_B1_TV
+    ),
+    _variant(
+        "efficientnet_b2_torchvision", "EfficientNetB2Torchvision", _tv(1.1, 1.2, 288, 0.3), resized=288, **_B2_TV
+    ),
+    _variant(
+        "efficientnet_b3_torchvision", "EfficientNetB3Torchvision", _tv(1.2, 1.4, 300, 0.3), resized=320, **_B1_TV
+    ),
+    _variant(
+        "efficientnet_b4_torchvision", "EfficientNetB4Torchvision", _tv(1.4, 1.8, 380, 0.4), resized=384, **_B1_TV
+    ),
+    _variant("efficientnet_b5_torchvision", "EfficientNetB5Torchvision", _B5_TV, resized=456, **_TV),
+    _variant("efficientnet_b6_torchvision", "EfficientNetB6Torchvision", _B6_TV, resized=528, **_TV),
+    _variant("efficientnet_b7_torchvision", "EfficientNetB7Torchvision", _B7_TV, resized=600, **_TV),
 )

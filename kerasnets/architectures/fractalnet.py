@@ -2,16 +2,17 @@
 
 Larsson, Maire and Shakhnarovich 2016, "FractalNet: Ultra-Deep Neural Networks without Residuals": figure 1, section 4.
 
-* f_1 is a convolution, f_{C+1} = join(f_C f_C, convolution); joins that meet are one. Convolution (with bias), dropout,
-  normalisation, ReLU. As in the authors' Caffe generator each column is pooled *before* the last join of a block; the
-  generator's normalisation has no scale and offset (`affine=False`).
-* The paper's 38.6 M parameters for 20 layers are not what its text and its generator give, 33.7 M; the 40-layer row
-  is the thin one (16 to 128 channels, 4.8 M), as in the paper's table of depths.
-* `columns=k` builds column k alone, layer names unchanged, to be given the weights of a trained net (anytime
-  prediction).
+* f_1 is a convolution, f_{C+1} = join(f_C f_C, convolution); joins that meet are one. A convolution has a bias and is
+  followed by dropout, normalisation and ReLU. As in the authors' Caffe generator each column is pooled *before* the
+  last join of a block. The generator's normalisation has no scale and offset (`affine=False`).
+* 20 layers have 33.7 M parameters by the paper's text and its generator; the paper's table says 38.6 M. The 40-layer
+  variant is the thin one (16 to 128 channels, 4.8 M), as in the paper's table of depths.
+* `columns=k` builds column k alone with unchanged layer names, so that it can be given the weights of a trained network
+  (anytime prediction).
 * `fractalnet34`: ResNet-34's stem and end around four blocks of four columns, 1 + 4 x 8 + 1 layers. The authors' files
-  build CIFAR's nets alone. A public re-implementation has the same columns and channels (128 to 1024), but pools after
-  the last block and not in the stem, at four times the cost; that the stem is ResNet's with its pooling is our reading.
+  build the CIFAR networks only. A public re-implementation has the same columns and channels (128 to 1024), but pools
+  after the last block and not in the stem, at four times the cost. That the stem is ResNet's with its pooling is our
+  reading.
 """
 
 import functools
@@ -19,13 +20,13 @@ from typing import NamedTuple
 
 import keras
 
-from kerasnets.architectures.variant import Variant, register
+from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.convolution import activate, conv, max_pool
-from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.head import plain_head
 from kerasnets.blocks.residual import imagenet_stem
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.fractal_join import FractalJoin, PathSampler
-from kerasnets.registry import Paper, Preprocessing
+from kerasnets.registry import Paper
 
 PAPER = Paper(
     "FractalNet: Ultra-Deep Neural Networks without Residuals",
@@ -36,7 +37,7 @@ PAPER = Paper(
 
 
 class Spec(NamedTuple):
-    """Columns C, channels of each block, whether the last block pools too."""
+    """Columns C, channels of each block, whether the last block ends in pooling too."""
 
     columns: int
     channels: tuple[int, ...]
@@ -44,15 +45,16 @@ class Spec(NamedTuple):
 
 
 def fractalnet_cifar(x, spec: Spec, *, dropout=0.4, drop_path=0.15, columns=None, affine=True):
-    """CIFAR: five blocks, each halving the size.
+    """Blocks of columns that are joined; each block halves the size.
 
-    dropout: rate of the last block's convolutions in training; it grows linearly from 0 in the first block.
-    drop_path: rate of local drop-path, which half of the training steps use; the others train one column. 0 turns
-    both off.
+    dropout: rate of dropout in the last block's convolutions, 0 to 1; it grows linearly from 0 in the first block.
+    drop_path: rate of local drop-path, which half of the training steps use; the other half train one column alone. 0
+        turns both off.
     columns: the one column to build, 1 (shallow) to C (deep), or `None` for the whole network.
     affine: whether normalisations have scale and offset; `False` is the authors' generator.
     """
-    _check(spec, columns)
+    if columns is not None and columns not in range(1, spec.columns + 1):
+        raise ValueError(f"`columns` should be `None` or 1 to {spec.columns}. Received: columns={columns!r}")
     path = PathSampler(spec.columns, name="path")(x) if drop_path and columns is None else None
     for i, filters in enumerate(spec.channels, 1):
         rate = dropout * (i - 1) / (len(spec.channels) - 1)
@@ -67,30 +69,15 @@ def fractalnet_cifar(x, spec: Spec, *, dropout=0.4, drop_path=0.15, columns=None
 
 
 def fractalnet(x, spec: Spec, *, dropout=0.0, drop_path=0.15, columns=None, affine=True):
-    """ImageNet: ResNet-34's stem and end, four blocks.
-
-    dropout: rate of the last block's convolutions in training; it grows linearly from 0 in the first block.
-    drop_path: rate of local drop-path, which half of the training steps use; the others train one column. 0 turns
-    both off.
-    columns: the one column to build, 1 (shallow) to C (deep), or `None` for the whole network.
-    affine: whether normalisations have scale and offset; `False` is the authors' generator.
-    """
     options = {"dropout": dropout, "drop_path": drop_path, "columns": columns, "affine": affine}
     return fractalnet_cifar(imagenet_stem(x), spec, **options)
 
 
-def head(x, spec, classes, activation):
-    """Global average pooling and one dense layer (`dropout` belongs to the convolutions)."""
-    return pooled_head(x, spec, classes, activation)
-
-
-def _check(spec, columns):
-    if columns is not None and columns not in range(1, spec.columns + 1):
-        raise ValueError(f"`columns` should be `None` or 1 to {spec.columns}. Received: columns={columns!r}")
+fractalnet.__doc__ = fractalnet_cifar.__doc__
 
 
 def _fractal(x, unit, join, count, pools, *, name):
-    """One block of `count` columns: column c is 2^(c-1) convolutions deep; columns that end together are joined."""
+    """One block of `count` columns. Column c has 2^(c-1) convolutions; columns that end together are joined."""
     columns = [x] * count
     steps = 2 ** (count - 1)
     for step in range(1, steps + 1):
@@ -126,48 +113,61 @@ def _unit(x, *, filters, rate, affine, name):
     return activate(x, name=f"{name}.relu")
 
 
-def _cifar(depth: int, spec: Spec, *differences: str):
-    last = 2 ** (spec.columns - 1)
-    table = {f"block{i}.join{last}": (32 >> i, 32 >> i, width) for i, width in enumerate(spec.channels, 1)}
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    data = "CIFAR" if columns["body"] is fractalnet_cifar else "ImageNet"
+    convolutions = len(spec.channels) * 2 ** (spec.columns - 1)
     return Variant(
-        name=f"fractalnet{depth}_cifar",
-        python_name=f"FractalNet{depth}CIFAR",
+        name=name,
+        python_name=python_name,
         family="fractalnet",
-        summary=f"{depth} layers, {spec.columns} columns, for CIFAR",
+        summary=f"{convolutions + 2 * (data == 'ImageNet')} layers, {spec.columns} columns, for {data}",
         paper=PAPER,
-        body=fractalnet_cifar,
-        head=head,
+        head=plain_head,
         spec=spec,
-        input_shape=(32, 32, 3),
-        classes=10,
-        min_size=32,
-        preprocessing=Preprocessing(32, 1.0),
-        stages=table,
-        differences=differences,
+        **columns,
     )
 
 
-_WIDE, _THIN, _IMAGENET = (64, 128, 256, 512, 512), (16, 32, 64, 128, 128), (128, 256, 512, 1024)
+_COUNT = "33.7 million parameters, as the text and the authors' generator give them (paper's table: 38.6 million)"
+_STEM = (
+    "a conjecture where the paper is silent: the stem pools and the last block does not (a public "
+    "re-implementation: the opposite); nobody published its parameters or multiply-adds"
+)
+_CIFAR = {"body": fractalnet_cifar, **CIFAR, "min_size": 32}
 
 register(
-    _cifar(
-        20,
-        Spec(3, _WIDE),
-        "33.7 million parameters, as the text and the authors' generator give them (paper's table: 38.6 million)",
+    _variant(
+        "fractalnet20_cifar",
+        "FractalNet20CIFAR",
+        Spec(3, (64, 128, 256, 512, 512)),
+        feature_shapes={
+            "block1.join4": (16, 16, 64),
+            "block2.join4": (8, 8, 128),
+            "block3.join4": (4, 4, 256),
+            "block4.join4": (2, 2, 512),
+            "block5.join4": (1, 1, 512),
+        },
+        differences=(_COUNT,),
+        **_CIFAR,
     ),
-    _cifar(40, Spec(4, _THIN)),
-    Variant(
-        name="fractalnet34",
-        python_name="FractalNet34",
-        family="fractalnet",
-        summary="34 layers, 4 columns, for ImageNet",
-        paper=PAPER,
+    _variant(
+        "fractalnet40_cifar",
+        "FractalNet40CIFAR",
+        Spec(4, (16, 32, 64, 128, 128)),
+        feature_shapes={
+            "block1.join8": (16, 16, 16),
+            "block2.join8": (8, 8, 32),
+            "block3.join8": (4, 4, 64),
+            "block4.join8": (2, 2, 128),
+            "block5.join8": (1, 1, 128),
+        },
+        **_CIFAR,
+    ),
+    _variant(
+        "fractalnet34",
+        "FractalNet34",
+        Spec(4, (128, 256, 512, 1024), pool_last=False),
         body=fractalnet,
-        head=head,
-        spec=Spec(4, _IMAGENET, pool_last=False),
-        differences=(
-            "a conjecture where the paper is silent: the stem pools and the last block does not (a public "
-            "re-implementation: the opposite); nobody published its parameters or multiply-adds",
-        ),
+        differences=(_STEM,),
     ),
 )

@@ -5,12 +5,12 @@ figure 2 (module), table 1 (network), section 5 (auxiliary classifiers).
 
 * The paper has local response normalisation and no batch normalisation, and 5x5 convolutions. torchvision (following
   TF-slim) normalises every convolution and has 3x3 in place of 5x5; that is `googlenet_torchvision`.
-* The constants of the normalisation, the initialiser and the biases of 0.2 (auxiliary heads included) are not in the
-  paper; they are BVLC's Caffe model's, the only public weights without batch normalisation. Its "xavier" counts the
-  inputs alone, which Keras calls `lecun_uniform`; it divides alpha by the number of channels in the sum.
-* Table 1 counts 2.7 K weights for the first convolution and 6.8 M in all; the network it describes has 9,472 and
+* The paper does not give the constants of the normalisation, the initialiser and the biases of 0.2 (auxiliary heads
+  included). They are those of BVLC's Caffe model, the only public weights without batch normalisation. Its "xavier"
+  counts the inputs alone, which Keras calls `lecun_uniform`. It divides alpha by the number of channels in the sum.
+* Table 1 counts 2.7 K weights for the first convolution and 6.8 M in all. The network that it describes has 9,472 and
   6,998,552.
-* The auxiliary losses count 0.3 each; the loss weight belongs to the recipe.
+* The auxiliary losses count 0.3 each; this loss weight is in the recipe.
 """
 
 from typing import NamedTuple
@@ -30,11 +30,13 @@ PAPER = Paper(
     2014,
     "https://arxiv.org/abs/1409.4842",
 )
+CAFFE_PIXELS = Preprocessing(224, 0.875, "bilinear", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "bgr")
+PIXELS = Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 BIAS = keras.initializers.Constant(0.2)
 
 
 class Spec(NamedTuple):
-    """Paper or port: batch normalisation, the larger kernel of a module, the window of the last max pooling."""
+    """Batch normalisation, larger kernel of a module, last max pooling; the others: kerasnets/blocks/inception.py."""
 
     batch_norm: bool = False
     kernel: int = 5
@@ -57,7 +59,7 @@ MODULES = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-# Where a stage's last module is followed by max pooling.
+# Modules with max pooling behind them.
 _POOLED = {"3b": "maxpool3", "4e": "maxpool4"}
 
 
@@ -83,8 +85,8 @@ def inception_module(x, filters, spec: Spec = Spec(), *, bottleneck=True, name="
 
     Args:
         x: (batch, height, width, channels), not negative.
-        filters: a row of table 1: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
-        spec: how convolutions are made; the default is the paper's.
+        filters: those of a module in table 1: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
+        spec: how convolutions are made; the default is as in the paper.
         bottleneck: `False` gives the naive module of figure 2a, without the reductions and the projection.
         name: the module's name, and its branches' first part.
 
@@ -104,10 +106,10 @@ def inception_module(x, filters, spec: Spec = Spec(), *, bottleneck=True, name="
 
 
 def auxiliary_head(x, name, classes, activation, spec):
-    """Section 5, an auxiliary classifier: (batch, 14, 14, channels) -> (batch, classes).
+    """Auxiliary classifier of section 5: (batch, 14, 14, channels) -> (batch, classes).
 
     5x5 averages with stride 3, a 1x1 convolution to 128 channels, a dense layer of 1024, dropout 0.7. On a map smaller
-    than 5x5 the window shrinks to it. torchvision averages to 4x4 whatever the size is.
+    than 5x5 the window has the map's size. torchvision averages maps of every size to 4x4.
     """
     if spec.batch_norm:
         x = keras.layers.AdaptiveAveragePooling2D(4, name=f"{name}.avgpool")(x)
@@ -123,7 +125,7 @@ def auxiliary_head(x, name, classes, activation, spec):
 
 
 def _unit(x, spec, filters, kernel=1, stride=1, *, name, padding="same"):
-    """Convolution and ReLU: `<name>.conv` and `<name>`, with a bias, or with `<name>.bn` between them."""
+    """Convolution `<name>.conv` with a bias, or `<name>.bn` behind it, then ReLU `<name>`."""
     if spec.batch_norm:
         return unit(x, spec, filters, kernel, stride, padding, name=name)
     start = {"initializer": spec.initializer, "use_bias": True, "bias_initializer": BIAS}
@@ -137,8 +139,23 @@ def _normalise(x, spec, *, name):
     return LocalResponseNormalization(5, k=1.0, alpha=1e-4, beta=0.75, divide_alpha=True, name=name)(x)
 
 
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    return Variant(
+        name=name,
+        python_name=python_name,
+        family="googlenet",
+        paper=PAPER,
+        body=googlenet,
+        spec=spec,
+        aux={"aux1": "inception4a", "aux2": "inception4d"},
+        aux_head=auxiliary_head,
+        feature_shapes=_SHAPES,
+        **columns,
+    )
+
+
 # Output sizes of table 1 for a 224x224 input.
-_TABLE_1 = {
+_SHAPES = {
     "conv1": (112, 112, 64),
     "maxpool1": (56, 56, 64),
     "conv3": (56, 56, 192),
@@ -156,39 +173,22 @@ _TABLE_1 = {
     "inception5b": (7, 7, 1024),
 }
 
-
-def _row(name, python_name, summary, spec, **columns):
-    return Variant(
-        name=name,
-        python_name=python_name,
-        family="googlenet",
-        summary=summary,
-        paper=PAPER,
-        body=googlenet,
-        spec=spec,
-        aux={"aux1": "inception4a", "aux2": "inception4d"},
-        aux_head=auxiliary_head,
-        stages=_TABLE_1,
-        **columns,
-    )
-
-
 register(
-    _row(
+    _variant(
         "googlenet",
         "GoogLeNet",
-        "the 22-layer network that won ILSVRC 2014",
         Spec(),
+        summary="the 22-layer network that won ILSVRC 2014",
         head=dropout_head(0.4),
-        preprocessing=Preprocessing(224, 0.875, "bilinear", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "bgr"),
+        preprocessing=CAFFE_PIXELS,
     ),
-    _row(
+    _variant(
         "googlenet_torchvision",
         "GoogLeNetTorchvision",
-        "GoogLeNet as torchvision has it",
         Spec(batch_norm=True, kernel=3, last_pool=2, initializer="he_normal"),
+        summary="GoogLeNet as torchvision has it",
         head=dropout_head(0.2),
-        preprocessing=Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        preprocessing=PIXELS,
         differences=(
             "batch normalisation behind every convolution, no local response normalisation (paper: the opposite)",
             "3x3 convolutions in the branch that has 5x5 in the paper",

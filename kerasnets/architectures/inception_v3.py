@@ -1,19 +1,18 @@
 """Inception v3.
 
-Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2015, "Rethinking the Inception Architecture for Computer Vision": table
-1, figures 5 to 7 (modules), figure 8 (auxiliary head), figure 10 (reductions).
+Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2015, "Rethinking the Inception Architecture for Computer Vision": table 1,
+figures 5 to 7 (modules), figure 8 (auxiliary head), figure 10 (reductions).
 
-* Table 1 and the authors' released code (TF-slim) have different stems: the table has 3x3 convolutions to 80, 192 and
-  288 channels, the code a 1x1 convolution to 80 and a 3x3 to 192. Every public weight file is of the code's form, and
-  the paper's figures are reached with it, so `inception_v3` is the released network. Its first module then starts
-  from 192 channels where the table has 288.
+* `inception_v3` is the network of the authors' released code (TF-slim), for which all public weights were made and
+  which reaches the paper's figures. Its stem has a 1x1 convolution to 80 channels and a 3x3 to 192, where table 1 has
+  3x3 convolutions to 80, 192 and 288. So its first module starts from 192 channels.
 * In the released code batch normalisation shifts and does not scale. `inception_v3_torchvision` has both, for PyTorch
   weights.
 * Average pooling at the border: TensorFlow leaves the padding out of the mean, torchvision counts it as zeros.
-* Batch normalisation's moving averages: the released code forgets 0.03 % a step, which is right after tens of
-  thousands of steps; here 1 %, as in keras.applications, so that short trainings evaluate as well as they train.
-* The paper's auxiliary loss counts 0.4 in the released code; the loss weight belongs to the recipe, and so do label
-  smoothing (0.1) and RMSProp.
+* Batch normalisation's moving averages decay by 0.99 in each step, as in keras.applications. The released code has
+  0.9997, with which they are right only after tens of thousands of steps.
+* The auxiliary loss counts 0.4 in the released code. This loss weight is in the recipe, as are label smoothing (0.1)
+  and RMSProp.
 """
 
 from typing import NamedTuple
@@ -36,10 +35,13 @@ PIXELS = Preprocessing(299, 0.875, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5
 
 
 class Spec(NamedTuple):
-    """Filters that change from module to module, then the columns of kerasnets/blocks/inception.py."""
+    """Filters that change from module to module: pool projection of A, 7x7 convolutions of B; number of modules C.
+
+    The columns after these are explained in kerasnets/blocks/inception.py.
+    """
 
     a_pool: tuple[int, ...] = (32, 64, 64)
-    b_inner: tuple[int, ...] = (128, 160, 160, 192)
+    b_filters: tuple[int, ...] = (128, 160, 160, 192)
     c_modules: int = 2
     gamma: bool = False
     momentum: float = 0.99
@@ -54,8 +56,8 @@ def inception_v3(x, spec: Spec):
     for letter, pool in zip("bcdefgh", spec.a_pool, strict=False):
         x = inception_a(x, spec, pool, name=f"Mixed_5{letter}")
     x = reduction_a(x, spec, name="Mixed_6a")
-    for letter, inner in zip("bcdefgh", spec.b_inner, strict=False):
-        x = inception_b(x, spec, inner, name=f"Mixed_6{letter}")
+    for letter, filters in zip("bcdefgh", spec.b_filters, strict=False):
+        x = inception_b(x, spec, filters, name=f"Mixed_6{letter}")
     x = reduction_b(x, spec, name="Mixed_7a")
     for letter in "bcdefgh"[: spec.c_modules]:
         x = inception_c(x, spec, name=f"Mixed_7{letter}")
@@ -90,12 +92,12 @@ def reduction_a(x, spec, *, name):
     return join(three, double, max_pool(x, name=f"{name}.maxpool"), name=name)
 
 
-def inception_b(x, spec, inner, *, name):
-    """Figure 6 with n = 7: 7x7 convolutions factorised into 1x7 and 7x1, `inner` filters wide."""
+def inception_b(x, spec, filters, *, name):
+    """Figure 6 with n = 7: 7x7 convolutions factorised into 1x7 and 7x1, with `filters` filters."""
     row, column = (1, 7), (7, 1)
     one = unit(x, spec, 192, name=f"{name}.branch1x1")
-    seven = chain(x, spec, (inner, 1), (inner, row), (192, column), name=f"{name}.branch7x7", numbered="_1")
-    double = ((inner, 1), (inner, column), (inner, row), (inner, column), (192, row))
+    seven = chain(x, spec, (filters, 1), (filters, row), (192, column), name=f"{name}.branch7x7", numbered="_1")
+    double = ((filters, 1), (filters, column), (filters, row), (filters, column), (192, row))
     double = chain(x, spec, *double, name=f"{name}.branch7x7dbl", numbered="_1")
     pool = average_pool(x, spec, name=f"{name}.avgpool")
     pool = unit(pool, spec, 192, name=f"{name}.branch_pool")
@@ -128,33 +130,26 @@ def _split(x, spec, *, name):
 
 
 def auxiliary_head(x, name, classes, activation, spec):
-    """The head of kerasnets/blocks/inception.py, whose last two layers start narrow in Inception v3."""
-    narrow = keras.initializers.TruncatedNormal
-    initializers = narrow(stddev=0.01), narrow(stddev=0.001)
+    """The head of kerasnets/blocks/inception.py; its last two layers start with small weights in Inception v3."""
+    normal = keras.initializers.TruncatedNormal
+    initializers = normal(stddev=0.01), normal(stddev=0.001)
     return inception.auxiliary_head(x, name, classes, activation, spec, initializers)
 
 
-_STEM = "the released code's stem (paper, table 1: 3x3 convolutions to 80, 192 and 288 channels)"
-_MOMENTUM = "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"
-
-
-def _row(name, python_name, summary, spec, dropout, *differences):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="inception_v3",
-        summary=summary,
         paper=PAPER,
         body=inception_v3,
-        head=dropout_head(dropout),
         spec=spec,
         input_shape=(299, 299, 3),
         min_size=75,
         aux={"aux1": "Mixed_6e"},
         aux_head=auxiliary_head,
         preprocessing=PIXELS,
-        differences=(_STEM, *differences),
-        stages={
+        feature_shapes={
             "Conv2d_1a_3x3": (149, 149, 32),
             "Conv2d_2a_3x3": (147, 147, 32),
             "Conv2d_2b_3x3": (147, 147, 64),
@@ -165,19 +160,33 @@ def _row(name, python_name, summary, spec, dropout, *differences):
             "Mixed_7a": (8, 8, 1280),
             "Mixed_7c": (8, 8, 2048),
         },
+        **columns,
     )
 
 
+_STEM = "the released code's stem (paper, table 1: 3x3 convolutions to 80, 192 and 288 channels)"
+_MOMENTUM = "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"
+
 register(
-    _row("inception_v3", "InceptionV3", "Inception v3 as its authors released it", Spec(), 0.2, _MOMENTUM),
-    _row(
+    _variant(
+        "inception_v3",
+        "InceptionV3",
+        Spec(),
+        summary="Inception v3 as its authors released it",
+        head=dropout_head(0.2),
+        differences=(_STEM, _MOMENTUM),
+    ),
+    _variant(
         "inception_v3_torchvision",
         "InceptionV3Torchvision",
-        "Inception v3 as torchvision has it",
         Spec(gamma=True, momentum=0.9, counts_padding=True),
-        0.5,
-        "batch normalisation scales as well (released code: shifts only)",
-        "average pooling inside the modules counts its padding as zeros (released code: leaves it out)",
-        "dropout 0.5 (released code: 0.2)",
+        summary="Inception v3 as torchvision has it",
+        head=dropout_head(0.5),
+        differences=(
+            _STEM,
+            "batch normalisation scales as well (released code: shifts only)",
+            "average pooling inside the modules counts its padding as zeros (released code: leaves it out)",
+            "dropout 0.5 (released code: 0.2)",
+        ),
     ),
 )

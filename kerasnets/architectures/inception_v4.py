@@ -4,20 +4,20 @@ Szegedy, Ioffe, Vanhoucke and Alemi 2016, "Inception-v4, Inception-ResNet and th
 Learning": figure 3 (stem), figures 4 to 6 (modules A, B, C), figures 7 and 8 (reductions A, B), figure 9 (the whole
 network). The residual networks of the same paper are in inception_resnet.py.
 
-* In the authors' released code (TF-slim) batch normalisation shifts and does not scale, and there is an auxiliary
-  head as in Inception v3 behind the last module B, which the paper does not draw. `inception_v4_timm` scales as well,
-  for PyTorch weights.
-* Where a 1xn and an nx1 convolution follow each other, their order is the released code's, and so that of every
-  weight file.
-* Batch normalisation's moving averages: the released code forgets 0.03 % a step, which is right after tens of
-  thousands of steps; here 1 %, as in keras.applications, so that short trainings evaluate as well as they train.
+* In the authors' released code (TF-slim) batch normalisation shifts and does not scale. `inception_v4_timm` scales as
+  well, for PyTorch weights.
+* The released code has an auxiliary head behind the last module B, as Inception v3 has; the paper does not draw it.
+* Where a 1xn and an nx1 convolution follow each other, their order is that of the released code and of all weight
+  files.
+* Batch normalisation's moving averages decay by 0.99 in each step, as in keras.applications. The released code has
+  0.9997, with which they are right only after tens of thousands of steps.
 """
 
 from itertools import count
 from typing import NamedTuple
 
 from kerasnets.architectures.variant import Variant, register
-from kerasnets.blocks.head import dropout_head, pooled_head
+from kerasnets.blocks.head import dropout_head
 from kerasnets.blocks.inception import (
     auxiliary_head,
     average_pool,
@@ -36,10 +36,12 @@ PAPER = Paper(
     2016,
     "https://arxiv.org/abs/1602.07261",
 )
+PIXELS = Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+TIMM_PIXELS = Preprocessing(299, 0.875, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 class Spec(NamedTuple):
-    """Numbers of modules A, B and C, then the columns of kerasnets/blocks/inception.py."""
+    """Numbers of modules A, B and C; the columns after it are explained in kerasnets/blocks/inception.py."""
 
     modules: tuple[int, int, int] = (4, 7, 3)
     gamma: bool = False
@@ -109,12 +111,11 @@ def _split(x, spec, *, name):
     return join(unit(x, spec, 256, (1, 3), name=f"{name}a"), unit(x, spec, 256, (3, 1), name=f"{name}b"), name=name)
 
 
-def _row(name, python_name, summary, spec, **columns):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="inception_v4",
-        summary=summary,
         paper=PAPER,
         body=inception_v4,
         spec=spec,
@@ -122,7 +123,7 @@ def _row(name, python_name, summary, spec, **columns):
         min_size=75,
         aux={"aux1": "features.17"},
         aux_head=auxiliary_head,
-        stages={
+        feature_shapes={
             "features.0": (149, 149, 32),
             "features.2": (147, 147, 64),
             "features.3": (73, 73, 160),
@@ -139,22 +140,21 @@ def _row(name, python_name, summary, spec, **columns):
 
 
 register(
-    _row(
+    _variant(
         "inception_v4",
         "InceptionV4",
-        "Inception v4 as its authors released it",
         Spec(),
+        summary="Inception v4 as its authors released it",
         head=dropout_head(0.2),
-        preprocessing=Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        preprocessing=PIXELS,
         differences=("batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)",),
     ),
-    _row(
+    _variant(
         "inception_v4_timm",
         "InceptionV4Timm",
-        "Inception v4 as timm has it",
         Spec(gamma=True, momentum=0.9),
-        head=pooled_head,
-        preprocessing=Preprocessing(299, 0.875, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        summary="Inception v4 as timm has it",
+        preprocessing=TIMM_PIXELS,
         differences=(
             "batch normalisation scales as well (released code: shifts only)",
             "no dropout before the classifier unless asked for (paper: 0.2)",

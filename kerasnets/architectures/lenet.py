@@ -4,14 +4,15 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Docu
 
 * `lenet5` is the paper's network, 60,000 trainable weights: C3 by the paper's table of connections, sub-sampling with a
   coefficient and a bias for each map, the squashing function 1.7159 tanh(2x/3), and radial basis functions around fixed
-  drawings of the digits. Its layer `predictions` brings its loss along (`RBFOutput.example_losses`): the discriminative
-  one of equation 9, unless `loss="mle"` asks for equation 8. `kerasnets.training.paper_losses.RBFLoss` serves `fit`.
+  drawings of the digits.
+* The loss of `lenet5` is part of its layer `predictions` (`RBFOutput.example_losses`): the discriminative one of
+  equation 9, or with `loss="mle"` that of equation 8. For `fit` there is `kerasnets.training.paper_losses.RBFLoss`.
 * S2 and S4 sum their four inputs, as the text says. Most copies average, which only scales the coefficient.
 * Weights start uniform in +-2.4 / fan-in (appendix A; in C3 each map has its own fan-in), biases at zero.
-* The softmax of the negative distances is the posterior of the paper's Gaussian reading, so `lenet5` gives
-  probabilities like every other row; `classifier_activation=None` gives the negative distances.
+* The outputs of `lenet5` are the softmax of the negative distances: the posterior, if the distances are read as those
+  of Gaussians as the paper does. `classifier_activation=None` gives the negative distances.
 * `lenet5_softmax` has a dense layer in place of the radial basis functions. `lenet5_modern` is what most libraries call
-  LeNet-5: every map of C3 sees all maps of S2, sub-sampling is average pooling without coefficients.
+  LeNet-5: every map of C3 sees all maps of S2, and sub-sampling is average pooling without coefficients.
 """
 
 import keras
@@ -44,7 +45,7 @@ C3 = (
 
 
 def lenet5(x, spec):
-    """C1 to C5: two convolutions with sub-sampling, and a third one that sees everything."""
+    """C1 to C5: two convolutions with sub-sampling, and a third one that covers the whole map."""
     x = conv(x, 6, 5, padding="valid", use_bias=True, initializer=FanInUniform(), name="c1")
     x = _subsample(activate(x, scaled_tanh, name="c1.squash"), name="s2")
     x = PartialConv2D(C3, 5, name="c3")(x)
@@ -58,10 +59,20 @@ def _subsample(x, *, name):
     return activate(x, scaled_tanh, name=f"{name}.squash")
 
 
+def lenet5_modern(x, spec):
+    """Two 5x5 convolutions with tanh and average pooling, then a 5x5 convolution that covers the whole map."""
+    for name, filters in (("c1", 6), ("c3", 16)):
+        x = conv(x, filters, 5, padding="valid", use_bias=True, initializer="glorot_uniform", name=name)
+        x = keras.layers.Activation("tanh", name=f"{name}.tanh")(x)
+        x = keras.layers.AveragePooling2D(2, name=f"s{int(name[1]) + 1}")(x)
+    x = conv(x, 120, 5, padding="valid", use_bias=True, initializer="glorot_uniform", name="c5")
+    return keras.layers.Activation("tanh", name="c5.tanh")(x)
+
+
 def lenet5_head(x, spec, classes, activation, *, loss="map"):
     """F6 and one radial basis function for each class.
 
-    loss: `"map"` (equation 9) or `"mle"` (equation 8), what the layer `predictions` is trained with.
+    loss: the loss that the layer `predictions` is trained with, `"map"` (equation 9) or `"mle"` (equation 8).
     """
     return RBFOutput(classes, activation, loss, name="predictions")(_f6(x))
 
@@ -76,16 +87,6 @@ def _f6(x):
     return keras.layers.Dense(84, scaled_tanh, kernel_initializer=FanInUniform(), name="f6")(x)
 
 
-def lenet5_modern(x, spec):
-    """Two 5x5 convolutions with tanh and average pooling, then a 5x5 convolution that sees everything."""
-    for name, filters in (("c1", 6), ("c3", 16)):
-        x = conv(x, filters, 5, padding="valid", use_bias=True, initializer="glorot_uniform", name=name)
-        x = keras.layers.Activation("tanh", name=f"{name}.tanh")(x)
-        x = keras.layers.AveragePooling2D(2, name=f"s{int(name[1]) + 1}")(x)
-    x = conv(x, 120, 5, padding="valid", use_bias=True, initializer="glorot_uniform", name="c5")
-    return keras.layers.Activation("tanh", name="c5.tanh")(x)
-
-
 def lenet5_modern_head(x, spec, classes, activation):
     """F6 and a softmax layer."""
     x = keras.layers.Flatten(name="flatten")(x)
@@ -93,39 +94,55 @@ def lenet5_modern_head(x, spec, classes, activation):
     return output(x, classes, activation)
 
 
-def _variant(name: str, python_name: str, summary: str, body, head, *differences: str) -> Variant:
+def _variant(name: str, python_name: str, spec: None = None, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="lenet",
-        summary=summary,
         paper=PAPER,
-        body=body,
-        head=head,
-        spec=None,
+        spec=spec,
         input_shape=(32, 32, 1),
         classes=10,
         fixed_size=True,
         preprocessing=PIXELS,
-        stages={"c1": (28, 28, 6), "s2": (14, 14, 6), "c3": (10, 10, 16), "s4": (5, 5, 16), "c5": (1, 1, 120)},
-        differences=differences,
+        feature_shapes={
+            "c1": (28, 28, 6),
+            "s2": (14, 14, 6),
+            "c3": (10, 10, 16),
+            "s4": (5, 5, 16),
+            "c5": (1, 1, 120),
+        },
+        **columns,
     )
 
 
 _SOFTMAX = "softmax output (paper: Euclidean radial basis functions with fixed codes)"
+_C3 = "C3 is fully connected (paper: a table of 60 connections)"
+_TANH = "plain tanh (paper: 1.7159 tanh(2x/3))"
+_POOLING = "average pooling (paper: a trainable coefficient and bias for each map, then the squashing function)"
 
 register(
-    _variant("lenet5", "LeNet5", "LeNet-5 as it was published, with radial basis functions", lenet5, lenet5_head),
-    _variant("lenet5_softmax", "LeNet5Softmax", "LeNet-5 with a softmax output", lenet5, lenet5_softmax_head, _SOFTMAX),
+    _variant(
+        "lenet5",
+        "LeNet5",
+        summary="LeNet-5 as it was published, with radial basis functions",
+        body=lenet5,
+        head=lenet5_head,
+    ),
+    _variant(
+        "lenet5_softmax",
+        "LeNet5Softmax",
+        summary="LeNet-5 with a softmax output",
+        body=lenet5,
+        head=lenet5_softmax_head,
+        differences=(_SOFTMAX,),
+    ),
     _variant(
         "lenet5_modern",
         "LeNet5Modern",
-        "LeNet-5 as it is taught today",
-        lenet5_modern,
-        lenet5_modern_head,
-        "C3 is fully connected (paper: a table of 60 connections)",
-        "plain tanh (paper: 1.7159 tanh(2x/3))",
-        "average pooling (paper: a trainable coefficient and bias for each map, then the squashing function)",
-        _SOFTMAX,
+        summary="LeNet-5 as it is taught today",
+        body=lenet5_modern,
+        head=lenet5_modern_head,
+        differences=(_C3, _TANH, _POOLING, _SOFTMAX),
     ),
 )

@@ -2,8 +2,7 @@
 
 Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", table 1.
 
-`mobilenet_v1` pads and normalises as the authors' TensorFlow code, `mobilenet_v1_timm` as timm, which has weights.
-
+* `mobilenet_v1` pads and normalises as the authors' TensorFlow code, `mobilenet_v1_timm` as timm, which has weights.
 * Table 1 prints stride 2 for the last depthwise convolution, but its map stays 7x7: stride 1 here, as in the code.
 * The paper's text has ReLU, the authors' code and weights have ReLU6: ReLU6 here, ReLU as an argument.
 * The paper names no momentum for batch normalisation: 0.99 here.
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from kerasnets.architectures.variant import Variant, register
 from kerasnets.blocks.convolution import depthwise_conv
-from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.head import dropout_head
 from kerasnets.blocks.inverted_residual import Source, conv_unit, finish, tensorflow
 from kerasnets.registry import Paper, Preprocessing
 
@@ -23,20 +22,12 @@ PAPER = Paper(
     2017,
     "https://arxiv.org/abs/1704.04861",
 )
-HALF = (127.5, 127.5, 127.5)
-# Where the maps of table 1 end, for a 224x224 input.
-TABLE_1 = {
-    "conv_stem": (112, 112, 32),
-    "blocks.0.0.bn2.act": (112, 112, 64),
-    "blocks.1.1.bn2.act": (56, 56, 128),
-    "blocks.2.1.bn2.act": (28, 28, 256),
-    "blocks.3.5.bn2.act": (14, 14, 512),
-    "blocks.4.1.bn2.act": (7, 7, 1024),
-}
+PIXELS = Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+TIMM_PIXELS = Preprocessing(224, 0.875, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 class Spec(NamedTuple):
-    """Table 1: (filters, blocks) of each stage; a stage begins with stride 2, except for the first one."""
+    """Source; table 1: filters of the stem, (filters, blocks) of each stage. All but the first begin with stride 2."""
 
     source: Source
     stem: int = 32
@@ -63,43 +54,46 @@ def mobilenet_v1(x, spec: Spec, *, alpha=1.0, hidden_activation="relu6"):
     return x
 
 
-def mobilenet_v1_head(x, spec, classes, activation, *, dropout=1e-3):
-    """Global average pooling and one dense layer.
-
-    dropout: share of the pooled features that training drops, 0 to 1; the authors' code has 0.001.
-    """
-    return pooled_head(x, spec, classes, activation, dropout=dropout)
-
-
-def _row(suffix, source, interpolation="bilinear", differences=()):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
-        name=f"mobilenet_v1{suffix}",
-        python_name=f"MobileNetV1{suffix.removeprefix('_').capitalize()}",
+        name=name,
+        python_name=python_name,
         family="mobilenet_v1",
         summary="13 pairs of depthwise and pointwise convolution, of adjustable width",
         paper=PAPER,
         body=mobilenet_v1,
-        head=mobilenet_v1_head,
-        spec=Spec(source),
-        preprocessing=Preprocessing(interpolation=interpolation, mean=HALF, std=HALF),
-        stages=TABLE_1,
-        differences=(
-            "ReLU6, as in the authors' code and weights (paper's text: ReLU, here `hidden_activation='relu'`)",
-            "the last depthwise convolution has stride 1 (table 1 prints 2, with a map that stays 7x7)",
-            *differences,
-        ),
+        head=dropout_head(1e-3),  # as in the authors' code
+        spec=spec,
+        feature_shapes={
+            "conv_stem": (112, 112, 32),
+            "blocks.0.0.bn2.act": (112, 112, 64),
+            "blocks.1.1.bn2.act": (56, 56, 128),
+            "blocks.2.1.bn2.act": (28, 28, 256),
+            "blocks.3.5.bn2.act": (14, 14, 512),
+            "blocks.4.1.bn2.act": (7, 7, 1024),
+        },
+        **columns,
     )
 
 
+_RELU6 = "ReLU6, as in the authors' code and weights (paper's text: ReLU, here `hidden_activation='relu'`)"
+_STRIDE = "the last depthwise convolution has stride 1 (table 1 prints 2, with a map that stays 7x7)"
+_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_EPSILON = "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)"
+
 register(
-    _row("", tensorflow(momentum=0.99)),
-    _row(
-        "_timm",
-        tensorflow(momentum=0.9)._replace(padding=None, epsilon=1e-5),
-        "bicubic",
-        (
-            "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)",
-            "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)",
-        ),
+    _variant(
+        "mobilenet_v1",
+        "MobileNetV1",
+        Spec(tensorflow(momentum=0.99)),
+        preprocessing=PIXELS,
+        differences=(_RELU6, _STRIDE),
+    ),
+    _variant(
+        "mobilenet_v1_timm",
+        "MobileNetV1Timm",
+        Spec(tensorflow(momentum=0.9)._replace(padding=None, epsilon=1e-5)),
+        preprocessing=TIMM_PIXELS,
+        differences=(_RELU6, _STRIDE, _PADDING, _EPSILON),
     ),
 )

@@ -1,16 +1,16 @@
 """MobileNetV2: inverted residuals with linear bottlenecks.
 
-Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 2. The width
-multiplier widens the last convolution but never narrows it (section 4).
+Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 2.
 
-`mobilenet_v2` pads and normalises as the authors' TensorFlow code (momentum 0.997); its layers are called as in timm.
-`mobilenet_v2_torchvision` and `mobilenet_v2_timm` are one network under two sets of names.
+* The width multiplier widens the last convolution but never narrows it (section 4).
+* `mobilenet_v2` pads and normalises as the authors' TensorFlow code (momentum 0.997) and has timm's layer names.
+* `mobilenet_v2_torchvision` and `mobilenet_v2_timm` are the same network with different layer names.
 """
 
 from typing import NamedTuple
 
 from kerasnets.architectures.variant import Variant, register
-from kerasnets.blocks.head import pooled_head
+from kerasnets.blocks.head import dropout_head
 from kerasnets.blocks.inverted_residual import (
     Block,
     Source,
@@ -18,7 +18,7 @@ from kerasnets.blocks.inverted_residual import (
     inverted_residuals,
     round_channels,
     tensorflow,
-    torchvision,
+    torchvision_v2,
 )
 from kerasnets.registry import Paper, Preprocessing
 
@@ -28,11 +28,14 @@ PAPER = Paper(
     2018,
     "https://arxiv.org/abs/1801.04381",
 )
-HALF = (127.5, 127.5, 127.5)
+PIXELS = Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 class Spec(NamedTuple):
-    """Table 2: (expansion t, channels c, blocks n, stride s) of each stage; `last` names the last convolution."""
+    """Source, names of the last convolution and its normalisation; table 2: (t, c, n, s) of each stage.
+
+    t is the expansion, c the channels, n the number of blocks, s the stride.
+    """
 
     source: Source
     last: tuple[str, str] = ("conv_head", "bn2")
@@ -74,16 +77,23 @@ def _blocks(spec, width, alpha):
     return stages
 
 
-def mobilenet_v2_head(x, spec, classes, activation, *, dropout=0.2):
-    """Global average pooling and one dense layer.
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    return Variant(
+        name=name,
+        python_name=python_name,
+        family="mobilenet_v2",
+        summary="17 inverted residuals with linear bottlenecks, of adjustable width",
+        paper=PAPER,
+        body=mobilenet_v2,
+        head=dropout_head(0.2),  # as in the authors' code
+        spec=spec,
+        **columns,
+    )
 
-    dropout: share of the pooled features that training drops, 0 to 1; the authors' code has 0.2.
-    """
-    return pooled_head(x, spec, classes, activation, dropout=dropout)
 
-
-# Where the maps of table 2 end, for a 224x224 input.
-TIMM_TABLE = {
+_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_EPSILON = "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)"
+_SHAPES = {
     "conv_stem": (112, 112, 32),
     "blocks.0.0.bn2": (112, 112, 16),
     "blocks.1.1": (56, 56, 24),
@@ -94,42 +104,39 @@ TIMM_TABLE = {
     "blocks.6.0.bn3": (7, 7, 320),
     "conv_head": (7, 7, 1280),
 }
-TORCHVISION_NAMES = ("0.0", "1.conv.2", "3", "6", "10", "13", "16", "17.conv.3", "18.0")
-PYTORCH = (
-    "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)",
-    "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)",
-)
-
-
-def _row(suffix, spec, stages=TIMM_TABLE, preprocessing=None, differences=()):
-    return Variant(
-        name=f"mobilenet_v2{suffix}",
-        python_name=f"MobileNetV2{suffix.removeprefix('_').capitalize()}",
-        family="mobilenet_v2",
-        summary="17 inverted residuals with linear bottlenecks, of adjustable width",
-        paper=PAPER,
-        body=mobilenet_v2,
-        head=mobilenet_v2_head,
-        spec=spec,
-        preprocessing=preprocessing or Preprocessing(mean=HALF, std=HALF),
-        stages=stages,
-        differences=differences,
-    )
-
+_TORCHVISION_SHAPES = {
+    "features.0.0": (112, 112, 32),
+    "features.1.conv.2": (112, 112, 16),
+    "features.3": (56, 56, 24),
+    "features.6": (28, 28, 32),
+    "features.10": (14, 14, 64),
+    "features.13": (14, 14, 96),
+    "features.16": (7, 7, 160),
+    "features.17.conv.3": (7, 7, 320),
+    "features.18.0": (7, 7, 1280),
+}
 
 register(
-    _row("", Spec(tensorflow(momentum=0.997))),
-    _row(
-        "_torchvision",
-        Spec(torchvision(parts="torchvision_v2"), ("features.18.0", "features.18.1")),
-        {f"features.{name}": size for name, size in zip(TORCHVISION_NAMES, TIMM_TABLE.values(), strict=True)},
-        Preprocessing(),
-        PYTORCH,
+    _variant(
+        "mobilenet_v2",
+        "MobileNetV2",
+        Spec(tensorflow(momentum=0.997)),
+        preprocessing=PIXELS,
+        feature_shapes=_SHAPES,
     ),
-    _row(
-        "_timm",
+    _variant(
+        "mobilenet_v2_torchvision",
+        "MobileNetV2Torchvision",
+        Spec(torchvision_v2(), ("features.18.0", "features.18.1")),
+        feature_shapes=_TORCHVISION_SHAPES,
+        differences=(_PADDING, _EPSILON),
+    ),
+    _variant(
+        "mobilenet_v2_timm",
+        "MobileNetV2Timm",
         Spec(tensorflow(momentum=0.9)._replace(padding=None, epsilon=1e-5)),
         preprocessing=Preprocessing(interpolation="bicubic"),
-        differences=PYTORCH,
+        feature_shapes=_SHAPES,
+        differences=(_PADDING, _EPSILON),
     ),
 )

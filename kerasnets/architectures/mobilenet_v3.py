@@ -2,12 +2,11 @@
 
 Howard et al. 2019, "Searching for MobileNetV3", tables 1 (large) and 2 (small).
 
-The rows without suffix pad and normalise as the authors' TensorFlow code; their layers are called as in timm, whose
-`tf_mobilenetv3_*` networks hold the authors' weights.
-
-* Table 2 prints 1280 for the last layer of the small network and squeeze-and-excitation in the convolution to 576
-  before it; the released one has 1024 and no such gate, and so has ours.
-* The gates of squeeze-and-excitation are a quarter of the expansion, rounded to a multiple of 8, as in the code.
+* `mobilenet_v3_large` and `mobilenet_v3_small` pad and normalise as the authors' TensorFlow code. Their layer names are
+  those of timm, whose `tf_mobilenetv3_*` networks have the authors' weights.
+* Table 2 prints 1280 features for the last layer of the small network, and squeeze-and-excitation in the convolution to
+  576 before it. The released network and ours have 1024 features and no squeeze-and-excitation there.
+* Squeeze-and-excitation reduces to a quarter of the expansion, rounded to a multiple of 8, as in the code.
 """
 
 import itertools
@@ -35,7 +34,7 @@ PAPER = Paper(
     2019,
     "https://arxiv.org/abs/1905.02244",
 )
-HALF = (127.5, 127.5, 127.5)
+PIXELS = Preprocessing(224, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 RE, HS = "relu", "hard_silu"
 # Columns of tables 1 and 2: kernel, expansion, output channels, squeeze-and-excitation, activation, stride.
 LARGE = (
@@ -71,18 +70,17 @@ SMALL = (
 
 
 class Spec(NamedTuple):
-    """A table's rows, and the widths and names of the last convolution and of the dense layer behind the pooling."""
+    """Source, table 1 or 2, widths of the last convolution and of the layer behind the pooling, names of the former."""
 
     source: Source
     blocks: tuple[tuple[int, int, int, bool, str, int], ...]
     features: int
     wide: int
     last_names: tuple[str, str]
-    wide_name: str = "conv_head"
 
 
 def mobilenet_v3(x, spec: Spec):
-    """A 3x3 convolution, the table's blocks, and a 1x1 convolution."""
+    """A 3x3 convolution, the blocks of table 1 or 2, and a 1x1 convolution."""
     source = spec.source
     x = conv_unit(x, 16, 3, 2, source, names=source.stem, activation=HS)
     blocks = [Block(k, e, c, round_channels(e / 4) if se else 0, nl, s) for k, e, c, se, nl, s in spec.blocks]
@@ -92,82 +90,104 @@ def mobilenet_v3(x, spec: Spec):
 
 
 def mobilenet_v3_head(x, spec: Spec, classes, activation, *, dropout=0.2):
-    """Global average pooling, a wide layer with hard swish, and the classifier.
+    """Global average pooling, a 1x1 convolution with hard swish, and the classifier."""
+    x = conv(global_average_pool(x, keepdims=True), spec.wide, 1, use_bias=True, name="conv_head")
+    x = keras.layers.Flatten(name="flatten")(x)
+    return _classifier(activate(x, HS, name="conv_head.act"), classes, activation, dropout)
 
-    dropout: share of the wide layer's features that training drops, 0 to 1.
-    """
-    if spec.wide_name == "conv_head":  # timm keeps the authors' 1x1 convolution, torchvision has a dense layer
-        x = conv(global_average_pool(x, keepdims=True), spec.wide, 1, use_bias=True, name=spec.wide_name)
-        x = keras.layers.Flatten(name="flatten")(x)
-    else:
-        x = keras.layers.Dense(spec.wide, name=spec.wide_name)(global_average_pool(x))
-    x = activate(x, HS, name=f"{spec.wide_name}.act")
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
+
+def torchvision_head(x, spec: Spec, classes, activation, *, dropout=0.2):
+    """The same with a dense layer in place of the convolution."""
+    x = keras.layers.Dense(spec.wide, name="classifier.0")(global_average_pool(x))
+    return _classifier(activate(x, HS, name="classifier.0.act"), classes, activation, dropout)
+
+
+def _classifier(x, classes, activation, dropout):
+    x = keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
     return output(x, classes, activation)
 
 
-# Where the maps of tables 1 and 2 end, for a 224x224 input.
-LARGE_TIMM = {
-    "conv_stem": (112, 112, 16),
-    "blocks.0.0": (112, 112, 16),
-    "blocks.1.1": (56, 56, 24),
-    "blocks.2.2": (28, 28, 40),
-    "blocks.3.3": (14, 14, 80),
-    "blocks.4.1": (14, 14, 112),
-    "blocks.5.2": (7, 7, 160),
-    "blocks.6.0.conv": (7, 7, 960),
-}
-SMALL_TIMM = {
-    "conv_stem": (112, 112, 16),
-    "blocks.0.0.bn2": (56, 56, 16),
-    "blocks.1.1": (28, 28, 24),
-    "blocks.2.2": (14, 14, 40),
-    "blocks.3.1": (14, 14, 48),
-    "blocks.4.2": (7, 7, 96),
-    "blocks.5.0.conv": (7, 7, 576),
-}
-LARGE_TORCHVISION = ("0.0", "1", "3", "6", "10", "12", "15", "16.0")
-SMALL_TORCHVISION = ("0.0", "1.block.2.1", "3", "6", "8", "11", "12.0")
-
-
-def _row(size, spec, stages, suffix="", differences=()):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
-        name=f"mobilenet_v3_{size}{suffix}",
-        python_name=f"MobileNetV3{size.capitalize()}{suffix.removeprefix('_').capitalize()}",
-        family="mobilenet_v3",
-        summary=f"the {size} of the two searched networks",
-        paper=PAPER,
-        body=mobilenet_v3,
-        head=mobilenet_v3_head,
-        spec=spec,
-        preprocessing=Preprocessing() if suffix else Preprocessing(mean=HALF, std=HALF),
-        stages=stages,
-        differences=differences,
+        name=name, python_name=python_name, family="mobilenet_v3", paper=PAPER, body=mobilenet_v3, spec=spec, **columns
     )
 
 
-def _torchvision_row(size, blocks, widths, stages, names, differences=()):
-    number = len(blocks) + 1
-    last = (f"features.{number}.0", f"features.{number}.1")
-    spec = Spec(torchvision(epsilon=1e-3, momentum=0.99), blocks, *widths, last, "classifier.0")
-    stages = {f"features.{name}": shape for name, shape in zip(names, stages.values(), strict=True)}
-    padding = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
-    return _row(size, spec, stages, "_torchvision", (*differences, padding))
-
-
-_1024 = "1024 features before the classifier, as released (table 2: 1280)"
+_FEATURES = "1024 features before the classifier, as released (table 2: 1280)"
 _GATE = "no squeeze-and-excitation in the last convolution, to 576, as released (table 2: with it)"
-_AUTHORS = tensorflow(momentum=0.99)
+_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_AUTHORS, _TORCHVISION = tensorflow(momentum=0.99), torchvision(epsilon=1e-3, momentum=0.99)
 
 register(
-    _row("large", Spec(_AUTHORS, LARGE, 960, 1280, ("blocks.6.0.conv", "blocks.6.0.bn1")), LARGE_TIMM),
-    _row(
-        "small",
-        Spec(_AUTHORS, SMALL, 576, 1024, ("blocks.5.0.conv", "blocks.5.0.bn1")),
-        SMALL_TIMM,
-        differences=(_1024, _GATE),
+    _variant(
+        "mobilenet_v3_large",
+        "MobileNetV3Large",
+        Spec(_AUTHORS, LARGE, 960, 1280, ("blocks.6.0.conv", "blocks.6.0.bn1")),
+        summary="the large of the two searched networks",
+        head=mobilenet_v3_head,
+        preprocessing=PIXELS,
+        feature_shapes={
+            "conv_stem": (112, 112, 16),
+            "blocks.0.0": (112, 112, 16),
+            "blocks.1.1": (56, 56, 24),
+            "blocks.2.2": (28, 28, 40),
+            "blocks.3.3": (14, 14, 80),
+            "blocks.4.1": (14, 14, 112),
+            "blocks.5.2": (7, 7, 160),
+            "blocks.6.0.conv": (7, 7, 960),
+        },
     ),
-    _torchvision_row("large", LARGE, (960, 1280), LARGE_TIMM, LARGE_TORCHVISION),
-    _torchvision_row("small", SMALL, (576, 1024), SMALL_TIMM, SMALL_TORCHVISION, (_1024, _GATE)),
+    _variant(
+        "mobilenet_v3_small",
+        "MobileNetV3Small",
+        Spec(_AUTHORS, SMALL, 576, 1024, ("blocks.5.0.conv", "blocks.5.0.bn1")),
+        summary="the small of the two searched networks",
+        head=mobilenet_v3_head,
+        preprocessing=PIXELS,
+        feature_shapes={
+            "conv_stem": (112, 112, 16),
+            "blocks.0.0.bn2": (56, 56, 16),
+            "blocks.1.1": (28, 28, 24),
+            "blocks.2.2": (14, 14, 40),
+            "blocks.3.1": (14, 14, 48),
+            "blocks.4.2": (7, 7, 96),
+            "blocks.5.0.conv": (7, 7, 576),
+        },
+        differences=(_FEATURES, _GATE),
+    ),
+    _variant(
+        "mobilenet_v3_large_torchvision",
+        "MobileNetV3LargeTorchvision",
+        Spec(_TORCHVISION, LARGE, 960, 1280, ("features.16.0", "features.16.1")),
+        summary="the large of the two searched networks",
+        head=torchvision_head,
+        feature_shapes={
+            "features.0.0": (112, 112, 16),
+            "features.1": (112, 112, 16),
+            "features.3": (56, 56, 24),
+            "features.6": (28, 28, 40),
+            "features.10": (14, 14, 80),
+            "features.12": (14, 14, 112),
+            "features.15": (7, 7, 160),
+            "features.16.0": (7, 7, 960),
+        },
+        differences=(_PADDING,),
+    ),
+    _variant(
+        "mobilenet_v3_small_torchvision",
+        "MobileNetV3SmallTorchvision",
+        Spec(_TORCHVISION, SMALL, 576, 1024, ("features.12.0", "features.12.1")),
+        summary="the small of the two searched networks",
+        head=torchvision_head,
+        feature_shapes={
+            "features.0.0": (112, 112, 16),
+            "features.1.block.2.1": (56, 56, 16),
+            "features.3": (28, 28, 24),
+            "features.6": (14, 14, 40),
+            "features.8": (14, 14, 48),
+            "features.11": (7, 7, 96),
+            "features.12.0": (7, 7, 576),
+        },
+        differences=(_FEATURES, _GATE, _PADDING),
+    ),
 )

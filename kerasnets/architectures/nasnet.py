@@ -1,33 +1,33 @@
 """NASNet-A: a normal and a reduction cell that were searched on CIFAR-10, stacked for CIFAR-10 and ImageNet.
 
-Zoph, Vasudevan, Shlens and Le 2017, "Learning Transferable Architectures for Scalable Image Recognition", figures 2
-and 4, appendix A.3 and A.4. What the text leaves open is as in the authors' code (tensorflow/models, research/slim,
+Zoph, Vasudevan, Shlens and Le 2017, "Learning Transferable Architectures for Scalable Image Recognition", figures 2 and
+4, appendix A.3 and A.4. What the text does not say is as in the authors' code (tensorflow/models, research/slim,
 nasnet).
 
-* Names as N@P: N normal cells in each of three stages, P filters before the classifier; a cell has F = P / 24
-  filters in the first stage, twice as many after each reduction. Layers are called as in timm's `nasnetalarge`; a
-  cell's output is called as the cell.
-* The fourth sum of the normal cell adds the same average pooling of the same tensor twice; with dropped paths they
+* N@P: N normal cells in each of three stages, P filters before the classifier. A cell of the first stage has F = P / 24
+  filters, twice as many after each reduction.
+* Layer names are those of timm's `nasnetalarge`. A cell's output has the name of the cell.
+* The fourth sum of the normal cell adds the same average pooling of the same tensor twice. With dropped paths the two
   differ.
-* In the large network the first cell after a reduction takes its second input from before the layer before the
-  reduction (`skip_reduction`), in the small ones the input of the reduction.
-* ScheduledDropPath: every path but an identity is dropped with probability `drop_path` * (cell / cells) * (share of
-  the training that is done); see kerasnets/layers/scheduled_drop_path.py for how a trainer moves the share on.
-* Pooling pads as TensorFlow: the zeros never win a maximum and are not counted in a mean, and so the public weights
-  were trained. Where the stride is 2, timm counts zeros in the mean, and keras.applications in both.
-* In the first cell of the CIFAR network both inputs are the stem, wider than the cell; as in the authors' code, 1x1
-  convolutions fit it wherever it is added or joined (12,544 parameters).
-* The authors' settings for CIFAR-10 differ in more than the stem: batch normalisation's decay is 0.9 and its epsilon
-  1e-5 (ImageNet: 0.9997 and 1e-3), and there is no dropout before the classifier (ImageNet: 0.5).
+* The second input of the first cell after a reduction: in the large network the output of the layer before the layer
+  before the reduction (`skip_reduction`), in the small ones the input of the reduction.
+* ScheduledDropPath: every path but an identity is dropped with probability `drop_path` * (cell / cells) * (share of the
+  training that is done). A trainer sets the share with `kerasnets.layers.scheduled_drop_path.set_training_progress`.
+* Pooling pads as TensorFlow, with which the public weights were trained: the zeros never win a maximum and are not
+  counted in a mean. Where the stride is 2, timm counts the zeros in the mean, keras.applications in mean and maximum.
+* In the first cell of the CIFAR network both inputs are the stem, which is wider than the cell. As in the authors'
+  code, 1x1 convolutions fit it wherever it is added or joined (12,544 parameters).
+* CIFAR-10 has settings of its own in the authors' code: batch normalisation with momentum 0.9 and epsilon 1e-5
+  (ImageNet: 0.9997 and 1e-3), and no dropout before the classifier (ImageNet: 0.5).
 """
 
 from typing import NamedTuple
 
 import keras
 
-from kerasnets.architectures.variant import Variant, register
+from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, depthwise_conv
-from kerasnets.blocks.head import dropout_head, output, pooled_head
+from kerasnets.blocks.head import dropout_head, output
 from kerasnets.layers.same_padding import SameZeroPadding2D
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
 from kerasnets.registry import Paper, Preprocessing
@@ -39,12 +39,14 @@ PAPER = Paper(
     "https://arxiv.org/abs/1707.07012",
 )
 HALF = (127.5, 127.5, 127.5)
+PIXELS = Preprocessing(224, 0.875, "bilinear", HALF, HALF)
+LARGE_PIXELS = Preprocessing(331, 0.911, "bicubic", HALF, HALF)
 
 
 class Spec(NamedTuple):
-    """N, F, filters of the stem, whether two reduction cells belong to it, and what the head of this file explains.
+    """N, F, filters of the stem, whether the stem has two reduction cells; then see the head of this file.
 
-    `counts_zeros` are the kinds of pooling with stride 2 that see the padded zeros: `"avg"`, `"max"`. `epsilon` and
+    `counts_zeros` are the kinds of pooling with stride 2 that count the padded zeros: `"avg"`, `"max"`. `epsilon` and
     `momentum` are those of batch normalisation.
     """
 
@@ -60,9 +62,9 @@ class Spec(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a cell stands: its name and filters, whether it follows a reduction, and how its paths are dropped.
+    """What a cell needs to know: its name and filters, whether it follows a reduction, the drop rate of its paths.
 
-    `spec` is the network's.
+    `progress` is the share of the training that is done, `spec` the network's.
     """
 
     name: str
@@ -87,7 +89,8 @@ def plan(spec: Spec) -> list[tuple[str, int]]:
 def nasnet(x, spec: Spec, *, drop_path=None):
     """Stem, three stages of normal cells with reduction cells between them, and a last ReLU.
 
-    drop_path: how often training at its end drops a path of the last cell, 0 to 1; `None` is the paper's for this row.
+    drop_path: drop rate of the last cell's paths at the end of training, at least 0 and less than 1; `None` is the
+        paper's rate.
     """
     drop_path = spec.drop_path if drop_path is None else drop_path
     if not 0 <= drop_path < 1:
@@ -119,7 +122,7 @@ def normal_cell(x, previous, place: Place):
 
 
 def reduction_cell(x, previous, place: Place):
-    """Figure 4, right: as the normal cell, but all that comes from outside takes steps of two."""
+    """Figure 4, right: five sums. All operations on the cell's inputs have stride 2."""
     h, p = inputs_of(x, previous, place)
     first = add(0, separable(h, 5, 2, "0_left", place), separable(p, 7, 2, "0_right", place), place)
     y = [
@@ -132,10 +135,10 @@ def reduction_cell(x, previous, place: Place):
 
 
 def inputs_of(x, previous, place: Place):
-    """The cell's two inputs, both (batch, height, width, filters): the last output, and the one before fitted to it."""
+    """Returns the last output and the one before it, both as (batch, height, width, filters)."""
     name, h = place.name, activate(x, name=f"{place.name}.act")
     h = norm(conv(h, place.filters, 1, name=f"{name}.conv_1x1.conv"), place.spec, name=f"{name}.conv_1x1.bn")
-    if previous is None:  # the first cell: its second input is the stem, whatever its width
+    if previous is None:  # the first cell: its second input is the stem, which may be wider
         return h, x
     p = activate(previous, name=f"{name}.act_prev")
     if place.after_reduction:
@@ -147,7 +150,7 @@ def inputs_of(x, previous, place: Place):
 
 
 def factorized_reduction(x, place: Place):
-    """Halves height and width by two subsamplings that are one pixel apart, each for half of the filters."""
+    """Halves height and width. Two subsamplings, one pixel apart, give half of the filters each."""
     name, half = place.name, place.filters // 2
     y = keras.layers.AveragePooling2D(1, 2, name=f"{name}.path_1.avgpool")(x)
     y = conv(y, half, 1, name=f"{name}.path_1.conv")
@@ -160,7 +163,7 @@ def factorized_reduction(x, place: Place):
 
 
 def separable(x, kernel, stride, position, place: Place):
-    """ReLU, depthwise and pointwise convolution, batch normalisation; all of it twice, the stride in the first."""
+    """ReLU, depthwise and pointwise convolution and batch normalisation, all twice; the first has the stride."""
     name = f"{place.name}.comb_iter_{position}"
     for number, step in ((1, stride), (2, 1)):
         x = activate(x, name=f"{name}.act_{number}")
@@ -181,7 +184,7 @@ def pool(x, kind, stride, position, place: Place):
 
 
 def fitted(x, position, place: Place, activation=None):
-    """`x` with the cell's number of filters, which it lacks only in the first cell of the CIFAR network."""
+    """`x` with the cell's number of filters; it has another one only in the first cell of the CIFAR network."""
     if x.shape[-1] == place.filters:
         return x
     name = f"{place.name}.comb_iter_{position}"
@@ -203,7 +206,7 @@ def norm(x, spec: Spec, *, name):
 
 
 def auxiliary_head(x, name, classes, activation, spec: Spec):
-    """The classifier at two thirds of the depth; the paper weighs its loss with 0.4."""
+    """The classifier at two thirds of the depth; its loss counts 0.4 in the paper."""
     window = min(5, *x.shape[1:3])
     x = activate(x, name=f"{name}.act")
     x = keras.layers.AveragePooling2D(window, 3, name=f"{name}.avgpool")(x)
@@ -214,76 +217,72 @@ def auxiliary_head(x, name, classes, activation, spec: Spec):
     return output(keras.layers.Flatten(name=f"{name}.flatten")(x), classes, activation, name=name)
 
 
-# Where the stem, its cells, the stages and the reductions end, for 224x224 and 331x331.
-MOBILE = {
-    "conv0.conv": (111, 111, 32),
-    "cell_stem_0": (56, 56, 44),
-    "cell_stem_1": (28, 28, 88),
-    "cell_3": (28, 28, 264),
-    "reduction_cell_0": (14, 14, 352),
-    "cell_7": (14, 14, 528),
-    "reduction_cell_1": (7, 7, 704),
-    "cell_11": (7, 7, 1056),
-}
-LARGE = {
-    "conv0.conv": (165, 165, 96),
-    "cell_stem_0": (83, 83, 168),
-    "cell_stem_1": (42, 42, 336),
-    "cell_5": (42, 42, 1008),
-    "reduction_cell_0": (21, 21, 1344),
-    "cell_11": (21, 21, 2016),
-    "reduction_cell_1": (11, 11, 2688),
-    "cell_17": (11, 11, 4032),
-}
-LARGE_SPEC = Spec(6, 168, 96, skip_reduction=True, drop_path=0.3)
-LARGE_FIELDS = {"input_shape": (331, 331, 3), "preprocessing": Preprocessing(331, 0.911, "bicubic", HALF, HALF)}
-CIFAR = {"cell_5": (32, 32, 192), "cell_11": (16, 16, 384), "cell_17": (8, 8, 768)}
-
-
-def _row(name, title, summary, spec, stages, **fields):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
-        name=f"nasnet_{name}",
-        python_name=f"NASNet{title}",
+        name=name,
+        python_name=python_name,
         family="nasnet",
-        summary=summary,
         paper=PAPER,
         body=nasnet,
         spec=spec,
         aux={"aux1": f"cell_{2 * spec.cells - 1}"},
         aux_head=auxiliary_head,
-        stages=stages,
-        **{"head": dropout_head(0.5), **fields},
+        **columns,
     )
 
 
+_ZEROS = "average pooling with stride 2 counts the padded zeros (authors' code: it does not)"
+_LARGE_SPEC = Spec(6, 168, 96, skip_reduction=True, drop_path=0.3)
+_LARGE = {
+    "summary": "6@4032, the most accurate one",
+    "head": dropout_head(0.5),
+    "input_shape": (331, 331, 3),
+    "preprocessing": LARGE_PIXELS,
+    "feature_shapes": {
+        "conv0.conv": (165, 165, 96),
+        "cell_stem_0": (83, 83, 168),
+        "cell_stem_1": (42, 42, 336),
+        "cell_5": (42, 42, 1008),
+        "reduction_cell_0": (21, 21, 1344),
+        "cell_11": (21, 21, 2016),
+        "reduction_cell_1": (11, 11, 2688),
+        "cell_17": (11, 11, 4032),
+    },
+}
+
 register(
-    _row(
-        "mobile",
-        "Mobile",
-        "4@1056, for phones",
+    _variant(
+        "nasnet_mobile",
+        "NASNetMobile",
         Spec(4, 44, 32),
-        MOBILE,
-        preprocessing=Preprocessing(mean=HALF, std=HALF),
+        summary="4@1056, for phones",
+        head=dropout_head(0.5),
+        preprocessing=PIXELS,
+        feature_shapes={
+            "conv0.conv": (111, 111, 32),
+            "cell_stem_0": (56, 56, 44),
+            "cell_stem_1": (28, 28, 88),
+            "cell_3": (28, 28, 264),
+            "reduction_cell_0": (14, 14, 352),
+            "cell_7": (14, 14, 528),
+            "reduction_cell_1": (7, 7, 704),
+            "cell_11": (7, 7, 1056),
+        },
     ),
-    _row("large", "Large", "6@4032, the most accurate one", LARGE_SPEC, LARGE, **LARGE_FIELDS),
-    _row(
-        "large_timm",
-        "LargeTimm",
-        "6@4032, the most accurate one",
-        LARGE_SPEC._replace(counts_zeros=("avg",)),
-        LARGE,
-        differences=("average pooling with stride 2 counts the padded zeros (authors' code: it does not)",),
-        **LARGE_FIELDS,
+    _variant("nasnet_large", "NASNetLarge", _LARGE_SPEC, **_LARGE),
+    _variant(
+        "nasnet_large_timm",
+        "NASNetLargeTimm",
+        _LARGE_SPEC._replace(counts_zeros=("avg",)),
+        differences=(_ZEROS,),
+        **_LARGE,
     ),
-    _row(
-        "cifar",
-        "CIFAR",
-        "6@768, for CIFAR-10",
+    _variant(
+        "nasnet_cifar",
+        "NASNetCIFAR",
         Spec(6, 32, 96, stem_cells=False, drop_path=0.4, epsilon=1e-5, momentum=0.9),
-        CIFAR,
-        head=pooled_head,
-        input_shape=(32, 32, 3),
-        classes=10,
-        preprocessing=Preprocessing(32, 1.0),
+        summary="6@768, for CIFAR-10",
+        feature_shapes={"cell_5": (32, 32, 192), "cell_11": (16, 16, 384), "cell_17": (8, 8, 768)},
+        **{**CIFAR, "min_size": 32},
     ),
 )

@@ -1,26 +1,41 @@
 """Residual networks, and the plain networks they were measured against.
 
 He, Zhang, Ren and Sun 2015, "Deep Residual Learning for Image Recognition": table 1 (ImageNet), section 4.2 (CIFAR-10).
-A convolution is followed by batch normalisation and ReLU; the shortcut is added before the last ReLU.
+A convolution is followed by batch normalisation and ReLU. The shortcut is added before the last ReLU.
 
-* The paper's bottleneck takes its stride in the first 1x1 convolution; the `_v1_5` rows (fb.resnet.torch, torchvision,
-  timm) take it in the 3x3, for 0.23 G more multiply-adds.
-* Where the size changes, ImageNet rows project with a 1x1 convolution (option B) and CIFAR rows pad with zeros (option
-  A). The paper does not say where the zeros go: here half before, half behind, as in the public CIFAR weights.
-* Pooling: the authors' Caffe files pool without padding and count the last incomplete window; all rows here pad by one,
-  as torchvision, timm and keras.applications do. Both give 56x56.
-* Stochastic depth (Huang et al. 2016): `stochastic_depth=` is the last block's drop rate, with linear decay, one
-  decision a batch; a dropped block is not computed, and branches are scaled at inference. Its rows have the authors'
-  shortcut: means of 2x2, zeros behind. Their Lua keeps biases in the convolutions, which the normalisation cancels;
-  ours have none.
+* Stride of the bottleneck: in the first 1x1 convolution, as in the paper. In the `_v1_5` variants (fb.resnet.torch,
+  torchvision, timm) it is in the 3x3 convolution, for 0.23 G more multiply-adds.
+* Shortcuts where the size changes: a 1x1 convolution for ImageNet (option B), zero channels for CIFAR (option A). The
+  paper does not say where the zeros go. Here half of them stand before and half behind the channels, as in the public
+  CIFAR weights.
+* Max pooling: the authors' Caffe files do not pad and count the last incomplete window. Here it pads by one, as in
+  torchvision, timm and keras.applications. Both give 56x56.
+* Stochastic depth (Huang et al. 2016): one decision for each batch. A dropped block is not computed, and branches are
+  scaled at inference. The `_stochastic_depth` variants have the authors' shortcut: means of 2x2, then all zero channels
+  behind the others. The authors' Lua code has biases in the convolutions, which the normalisation cancels; ours has
+  none.
 * Initialisation: normal with variance 2 / fan-out, one of the two forms that the paper's reference [13] allows.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from kerasnets.architectures.variant import Variant, register
-from kerasnets.blocks.residual import basic_block, bottleneck, cifar_stem, imagenet_stem, stage_shapes, stages
-from kerasnets.registry import Paper, Preprocessing
+import keras
+
+from kerasnets.architectures.variant import CIFAR, Variant, register
+from kerasnets.blocks.residual import (
+    basic_block,
+    bottleneck,
+    bottleneck_v1,
+    cifar_stem,
+    imagenet_stem,
+    padded_identity,
+    projection,
+    residual_stages,
+    stage_shapes,
+)
+from kerasnets.layers.shortcut import PaddedIdentity
+from kerasnets.registry import Paper
 
 PAPER = Paper(
     "Deep Residual Learning for Image Recognition",
@@ -34,122 +49,109 @@ STOCHASTIC_DEPTH = Paper(
     2016,
     "https://arxiv.org/abs/1603.09382",
 )
-CIFAR_PIXELS = Preprocessing(32, 1.0)
 
 
 class Spec(NamedTuple):
-    """Columns of the paper's table 1."""
+    """Columns of table 1: kind of block, blocks and filters of each stage; then the shortcut where the size changes."""
 
-    block: str
+    block: Callable
     depths: tuple[int, ...]
-    stride_on: str = "1x1"
-    shortcut: str | None = "projection"
+    filters: tuple[int, ...] = (64, 128, 256, 512)
+    shortcut: Callable | None = projection
 
 
 def resnet(x, spec: Spec, *, stochastic_depth=0.0, drop_mode="batch"):
-    """The ImageNet networks: 7x7 stem, 3x3 max pooling, four stages of 64 to 512 filters.
-
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
-    drop_mode: `"batch"`, one decision for all examples (the paper), or `"sample"`, one for each (timm).
-    """
-    depth = {"stochastic_depth": stochastic_depth, "drop_mode": drop_mode}
-    return _stages(imagenet_stem(x), spec, (64, 128, 256, 512), **depth)
-
-
-def resnet_cifar(x, spec: Spec, *, stochastic_depth=0.0):
-    """The CIFAR-10 networks of 6n+2 layers: 3x3 stem, three stages of n blocks with 16, 32 and 64 filters.
-
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
-    """
-    return _stages(cifar_stem(x), spec, (16, 32, 64), stochastic_depth=stochastic_depth)
-
-
-def resnet_stochastic_depth_cifar(x, spec: Spec, *, stochastic_depth=0.5):
-    """The same, trained with stochastic depth.
-
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
-    """
-    return resnet_cifar(x, spec, stochastic_depth=stochastic_depth)
+    """ImageNet: 7x7 stem, 3x3 max pooling, four stages."""
+    options = {"shortcut": spec.shortcut, "stochastic_depth": stochastic_depth, "drop_mode": drop_mode}
+    return residual_stages(imagenet_stem(x), spec.block, spec.depths, spec.filters, **options)
 
 
 def plain(x, spec: Spec):
-    """The ImageNet networks without shortcuts."""
+    """ImageNet, without shortcuts."""
     return resnet(x, spec)
 
 
+def resnet_cifar(x, spec: Spec, *, stochastic_depth=0.0):
+    """CIFAR-10, 6n+2 layers: 3x3 stem, three stages of n blocks."""
+    options = {"shortcut": spec.shortcut, "stochastic_depth": stochastic_depth}
+    return residual_stages(cifar_stem(x), spec.block, spec.depths, spec.filters, **options)
+
+
 def plain_cifar(x, spec: Spec):
-    """The CIFAR-10 networks without shortcuts."""
+    """CIFAR-10, without shortcuts."""
     return resnet_cifar(x, spec)
 
 
-def _stages(x, spec, widths, **options):
-    if spec.block == "basic":
-        return stages(x, basic_block, spec.depths, widths, shortcut=spec.shortcut, **options)
-    return stages(x, bottleneck, spec.depths, widths, shortcut=spec.shortcut, stride_on=spec.stride_on, **options)
+def resnet_stochastic_depth_cifar(x, spec: Spec, *, stochastic_depth=0.5):
+    """CIFAR-10, with the drop rate of Huang et al. 2016."""
+    return resnet_cifar(x, spec, stochastic_depth=stochastic_depth)
 
 
-def _imagenet(depth: int, spec: Spec, *, suffix="", differences=()):
-    title, body = ("ResNet", resnet) if spec.shortcut else ("Plain", plain)
-    widths = (64, 128, 256, 512) if spec.block == "basic" else (256, 512, 1024, 2048)
+def pooled_identity(x, filters, stride, *, name):
+    """Shortcut of Huang et al. 2016: means of 2x2, zero channels behind the others."""
+    x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}.pool")(x) if stride > 1 else x
+    return PaddedIdentity(filters, zeros="after", name=name)(x)
+
+
+def _three_stages(n: int, shortcut=padded_identity) -> Spec:
+    return Spec(basic_block, (n, n, n), (16, 32, 64), shortcut)
+
+
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    data, size = ("ImageNet", 56) if len(spec.depths) == 4 else ("CIFAR-10", 32)
+    convolutions, expansion = (2, 1) if spec.block is basic_block else (3, 4)
+    layers = convolutions * sum(spec.depths) + 2
     return Variant(
-        name=f"{title.lower()}{depth}{suffix}",
-        python_name=f"{title}{depth}{suffix.removeprefix('_').upper()}",
+        name=name,
+        python_name=python_name,
         family="resnet",
-        summary=f"the {depth}-layer {'residual' if spec.shortcut else 'plain'} network for ImageNet",
-        paper=PAPER,
-        body=body,
+        summary=f"the {layers}-layer {'residual' if spec.shortcut else 'plain'} network for {data}",
         spec=spec,
-        stages=stage_shapes(spec.depths, (56, 28, 14, 7), widths),
-        differences=(_POOLING, *differences),
-    )
-
-
-def _cifar(depth: int, shortcut: str | None, *, suffix="", body=resnet_cifar, paper=PAPER, differences=()):
-    n = (depth - 2) // 6
-    title = "ResNet" if shortcut else "Plain"
-    return Variant(
-        name=f"{title.lower()}{depth}{suffix}_cifar",
-        python_name=f"{title}{depth}{suffix.title().replace('_', '')}CIFAR",
-        family="resnet",
-        summary=f"the {depth}-layer {'residual' if shortcut else 'plain'} network for CIFAR-10",
-        paper=paper,
-        body=body if shortcut else plain_cifar,
-        spec=Spec("basic", (n, n, n), shortcut=shortcut),
-        input_shape=(32, 32, 3),
-        classes=10,
-        min_size=8,
-        preprocessing=CIFAR_PIXELS,
-        stages=stage_shapes((n, n, n), (32, 16, 8), (16, 32, 64)),
-        differences=differences,
-    )
-
-
-def _stochastic_depth(depth: int):
-    body = resnet_stochastic_depth_cifar
-    differences = (
-        "convolutions have no biases (authors' code: biases, which the normalisation cancels)",
-        "convolutions start from a variance of 2 / fan-out (authors' code: 2 / fan-in)",
-    )
-    return _cifar(
-        depth, "pooled", suffix="_stochastic_depth", body=body, paper=STOCHASTIC_DEPTH, differences=differences
+        feature_shapes=stage_shapes(spec.depths, size, [expansion * filters for filters in spec.filters]),
+        **{"paper": PAPER, **columns},
     )
 
 
 _POOLING = "max pooling pads by one (authors' Caffe files: none, last incomplete window counted)"
-_V1_5 = "the bottleneck's stride is in the 3x3 convolution (paper: in the first 1x1)"
+_STRIDE = "the bottleneck's stride is in the 3x3 convolution (paper: in the first 1x1)"
+_BIASES = "convolutions have no biases (authors' code: biases, which the normalisation cancels)"
+_FAN_OUT = "convolutions start from a variance of 2 / fan-out (authors' code: 2 / fan-in)"
+
+_V1 = {"body": resnet, "differences": (_POOLING,)}
+_V1_5 = {"body": resnet, "differences": (_POOLING, _STRIDE)}
+_PLAIN = {"body": plain, "differences": (_POOLING,)}
+_CIFAR = {"body": resnet_cifar, **CIFAR}
+_PLAIN_CIFAR = {"body": plain_cifar, **CIFAR}
+_HUANG = {
+    "body": resnet_stochastic_depth_cifar,
+    "paper": STOCHASTIC_DEPTH,
+    "differences": (_BIASES, _FAN_OUT),
+    **CIFAR,
+}
+_110_POOLED, _1202_POOLED = _three_stages(18, pooled_identity), _three_stages(200, pooled_identity)
 
 register(
-    _imagenet(18, Spec("basic", (2, 2, 2, 2))),
-    _imagenet(34, Spec("basic", (3, 4, 6, 3))),
-    _imagenet(50, Spec("bottleneck", (3, 4, 6, 3))),
-    _imagenet(101, Spec("bottleneck", (3, 4, 23, 3))),
-    _imagenet(152, Spec("bottleneck", (3, 8, 36, 3))),
-    _imagenet(50, Spec("bottleneck", (3, 4, 6, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
-    _imagenet(101, Spec("bottleneck", (3, 4, 23, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
-    _imagenet(152, Spec("bottleneck", (3, 8, 36, 3), "3x3"), suffix="_v1_5", differences=(_V1_5,)),
-    _imagenet(18, Spec("basic", (2, 2, 2, 2), shortcut=None)),
-    _imagenet(34, Spec("basic", (3, 4, 6, 3), shortcut=None)),
-    *(_cifar(depth, "identity") for depth in (20, 32, 44, 56, 110, 1202)),
-    *(_cifar(depth, None) for depth in (20, 32, 44, 56, 110)),
-    *(_stochastic_depth(depth) for depth in (110, 1202)),
+    _variant("resnet18", "ResNet18", Spec(basic_block, (2, 2, 2, 2)), **_V1),
+    _variant("resnet34", "ResNet34", Spec(basic_block, (3, 4, 6, 3)), **_V1),
+    _variant("resnet50", "ResNet50", Spec(bottleneck_v1, (3, 4, 6, 3)), **_V1),
+    _variant("resnet101", "ResNet101", Spec(bottleneck_v1, (3, 4, 23, 3)), **_V1),
+    _variant("resnet152", "ResNet152", Spec(bottleneck_v1, (3, 8, 36, 3)), **_V1),
+    _variant("resnet50_v1_5", "ResNet50V1_5", Spec(bottleneck, (3, 4, 6, 3)), **_V1_5),
+    _variant("resnet101_v1_5", "ResNet101V1_5", Spec(bottleneck, (3, 4, 23, 3)), **_V1_5),
+    _variant("resnet152_v1_5", "ResNet152V1_5", Spec(bottleneck, (3, 8, 36, 3)), **_V1_5),
+    _variant("plain18", "Plain18", Spec(basic_block, (2, 2, 2, 2), shortcut=None), **_PLAIN),
+    _variant("plain34", "Plain34", Spec(basic_block, (3, 4, 6, 3), shortcut=None), **_PLAIN),
+    _variant("resnet20_cifar", "ResNet20CIFAR", _three_stages(3), **_CIFAR),
+    _variant("resnet32_cifar", "ResNet32CIFAR", _three_stages(5), **_CIFAR),
+    _variant("resnet44_cifar", "ResNet44CIFAR", _three_stages(7), **_CIFAR),
+    _variant("resnet56_cifar", "ResNet56CIFAR", _three_stages(9), **_CIFAR),
+    _variant("resnet110_cifar", "ResNet110CIFAR", _three_stages(18), **_CIFAR),
+    _variant("resnet1202_cifar", "ResNet1202CIFAR", _three_stages(200), **_CIFAR),
+    _variant("plain20_cifar", "Plain20CIFAR", _three_stages(3, None), **_PLAIN_CIFAR),
+    _variant("plain32_cifar", "Plain32CIFAR", _three_stages(5, None), **_PLAIN_CIFAR),
+    _variant("plain44_cifar", "Plain44CIFAR", _three_stages(7, None), **_PLAIN_CIFAR),
+    _variant("plain56_cifar", "Plain56CIFAR", _three_stages(9, None), **_PLAIN_CIFAR),
+    _variant("plain110_cifar", "Plain110CIFAR", _three_stages(18, None), **_PLAIN_CIFAR),
+    _variant("resnet110_stochastic_depth_cifar", "ResNet110StochasticDepthCIFAR", _110_POOLED, **_HUANG),
+    _variant("resnet1202_stochastic_depth_cifar", "ResNet1202StochasticDepthCIFAR", _1202_POOLED, **_HUANG),
 )

@@ -3,25 +3,25 @@
 He, Zhang, Ren and Sun 2016, "Identity Mappings in Deep Residual Networks": figure 4e, table 2 (CIFAR), table 5
 (ImageNet).
 
-* CIFAR rows follow the authors' resnet-1k-layers: no normalisation in the stem, stride in the first 1x1, and where the
-  size changes a 1x1 shortcut from the first normalisation and ReLU. The 110-layer row has basic units and zero
-  channels. The first unit's normalisation and ReLU come right after conv1, before the two paths part (appendix), so
-  its shortcut starts from them too.
-* ImageNet rows follow the form that ResNet-200 was released in (fb.resnet.torch, preresnet): normalisation and ReLU in
-  the stem, so none in front of the first unit; stride in the 3x3.
+* `_cifar`: the authors' resnet-1k-layers. No normalisation in the stem, the stride in the first 1x1 convolution. Where
+  the size changes, a 1x1 shortcut reads the first normalisation and ReLU; with 110 layers the units are basic and the
+  shortcut has zero channels. The first unit's normalisation and ReLU come right after conv1, before the two paths part
+  (appendix), so its shortcut starts from them too.
+* ImageNet: the form in which ResNet-200 was released (fb.resnet.torch, preresnet). Normalisation and ReLU in the stem,
+  so none in front of the first unit; the stride in the 3x3 convolution.
 * `_timm`: no normalisation in the stem, so its map is pooled before any ReLU; the first unit has its own.
 * `_keras`: as `_timm`, with biases in the stem, the shortcuts and the last convolutions, the stride in the *last* unit
   of a stage, and a subsampled identity there. Layer names are those of keras.applications.
 """
 
-import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 
-from kerasnets.architectures.variant import Variant, register
+from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, max_pool
-from kerasnets.blocks.preactivation import basic, bottleneck, preactivation_unit
+from kerasnets.blocks.preactivation import basic, bottleneck, bottleneck_v1, preactivation_unit
 from kerasnets.blocks.residual import imagenet_stem, stage_shapes, units
 from kerasnets.layers.edge_padding import EdgePadding2D
 from kerasnets.registry import Paper, Preprocessing
@@ -32,64 +32,46 @@ PAPER = Paper(
     2016,
     "https://arxiv.org/abs/1603.05027",
 )
-IMAGENET = (64, 128, 256, 512)
-PIXELS = {
-    "": Preprocessing(),
-    "timm": Preprocessing(224, 0.95, "bicubic", (127.5,) * 3, (127.5,) * 3),
-    "keras": Preprocessing(224, 0.875, "bilinear", (127.5,) * 3, (127.5,) * 3),
-}
+TIMM_PIXELS = Preprocessing(224, 0.95, "bicubic", (127.5,) * 3, (127.5,) * 3)
+KERAS_PIXELS = Preprocessing(224, 0.875, "bilinear", (127.5,) * 3, (127.5,) * 3)
+TIMM_NAMES = "stages.{index}.blocks.{block}"
 
 
 class Spec(NamedTuple):
-    """Kind of unit and depths of the stages."""
+    """Kind of unit, units and filters of each stage, own name of the 1x1 shortcuts (`None`: zero channels instead)."""
 
-    unit: str
+    unit: Callable
     depths: tuple[int, ...]
+    filters: tuple[int, ...] = (64, 128, 256, 512)
+    shortcut: str | None = "downsample.0"
 
 
 def resnet_v2(x, spec: Spec, *, stochastic_depth=0.0):
-    """ImageNet, the authors' form.
-
-    stochastic_depth: drop rate of the last unit, 0 to 1; it grows linearly from the first.
-    """
-    convolutions = basic if spec.unit == "basic" else bottleneck
-    x = imagenet_stem(x)
-    for unit in units(spec.depths, IMAGENET, stochastic_depth=stochastic_depth):
-        first = unit.stage == 1 and unit.block == 0
-        branch = convolutions(unit.filters, unit.stride)
-        x = preactivation_unit(x, branch, name=unit.named(), activated=first, drop=unit.drop)
-    return activate(batch_norm(x, name="bn"), name="relu_last")
-
-
-def resnet_v2_timm(x, spec: Spec, *, stochastic_depth=0.0):
-    """ImageNet, timm's form.
-
-    stochastic_depth: drop rate of the last unit, 0 to 1; it grows linearly from the first.
-    """
-    x = conv(x, 64, 7, 2, name="stem.conv")
-    x = max_pool(EdgePadding2D(1, name="stem.pool.pad")(x), 3, 2, name="stem.pool")
-    for unit in units(spec.depths, IMAGENET, stochastic_depth=stochastic_depth):
-        name = unit.named("stages.{index}.blocks.{block}")
-        branch = bottleneck(unit.filters, unit.stride)
-        x = preactivation_unit(x, branch, name=name, shortcut="downsample.conv", norm="norm", drop=unit.drop)
-    return activate(batch_norm(x, name="norm"), name="relu_last")
+    """ImageNet, the authors' form."""
+    return _units(imagenet_stem(x), spec, stochastic_depth)
 
 
 def resnet_v2_cifar(x, spec: Spec, *, stochastic_depth=0.0):
-    """CIFAR: stem without normalisation, three stages.
-
-    stochastic_depth: drop rate of the last unit, 0 to 1; it grows linearly from the first.
-    """
+    """CIFAR: 3x3 stem, three stages. Normalisation and ReLU of the first unit come before its shortcut."""
     x = conv(x, 16, 3, name="conv1")
     x = activate(batch_norm(x, name="layer1.0.bn1"), name="layer1.0.relu1")
-    for unit in units(spec.depths, (16, 32, 64), stochastic_depth=stochastic_depth):
-        first = unit.stage == 1 and unit.block == 0
-        if spec.unit == "basic":
-            branch, shortcut = basic(unit.filters, unit.stride), None
-        else:
-            branch, shortcut = bottleneck(unit.filters, unit.stride, "1x1"), "downsample.0"
-        x = preactivation_unit(x, branch, name=unit.named(), shortcut=shortcut, activated=first, drop=unit.drop)
-    return activate(batch_norm(x, name="bn"), name="relu_last")
+    return _units(x, spec, stochastic_depth)
+
+
+def resnet_v2_timm(x, spec: Spec, *, stochastic_depth=0.0):
+    """ImageNet, timm's form."""
+    x = conv(x, 64, 7, 2, name="stem.conv")
+    x = max_pool(EdgePadding2D(1, name="stem.pool.pad")(x), 3, 2, name="stem.pool")
+    return _units(x, spec, stochastic_depth, activated=False, template=TIMM_NAMES, norm="norm")
+
+
+def _units(x, spec, stochastic_depth, *, activated=True, template="layer{stage}.{block}", norm="bn"):
+    """All units, then normalisation and ReLU; `activated` tells that the stem ends in them too."""
+    for unit in units(spec.depths, spec.filters, stochastic_depth=stochastic_depth):
+        options = {"shortcut": spec.shortcut, "norm": norm, "activated": activated, "drop": unit.drop}
+        x = preactivation_unit(x, spec.unit(unit.filters, unit.stride), name=unit.named(template), **options)
+        activated = False
+    return activate(batch_norm(x, name=norm), name="relu_last")
 
 
 def resnet_v2_keras(x, spec: Spec):
@@ -97,7 +79,7 @@ def resnet_v2_keras(x, spec: Spec):
     x = conv(x, 64, 7, 2, use_bias=True, name="conv1_conv")
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = max_pool(x, 3, 2, name="pool1_pool")
-    for i, (depth, filters) in enumerate(zip(spec.depths, IMAGENET, strict=True)):
+    for i, (depth, filters) in enumerate(zip(spec.depths, spec.filters, strict=True)):
         for j in range(1, depth + 1):
             stride = 2 if j == depth and i < 3 else 1
             x = _keras_unit(x, filters, stride, j == 1, f"conv{i + 2}_block{j}")
@@ -122,69 +104,49 @@ def _norm(x, name):
     return batch_norm(x, epsilon=1.001e-5, momentum=0.99, name=name)
 
 
-def _imagenet(depth: int, spec: Spec, *, form="", body=resnet_v2, template="layer{stage}.{block}", differences=()):
-    sizes = (28, 14, 7, 7) if form == "keras" else (56, 28, 14, 7)
-    widths = IMAGENET if spec.unit == "basic" else tuple(4 * width for width in IMAGENET)
+def _variant(name: str, python_name: str, spec: Spec, *, template="layer{stage}.{block}", **columns) -> Variant:
+    data, size = ("ImageNet", 56) if len(spec.depths) == 4 else ("CIFAR-10", 32)
+    convolutions, expansion = (2, 1) if spec.unit is basic else (3, 4)
+    layers = convolutions * sum(spec.depths) + 2
+    widths = [expansion * filters for filters in spec.filters]
     return Variant(
-        name=f"resnet{depth}_v2" + (f"_{form}" if form else ""),
-        python_name=f"ResNet{depth}V2" + {"": "", "timm": "Timm", "keras": "Keras"}[form],
+        name=name,
+        python_name=python_name,
         family="resnet_v2",
-        summary=f"the {depth}-layer pre-activation network for ImageNet",
+        summary=f"the {layers}-layer pre-activation network for {data}",
         paper=PAPER,
-        body=body,
         spec=spec,
-        preprocessing=PIXELS[form],
-        stages=stage_shapes(spec.depths, sizes, widths, template),
-        differences=differences,
+        **{"body": resnet_v2, "feature_shapes": stage_shapes(spec.depths, size, widths, template), **columns},
     )
 
 
-def _timm(depth, spec):
-    differences = ("no normalisation in the stem, whose map is pooled before any ReLU",)
-    template = "stages.{index}.blocks.{block}"
-    return _imagenet(depth, spec, form="timm", body=resnet_v2_timm, template=template, differences=differences)
+def _keras_shapes(depths) -> dict[str, tuple[int, int, int]]:
+    """Output of each stage; a stage halves the size at its end, the last one does not."""
+    sizes_and_widths = zip(depths, (28, 14, 7, 7), (256, 512, 1024, 2048), strict=True)
+    return {f"conv{i}_block{depth}_out": (size, size, w) for i, (depth, size, w) in enumerate(sizes_and_widths, 2)}
 
 
-def _keras(depth, spec):
-    differences = (
-        "no normalisation in the stem; biases in the stem, the shortcuts and the last convolutions",
-        "the stride is in the last unit of a stage, whose shortcut is a subsampled identity",
-    )
-    variant = _imagenet(depth, spec, form="keras", body=resnet_v2_keras, differences=differences)
-    stages = {f"conv{i + 2}_block{spec.depths[i]}_out": shape for i, shape in enumerate(variant.stages.values())}
-    return dataclasses.replace(variant, stages=stages)
-
-
-def _cifar(depth: int, unit: str, n: int):
-    widths = (16, 32, 64) if unit == "basic" else (64, 128, 256)
-    return Variant(
-        name=f"resnet{depth}_v2_cifar",
-        python_name=f"ResNet{depth}V2CIFAR",
-        family="resnet_v2",
-        summary=f"the {depth}-layer pre-activation network for CIFAR-10",
-        paper=PAPER,
-        body=resnet_v2_cifar,
-        spec=Spec(unit, (n, n, n)),
-        input_shape=(32, 32, 3),
-        classes=10,
-        min_size=8,
-        preprocessing=Preprocessing(32, 1.0),
-        stages=stage_shapes((n, n, n), (32, 16, 8), widths),
-    )
-
+_STEM = "no normalisation in the stem, whose map is pooled before any ReLU"
+_BIASES = "no normalisation in the stem; biases in the stem, the shortcuts and the last convolutions"
+_STRIDE = "the stride is in the last unit of a stage, whose shortcut is a subsampled identity"
+_CIFAR = {"body": resnet_v2_cifar, **CIFAR}
+_TIMM = {"body": resnet_v2_timm, "preprocessing": TIMM_PIXELS, "differences": (_STEM,), "template": TIMM_NAMES}
+_KERAS = {"body": resnet_v2_keras, "preprocessing": KERAS_PIXELS, "differences": (_BIASES, _STRIDE)}
+_50, _101, _152 = (Spec(bottleneck, depths) for depths in ((3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)))
+_WIDTHS = (16, 32, 64)
 
 register(
-    _imagenet(18, Spec("basic", (2, 2, 2, 2))),
-    _imagenet(34, Spec("basic", (3, 4, 6, 3))),
-    _imagenet(50, Spec("bottleneck", (3, 4, 6, 3))),
-    _imagenet(101, Spec("bottleneck", (3, 4, 23, 3))),
-    _imagenet(152, Spec("bottleneck", (3, 8, 36, 3))),
-    _imagenet(200, Spec("bottleneck", (3, 24, 36, 3))),
-    _timm(50, Spec("bottleneck", (3, 4, 6, 3))),
-    _keras(50, Spec("bottleneck", (3, 4, 6, 3))),
-    _keras(101, Spec("bottleneck", (3, 4, 23, 3))),
-    _keras(152, Spec("bottleneck", (3, 8, 36, 3))),
-    _cifar(110, "basic", 18),
-    _cifar(164, "bottleneck", 18),
-    _cifar(1001, "bottleneck", 111),
+    _variant("resnet18_v2", "ResNet18V2", Spec(basic, (2, 2, 2, 2))),
+    _variant("resnet34_v2", "ResNet34V2", Spec(basic, (3, 4, 6, 3))),
+    _variant("resnet50_v2", "ResNet50V2", _50),
+    _variant("resnet101_v2", "ResNet101V2", _101),
+    _variant("resnet152_v2", "ResNet152V2", _152),
+    _variant("resnet200_v2", "ResNet200V2", Spec(bottleneck, (3, 24, 36, 3))),
+    _variant("resnet50_v2_timm", "ResNet50V2Timm", _50._replace(shortcut="downsample.conv"), **_TIMM),
+    _variant("resnet50_v2_keras", "ResNet50V2Keras", _50, feature_shapes=_keras_shapes(_50.depths), **_KERAS),
+    _variant("resnet101_v2_keras", "ResNet101V2Keras", _101, feature_shapes=_keras_shapes(_101.depths), **_KERAS),
+    _variant("resnet152_v2_keras", "ResNet152V2Keras", _152, feature_shapes=_keras_shapes(_152.depths), **_KERAS),
+    _variant("resnet110_v2_cifar", "ResNet110V2CIFAR", Spec(basic, (18, 18, 18), _WIDTHS, None), **_CIFAR),
+    _variant("resnet164_v2_cifar", "ResNet164V2CIFAR", Spec(bottleneck_v1, (18, 18, 18), _WIDTHS), **_CIFAR),
+    _variant("resnet1001_v2_cifar", "ResNet1001V2CIFAR", Spec(bottleneck_v1, (111, 111, 111), _WIDTHS), **_CIFAR),
 )

@@ -1,21 +1,20 @@
 """ResNeXt: residual networks whose 3x3 convolution is a set of many narrow paths.
 
 Xie, Girshick, Dollár, Tu and He 2016, "Aggregated Residual Transformations for Deep Neural Networks": table 1
-(ImageNet), section 5.2 (CIFAR). Columns of the rows are the paper's: cardinality C and width d of a path in the first
-stage.
+(ImageNet), section 5.2 (CIFAR).
 
-* The three forms of figure 3 are the same function (`blocks/aggregated.py`); the rows use the third, a grouped
+* The paper gives three forms of the block that compute the same (figure 3). Here it is the third, a grouped
   convolution.
-* The authors' Torch code takes the stride in the 3x3 convolution and ends the block in addition and ReLU; the paper's
-  CIFAR experiments were run with pre-activation blocks, the released ones, with better numbers, with these.
-* `resnext101_32x8d` is not in the paper; it is torchvision's.
+* The stride is in the 3x3 convolution, and the block ends in addition and ReLU, as in the authors' Torch code. The
+  paper's CIFAR experiments used pre-activation blocks; the released CIFAR networks use these, with better results.
+* `resnext101_32x8d` is torchvision's; the paper does not have it.
 """
 
 from typing import NamedTuple
 
-from kerasnets.architectures.variant import Variant, register
-from kerasnets.blocks.residual import bottleneck, cifar_stem, imagenet_stem, stage_shapes, stages
-from kerasnets.registry import Paper, Preprocessing
+from kerasnets.architectures.variant import CIFAR, Variant, register
+from kerasnets.blocks.residual import bottleneck, cifar_stem, imagenet_stem, residual_stages, stage_shapes
+from kerasnets.registry import Paper
 
 PAPER = Paper(
     "Aggregated Residual Transformations for Deep Neural Networks",
@@ -26,7 +25,7 @@ PAPER = Paper(
 
 
 class Spec(NamedTuple):
-    """Columns of table 1: depths of the stages, cardinality and width of a path in the first stage."""
+    """Columns of table 1: blocks of each stage, cardinality C, width d of a path in the first stage."""
 
     depths: tuple[int, ...]
     cardinality: int
@@ -34,71 +33,46 @@ class Spec(NamedTuple):
 
 
 def resnext(x, spec: Spec, *, stochastic_depth=0.0):
-    """The ImageNet networks: ResNet's stem and stages.
-
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
-    """
+    """ImageNet: ResNet's stem and stages."""
     return _stages(imagenet_stem(x), spec, (64, 128, 256, 512), stochastic_depth)
 
 
 def resnext_cifar(x, spec: Spec, *, stochastic_depth=0.0):
-    """The CIFAR networks: 3x3 stem of 64 filters and three stages with outputs of 256, 512 and 1024 channels.
-
-    stochastic_depth: drop rate of the last block, 0 to 1; it grows linearly from the first.
-    """
+    """CIFAR: 3x3 stem of 64 filters, three stages with outputs of 256, 512 and 1024 channels."""
     return _stages(cifar_stem(x, 64), spec, (64, 128, 256), stochastic_depth)
 
 
 def _stages(x, spec, filters, stochastic_depth):
-    multiple = spec.cardinality * spec.width // 64
-    return stages(
-        x,
-        bottleneck,
-        spec.depths,
-        filters,
-        inner=(multiple, multiple),
-        groups=spec.cardinality,
-        stochastic_depth=stochastic_depth,
-    )
+    multiplier = spec.cardinality * spec.width // 64
+    options = {"width_multipliers": (multiplier, multiplier), "groups": spec.cardinality}
+    return residual_stages(x, bottleneck, spec.depths, filters, stochastic_depth=stochastic_depth, **options)
 
 
-def _imagenet(depth: int, spec: Spec, differences=()):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    body, size, data = (resnext, 56, "") if len(spec.depths) == 4 else (resnext_cifar, 32, ", for CIFAR")
+    layers = 3 * sum(spec.depths) + 2
     return Variant(
-        name=f"resnext{depth}_{spec.cardinality}x{spec.width}d",
-        python_name=f"ResNeXt{depth}_{spec.cardinality}x{spec.width}d",
+        name=name,
+        python_name=python_name,
         family="resnext",
-        summary=f"{depth} layers, {spec.cardinality} paths of {spec.width} channels",
+        summary=f"{layers} layers, {spec.cardinality} paths of {spec.width} channels{data}",
         paper=PAPER,
-        body=resnext,
+        body=body,
         spec=spec,
-        stages=stage_shapes(spec.depths, (56, 28, 14, 7), (256, 512, 1024, 2048)),
-        differences=differences,
+        feature_shapes=stage_shapes(spec.depths, size, (256, 512, 1024, 2048)[: len(spec.depths)]),
+        **columns,
     )
 
 
-def _cifar(spec: Spec):
-    return Variant(
-        name=f"resnext29_{spec.cardinality}x{spec.width}d_cifar",
-        python_name=f"ResNeXt29_{spec.cardinality}x{spec.width}dCIFAR",
-        family="resnext",
-        summary=f"29 layers, {spec.cardinality} paths of {spec.width} channels, for CIFAR",
-        paper=PAPER,
-        body=resnext_cifar,
-        spec=spec,
-        input_shape=(32, 32, 3),
-        classes=10,
-        min_size=8,
-        preprocessing=Preprocessing(32, 1.0),
-        stages=stage_shapes(spec.depths, (32, 16, 8), (256, 512, 1024)),
-        differences=("original residual blocks, as in the authors' code (paper: pre-activation)",),
-    )
-
+_WIDTH = "a width that the paper does not have"
+_ORDER = "original residual blocks, as in the authors' code (paper: pre-activation)"
+_CIFAR = {"differences": (_ORDER,), **CIFAR}
 
 register(
-    _imagenet(50, Spec((3, 4, 6, 3), 32, 4)),
-    _imagenet(101, Spec((3, 4, 23, 3), 32, 4)),
-    _imagenet(101, Spec((3, 4, 23, 3), 64, 4)),
-    _imagenet(101, Spec((3, 4, 23, 3), 32, 8), ("a width that the paper does not have",)),
-    _cifar(Spec((3, 3, 3), 8, 64)),
-    _cifar(Spec((3, 3, 3), 16, 64)),
+    _variant("resnext50_32x4d", "ResNeXt50_32x4d", Spec((3, 4, 6, 3), 32, 4)),
+    _variant("resnext101_32x4d", "ResNeXt101_32x4d", Spec((3, 4, 23, 3), 32, 4)),
+    _variant("resnext101_64x4d", "ResNeXt101_64x4d", Spec((3, 4, 23, 3), 64, 4)),
+    _variant("resnext101_32x8d", "ResNeXt101_32x8d", Spec((3, 4, 23, 3), 32, 8), differences=(_WIDTH,)),
+    _variant("resnext29_8x64d_cifar", "ResNeXt29_8x64dCIFAR", Spec((3, 3, 3), 8, 64), **_CIFAR),
+    _variant("resnext29_16x64d_cifar", "ResNeXt29_16x64dCIFAR", Spec((3, 3, 3), 16, 64), **_CIFAR),
 )

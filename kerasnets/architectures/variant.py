@@ -12,6 +12,9 @@ from typing import Any
 from kerasnets.blocks.head import pooled_head
 from kerasnets.registry import Paper, Preprocessing, add_variant, did_you_mean
 
+# What the variants for CIFAR have in common, as keyword arguments of `Variant`.
+CIFAR = {"input_shape": (32, 32, 3), "classes": 10, "min_size": 8, "preprocessing": Preprocessing(32, 1.0)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -21,7 +24,8 @@ class Variant:
         name, python_name: `"resnet50"` and `"ResNet50"`.
         family: the name of the family's file.
         summary: half a sentence for `help()` and `kerasnets info`.
-        body: `(x, spec, **extras) -> features`. Its docstring has a line `extra: text` for each keyword-only argument.
+        body: `(x, spec, **extras) -> features`. Its docstring has an entry `extra: text` for each
+            keyword-only argument that `kerasnets.build` does not describe for all families.
         spec: a named tuple of the numbers that the family's functions take, its columns; `None` without any.
         input_shape, classes: the builder's defaults.
         head: `(x, spec, classes, activation, **extras) -> predictions`, documented as `body` is.
@@ -31,7 +35,7 @@ class Variant:
         fixed_size: whether the classifier needs a known input size, because it flattens.
         preprocessing: how images are prepared for weights of no public checkpoint.
         differences: how the network differs from its paper, one sentence each.
-        stages: name of a layer -> its (height, width, channels) in the paper's table.
+        feature_shapes: name of a layer -> its (height, width, channels) in the paper's table.
     """
 
     name: str
@@ -50,7 +54,7 @@ class Variant:
     fixed_size: bool = False
     preprocessing: Preprocessing = Preprocessing()
     differences: tuple[str, ...] = ()
-    stages: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
+    feature_shapes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
 
     @property
     def extras(self) -> dict[str, inspect.Parameter]:

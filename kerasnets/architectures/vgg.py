@@ -2,16 +2,17 @@
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
 
-* 3x3 convolutions with ReLU, five 2x2 max poolings, dense layers of 4096, 4096 and 1000. `vgg16_c` is configuration C,
-  whose last convolution of the blocks 3 to 5 is 1x1. `vgg11_lrn` is A-LRN, with AlexNet's local response normalisation
-  behind the first convolution and its ReLU, which the paper finds to be no help (section 4.1).
+* 3x3 convolutions with ReLU, five 2x2 max poolings, dense layers of 4096, 4096 and 1000. `vgg16_c` is configuration C:
+  the last convolution of its blocks 3 to 5 is 1x1. `vgg11_lrn` is A-LRN: AlexNet's local response normalisation behind
+  the first convolution and its ReLU, which the paper finds to be no help (section 4.1).
 * Pixels are normalised as torchvision's weights need it; the paper subtracts the mean colour and divides by nothing.
-* Initialisation: the paper starts configuration A from normal numbers of variance 0.01 and deeper ones from A's
-  weights, then notes that Glorot and Bengio's initialisation makes that unnecessary; here Glorot's everywhere.
-* The `_bn` rows are torchvision's: batch normalisation between convolution and ReLU, after the paper's time.
-* Layers are called as in torchvision; its adaptive pooling to 7x7 does nothing at 224x224 and is left out.
+* Initialisation: Glorot's everywhere. The paper starts configuration A from normal numbers of variance 0.01 and deeper
+  networks from A's weights, then notes that Glorot and Bengio's initialisation makes that unnecessary.
+* The `_bn` variants are torchvision's and later than the paper: batch normalisation between convolution and ReLU.
+* Layer names are torchvision's. Its adaptive pooling to 7x7 does nothing at 224x224 and is left out.
 """
 
+import itertools
 from typing import NamedTuple
 
 import keras
@@ -32,7 +33,7 @@ PAPER = Paper(
 
 
 class Spec(NamedTuple):
-    """A column of table 1: the kernels of each block from top to bottom, and what all columns share."""
+    """One column of table 1: the kernels of each block from top to bottom; then what the columns share."""
 
     blocks: tuple[tuple[int, ...], ...]
     batch_norm: bool = False
@@ -71,6 +72,32 @@ def vgg_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     return output(x, classes, activation)
 
 
+def _variant(name: str, python_name: str, spec: Spec, *, configuration: str, **columns) -> Variant:
+    layers = 3 + sum(len(kernels) for kernels in spec.blocks)
+    # Layers of torchvision's `features`: a convolution, its normalisation and its ReLU count one each, and so does the
+    # pooling at a block's end.
+    counts = [1 + len(kernels) * (3 if spec.batch_norm else 2) for kernels in spec.blocks]
+    pools = [f"features.{end - 1}" for end in itertools.accumulate(counts)]
+    shapes = [(112 >> i, 112 >> i, filters) for i, filters in enumerate(spec.filters)]
+    return Variant(
+        name=name,
+        python_name=python_name,
+        family="vgg",
+        summary=f"{layers} layers, configuration {configuration}" + ", with batch normalisation" * spec.batch_norm,
+        paper=PAPER,
+        body=vgg,
+        head=vgg_head,
+        spec=spec,
+        fixed_size=True,
+        feature_shapes=dict(zip(pools, shapes, strict=True)),
+        differences=(_NORM, _PIXELS) if spec.batch_norm else (_PIXELS,),
+        **columns,
+    )
+
+
+_PIXELS = "pixels are divided by a deviation too (paper: only the mean colour is subtracted)"
+_NORM = "batch normalisation before every ReLU of a convolution (paper: none)"
+
 # Table 1: 3 and 1 are conv3 and conv1.
 A = ((3,), (3,), (3, 3), (3, 3), (3, 3))
 B = ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3))
@@ -78,40 +105,15 @@ C = ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1))
 D = ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
 E = ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))
 
-
-_PIXELS = "pixels are divided by a deviation too (paper: only the mean colour is subtracted)"
-_NORM = "batch normalisation before every ReLU of a convolution (paper: none)"
-
-
-def _variant(depth: int, blocks, *, suffix="", batch_norm=False, letter="") -> Variant:
-    spec = Spec(blocks, batch_norm, lrn=suffix == "_lrn")
-    layers = [1 + len(kernels) * (3 if batch_norm else 2) for kernels in blocks]
-    pools = [f"features.{sum(layers[: i + 1]) - 1}" for i in range(len(blocks))]
-    sizes = (112, 56, 28, 14, 7)
-    return Variant(
-        name=f"vgg{depth}{suffix}",
-        python_name=f"VGG{depth}{suffix.removeprefix('_').upper()}",
-        family="vgg",
-        summary=f"{depth} layers, configuration {letter}" + (", with batch normalisation" if batch_norm else ""),
-        paper=PAPER,
-        body=vgg,
-        head=vgg_head,
-        spec=spec,
-        fixed_size=True,
-        stages={p: (size, size, filters) for p, size, filters in zip(pools, sizes, spec.filters, strict=True)},
-        differences=(_NORM, _PIXELS) if batch_norm else (_PIXELS,),
-    )
-
-
 register(
-    _variant(11, A, letter="A"),
-    _variant(11, A, letter="A-LRN", suffix="_lrn"),
-    _variant(13, B, letter="B"),
-    _variant(16, C, letter="C", suffix="_c"),
-    _variant(16, D, letter="D"),
-    _variant(19, E, letter="E"),
-    _variant(11, A, letter="A", suffix="_bn", batch_norm=True),
-    _variant(13, B, letter="B", suffix="_bn", batch_norm=True),
-    _variant(16, D, letter="D", suffix="_bn", batch_norm=True),
-    _variant(19, E, letter="E", suffix="_bn", batch_norm=True),
+    _variant("vgg11", "VGG11", Spec(A), configuration="A"),
+    _variant("vgg11_lrn", "VGG11LRN", Spec(A, lrn=True), configuration="A-LRN"),
+    _variant("vgg13", "VGG13", Spec(B), configuration="B"),
+    _variant("vgg16_c", "VGG16C", Spec(C), configuration="C"),
+    _variant("vgg16", "VGG16", Spec(D), configuration="D"),
+    _variant("vgg19", "VGG19", Spec(E), configuration="E"),
+    _variant("vgg11_bn", "VGG11BN", Spec(A, batch_norm=True), configuration="A"),
+    _variant("vgg13_bn", "VGG13BN", Spec(B, batch_norm=True), configuration="B"),
+    _variant("vgg16_bn", "VGG16BN", Spec(D, batch_norm=True), configuration="D"),
+    _variant("vgg19_bn", "VGG19BN", Spec(E, batch_norm=True), configuration="E"),
 )

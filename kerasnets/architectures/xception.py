@@ -4,10 +4,10 @@ Chollet 2016, "Xception: Deep Learning with Depthwise Separable Convolutions": f
 
 * A separable convolution is a depthwise 3x3 and a pointwise 1x1 convolution with nothing between them (figure 10: an
   activation there hurts), then batch normalisation.
-* Padding follows the author's code, keras.applications: TensorFlow's "same". timm's port pads max pooling on both
-  sides, which shifts the windows of every map of even size (here 74x74), and its batch normalisation has epsilon 1e-5
-  for 1e-3: that is `xception_timm`.
-* Layer names are those of the PyTorch port in both rows.
+* `xception` pads as the author's code, keras.applications: TensorFlow's "same". `xception_timm` is the PyTorch port. It
+  pads max pooling on both sides, which shifts the windows on maps of even size (here 74x74). Its batch normalisation
+  has epsilon 1e-5 (author's code: 1e-3).
+* Layer names are those of the PyTorch port in both variants.
 """
 
 from itertools import count
@@ -17,7 +17,7 @@ import keras
 
 from kerasnets.architectures.variant import Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, depthwise_conv
-from kerasnets.blocks.head import dropout_head, pooled_head
+from kerasnets.blocks.head import dropout_head
 from kerasnets.registry import Paper, Preprocessing
 
 PAPER = Paper(
@@ -26,10 +26,15 @@ PAPER = Paper(
     2016,
     "https://arxiv.org/abs/1610.02357",
 )
+PIXELS = Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+TIMM_PIXELS = Preprocessing(299, 0.8975, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 class Spec(NamedTuple):
-    """Filters of figure 5, then what the port does otherwise."""
+    """Figure 5: filters of the stem and the entry flow, modules of the middle flow, filters of the exit flow.
+
+    Then come the constants of batch normalisation, and whether max pooling pads on both sides.
+    """
 
     stem: tuple[int, int] = (32, 64)
     entry: tuple[int, ...] = (128, 256, 728)
@@ -81,10 +86,10 @@ def _separable(x, filters, *, name):
 
 
 def _max_pool(x, spec, *, name):
-    """3x3 maxima with stride 2; the map may be negative, so the padding has to be the pooling's own and not zeros."""
+    """3x3 max pooling with stride 2. Features may be negative, so the pooling has to pad itself: zeros could win."""
     if not spec.symmetric_pool:
         return keras.layers.MaxPooling2D(3, 2, padding="same", name=name)(x)
-    # At stride 1 "same" pads evenly; every second of those windows is what PyTorch's padding of one gives.
+    # At stride 1 "same" pads both sides alike. Every second of those windows is one of PyTorch's with padding 1.
     x = keras.layers.MaxPooling2D(3, 1, padding="same", name=f"{name}.dense")(x)
     return keras.layers.MaxPooling2D(1, 2, name=name)(x)
 
@@ -93,17 +98,16 @@ def _normalise(x, spec, *, name):
     return batch_norm(x, epsilon=spec.epsilon, momentum=spec.momentum, name=name)
 
 
-def _row(name, python_name, summary, spec, **columns):
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="xception",
-        summary=summary,
         paper=PAPER,
         body=xception,
         spec=spec,
         input_shape=(299, 299, 3),
-        stages={
+        feature_shapes={
             "act1": (149, 149, 32),
             "act2": (147, 147, 64),
             "block1": (74, 74, 128),
@@ -118,21 +122,20 @@ def _row(name, python_name, summary, spec, **columns):
 
 
 register(
-    _row(
+    _variant(
         "xception",
         "Xception",
-        "depthwise separable convolutions throughout",
         Spec(),
+        summary="depthwise separable convolutions throughout",
         head=dropout_head(0.5),
-        preprocessing=Preprocessing(299, 0.875, "bilinear", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        preprocessing=PIXELS,
     ),
-    _row(
+    _variant(
         "xception_timm",
         "XceptionTimm",
-        "Xception as timm has it (legacy_xception)",
         Spec(epsilon=1e-5, momentum=0.9, symmetric_pool=True),
-        head=pooled_head,
-        preprocessing=Preprocessing(299, 0.8975, "bicubic", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        summary="Xception as timm has it (legacy_xception)",
+        preprocessing=TIMM_PIXELS,
         differences=(
             "max pooling pads by one on both sides (author's code: TensorFlow's \"same\")",
             "batch normalisation's epsilon is 1e-5 (author's code: 1e-3)",

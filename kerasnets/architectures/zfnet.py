@@ -4,13 +4,13 @@ Zeiler and Fergus 2013, "Visualizing and Understanding Convolutional Networks", 
 section 5.1 and table 3 (the wider net).
 
 * AlexNet in one column, with a first layer of 7x7 / 2 in place of 11x11 / 4 and a second one of stride 2.
-* "Contrast normalized across feature maps" is all that the paper says of the normalisation; pooling comes before it.
-  Across maps, and in a net that is Krizhevsky's but for the changes it names, this is local response normalisation
+* Of the normalisation, which comes after the pooling, the paper only says "contrast normalized across feature maps".
+  The paper changes Krizhevsky's network and names its changes, so this is taken to be his local response normalisation
   with his constants (n=5, k=2, alpha=1e-4, beta=0.75).
-* 224 -> 110 -> 55 -> 26 -> 13 -> 6 of figure 3 needs padding 1 in conv1, none in conv2, and pooling that counts the
+* The sizes of figure 3 (224, 110, 55, 26, 13, 6) need padding 1 in conv1, none in conv2, and pooling that counts the
   last incomplete window.
-* Section 3.1: after each step a filter of any convolutional layer whose root mean square is above 0.1 is scaled back to
-  it; here a constraint of the convolutions, which every Keras optimizer applies.
+* Section 3.1: after each training step, filters with a root mean square above 0.1 are scaled back to it. Here this is a
+  constraint of the convolutions, which every Keras optimizer applies.
 """
 
 from typing import NamedTuple
@@ -31,21 +31,21 @@ PAPER = Paper(
     2013,
     "https://arxiv.org/abs/1311.2901",
 )
-# The mean is subtracted and nothing is scaled; the paper subtracts an image, here its mean colour.
+# Pixels are not scaled. The paper subtracts the mean image; here it is the mean colour.
 PIXELS = Preprocessing(224, 224 / 256, "bilinear", (123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
 
 
 class Spec(NamedTuple):
-    """Filters of conv1 to conv5 and units of fc6 and fc7."""
+    """Figure 3 and table 3: filters of conv1 to conv5, units of fc6 and fc7."""
 
-    filters: tuple[int, ...] = (96, 256, 384, 384, 256)
+    filters: tuple[int, ...]
     hidden: int = 4096
 
 
 def zfnet(x, spec: Spec, *, filter_rms=0.1):
     """conv1 to conv5.
 
-    filter_rms: the largest root mean square of a filter, or `None` for no limit.
+    filter_rms: largest root mean square that training allows a filter of a convolution, or `None` for no limit.
     """
     first, second, third, fourth, fifth = spec.filters
     x = _conv(x, first, 7, 2, filter_rms, padding=1, name="conv1")
@@ -70,7 +70,7 @@ def _narrow():
 def zfnet_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     """fc6, fc7 and fc8.
 
-    dropout: share of the units of fc6 and fc7 that training drops, 0 to 1.
+    dropout: rate of dropout behind fc6 and fc7, 0 to 1.
     """
     x = keras.layers.Flatten(name="flatten")(x)
     for name in ("fc6", "fc7"):
@@ -78,17 +78,12 @@ def zfnet_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     return output(x, classes, activation, initializer=_narrow())
 
 
-def _variant(name: str, python_name: str, summary: str, *filters: int) -> Variant:
-    spec = Spec((96, 256, *filters))
-    sizes = zip(
-        ("conv1", "norm1", "conv2", "norm2", "conv3", "conv4", "conv5"), (110, 55, 26, 13, 13, 13, 13), strict=True
-    )
-    maps = dict(zip(("1", "2", "3", "4", "5"), spec.filters, strict=True))
+def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
+    first, second, third, fourth, fifth = spec.filters
     return Variant(
         name=name,
         python_name=python_name,
         family="zfnet",
-        summary=summary,
         paper=PAPER,
         body=zfnet,
         head=zfnet_head,
@@ -96,14 +91,24 @@ def _variant(name: str, python_name: str, summary: str, *filters: int) -> Varian
         min_size=64,
         fixed_size=True,
         preprocessing=PIXELS,
-        stages={name: (size, size, maps[name[-1]]) for name, size in sizes} | {"pool5": (6, 6, spec.filters[-1])},
+        feature_shapes={
+            "conv1": (110, 110, first),
+            "norm1": (55, 55, first),
+            "conv2": (26, 26, second),
+            "norm2": (13, 13, second),
+            "conv3": (13, 13, third),
+            "conv4": (13, 13, fourth),
+            "conv5": (13, 13, fifth),
+            "pool5": (6, 6, fifth),
+        },
         differences=("the mean colour is subtracted (paper: the mean image)",),
+        **columns,
     )
 
 
+_WIDE = "ZFNet with 512, 1024 and 512 filters in its last convolutions"
+
 register(
-    _variant("zfnet", "ZFNet", "AlexNet improved by looking inside", 384, 384, 256),
-    _variant(
-        "zfnet_wide", "ZFNetWide", "ZFNet with 512, 1024 and 512 filters in its last convolutions", 512, 1024, 512
-    ),
+    _variant("zfnet", "ZFNet", Spec((96, 256, 384, 384, 256)), summary="AlexNet improved by looking inside"),
+    _variant("zfnet_wide", "ZFNetWide", Spec((96, 256, 512, 1024, 512)), summary=_WIDE),
 )

@@ -1,5 +1,9 @@
-"""Residual units in pre-activation order (normalisation, ReLU, convolution): He et al. 2016, Zagoruyko and Komodakis
-2016."""
+"""Residual units in pre-activation order (normalisation, ReLU, convolution).
+
+He et al. 2016, "Identity Mappings in Deep Residual Networks"; Zagoruyko and Komodakis 2016, "Wide Residual Networks".
+"""
+
+import functools
 
 import keras
 
@@ -14,29 +18,32 @@ def basic(filters, stride):
 
 
 def bottleneck(filters, stride, stride_on="3x3"):
-    """1x1, 3x3 and 1x1, the last one four times as wide."""
+    """1x1, 3x3 and 1x1 convolution, the last one four times as wide."""
     first, second = (stride, 1) if stride_on == "1x1" else (1, stride)
     return (filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)
+
+
+bottleneck_v1 = functools.partial(bottleneck, stride_on="1x1")
 
 
 def preactivation_unit(
     x, convolutions, *, name, shortcut="downsample.0", norm="bn", activated=False, drop=0.0, **options
 ):
-    """Adds a branch of convolutions, each behind normalisation and ReLU, to a clean identity (He et al. 2016, figure
-    4e).
+    """Adds a branch of convolutions to the identity; each convolution stands behind a normalisation and ReLU.
 
-    Where the shapes change, the shortcut is taken from the first normalisation and ReLU, and has none of its own.
+    Where the shapes change, the shortcut reads the unit's first normalisation and ReLU (He et al. 2016, figure 4e).
 
     Args:
         x: (batch, height, width, channels).
         convolutions: (filters, kernel, stride) of each convolution.
         name: the unit's name, the prefix of its layers' names.
-        shortcut: own name of the 1x1 convolution that fits the shortcut, or `None` for zero channels (option A).
-        norm: own name of the normalisations, before their number.
-        activated: whether `x` is normalised and activated already, as behind the stem.
-        drop: the branch's rate of stochastic depth.
-        options: `dropout`, the rate behind the last ReLU (Wide ResNet, section 2.4), and `initializer` of the
-            convolutions.
+        shortcut: name of the shortcut's 1x1 convolution inside the unit; `None` pads with zero channels instead
+            (option A).
+        norm: name of the normalisations inside the unit, before their number.
+        activated: whether `x` is normalised and activated already, as it is behind some stems.
+        drop: probability that training drops the branch.
+        options: `dropout`, the rate of dropout behind the last ReLU (Wide ResNet, section 2.4), and `initializer` of
+            the convolutions.
     """
     initializer, dropout = options.get("initializer"), options.get("dropout", 0.0)
     filters, stride = convolutions[-1][0], max(step for _, _, step in convolutions)

@@ -63,7 +63,7 @@ def test_counts_and_stage_shapes(name):
     assert cost.parameters == expected["parameters"], expected["source"]
     assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
     assert model.layers[-1].name == "predictions" and len(model.outputs) == 1
-    for layer, shape in get_variant(name).stages.items():
+    for layer, shape in get_variant(name).feature_shapes.items():
         assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer
 
 

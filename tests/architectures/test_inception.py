@@ -56,7 +56,7 @@ def test_average_pooling_at_the_border(counts_padding, corner):
 
 def test_residuals_are_scaled_before_they_are_added():
     x = keras.Input((6, 6, 8))
-    spec = inception_resnet.Spec(scales=(0.17, 0.1, 0.2), width=0.25)
+    spec = inception_resnet.Spec(inception_resnet.stem_v1, scales=(0.17, 0.1, 0.2), width=0.25)
     model = keras.Model(x, inception_resnet.inception_resnet_a(x, spec, name="module"))
     fill(model)
     residual = keras.Model(x, model.get_layer("module.conv2d").output)
@@ -95,7 +95,7 @@ def test_auxiliary_heads_start_as_in_the_released_code(name, last, expected):
     """TF-slim: v3 names two deviations of its own; v4 has its trunk's initialiser and slim's default for the dense
     layer; Inception-ResNet has the default everywhere."""
     row, arguments = twin(name)
-    model = dataclasses.replace(row, aux={"aux1": last})(**arguments, aux_heads=True)
+    model = build(dataclasses.replace(row, aux={"aux1": last}), **arguments, aux_heads=True)
     for own, wanted in zip(("conv0.conv", "conv1.conv", "fc"), expected, strict=True):
         initializer = model.get_layer(f"AuxLogits.{own}").kernel_initializer
         found = {"class_name": type(initializer).__name__, **initializer.get_config()}
