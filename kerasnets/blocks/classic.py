@@ -1,4 +1,4 @@
-"""Networks without normalisation: a convolution has a bias and is followed by ReLU; some end without a dense layer."""
+"""Blocks of networks without normalisation: convolution and dense layer with ReLU, a convolutional classifier."""
 
 import keras
 
@@ -6,7 +6,7 @@ from kerasnets.blocks.convolution import activate, conv
 
 
 def conv_relu(x, filters, kernel=1, stride=1, *, name, relu=None, **options):
-    """Convolution with bias, then ReLU; `relu` is the name of the latter, `options` are those of `conv`."""
+    """Convolution with bias, then ReLU; `relu` is the name of the ReLU, `options` are those of `conv`."""
     x = conv(x, filters, kernel, stride, name=name, use_bias=True, **options)
     return activate(x, "relu", name=relu or f"{name}.relu")
 
@@ -18,9 +18,9 @@ def hidden_dense(x, units, *, name, dropout=0.0, **options):
 
 
 def convolutional_output(x, classes, activation, *, name, padding=0, initializer=None):
-    """The classifier as a 1x1 convolution called `name`: ReLU, mean over all places, and the activation, `predictions`.
+    """The classifier as a 1x1 convolution called `name`: ReLU, mean over height and width, activation `predictions`.
 
-    (batch, height, width, channels) -> (batch, classes), float32 from the mean on whatever the precision policy is.
+    (batch, height, width, channels) -> (batch, classes), float32 from the mean on under every precision policy.
     """
     x = conv_relu(x, classes, 1, padding=padding, initializer=initializer, name=name)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"{name}.avgpool")(x)

@@ -1,7 +1,8 @@
-"""Convolution, padding, normalisation and pooling, said once for all families. Functions take a tensor and return one.
+"""Convolution, padding, normalisation and pooling: functions from a tensor to a tensor, for all families.
 
 `padding` is `"same"` as TensorFlow pads (bottom and right first), `"valid"`, or a number (or pair) of zeros on both
-sides, as PyTorch and Caffe pad. The two differ wherever the stride is 2, so a row says which one it was trained with.
+sides, as PyTorch and Caffe pad. The two differ wherever the stride is 2, so each variant pads as its public weights
+need.
 """
 
 import keras
@@ -19,7 +20,7 @@ def he_normal(mode: str = "fan_out"):
 def conv(x, filters, kernel=1, stride=1, *, name, padding=None, dilation=1, initializer=None, **options):
     """2-D convolution. `kernel` is a number or a pair; `padding=None` is symmetric and keeps the size at stride 1.
 
-    `options` are further arguments of the layer: `groups`, `use_bias` (`False` unless said), `kernel_constraint` ...
+    `options` are further arguments of the layer: `groups`, `use_bias` (by default `False`), `kernel_constraint` ...
     """
     kernel = _pair(kernel)
     centred = tuple(dilation * (k - 1) // 2 for k in kernel)
@@ -71,7 +72,7 @@ def activate(x, function="relu", *, name=None):
 
 
 def max_pool(x, size=3, stride=2, *, name, padding="valid", ceil=False):
-    """Max pooling of feature maps that are not negative (after a ReLU, so that padded zeros never win).
+    """Max pooling of features that are not negative, because padded zeros must never win a maximum.
 
     `ceil=True` counts the last incomplete window, as Caffe does.
     """
@@ -89,7 +90,7 @@ def _pair(value):
 
 
 def _pad(x, padding, name, extra=0):
-    """Returns `x` with explicit zeros around it, and the padding that is left for the layer itself to do."""
+    """Returns `x` with explicit zeros around it, and the `padding` argument for the layer behind."""
     if padding == "same" or (padding == "valid" and not extra):
         return x, padding
     height, width = _pair(0 if padding == "valid" else padding)

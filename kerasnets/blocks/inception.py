@@ -1,15 +1,14 @@
-"""What Inception networks are put together from: normalised convolutions, chains of them, the pooling beside them, the
-auxiliary head.
+"""Parts of Inception networks: normalised convolutions, chains of them, pooling, stem, reduction and auxiliary head.
 
-A network's `spec` says how all its convolutions are made, in these columns:
+All convolutions of a network are made as these columns of its `spec` say:
 
 * `gamma`: whether batch normalisation scales as well as shifts. The authors' released code (TF-slim) has no scale,
-  because the next convolution can do its work; the ports to PyTorch have one.
+  because the next convolution can scale too; the ports to PyTorch have one.
 * `momentum`: of batch normalisation's moving averages.
 * `counts_padding`: whether the average pooling inside the modules counts the zeros around the map (torchvision) or
   not (TF-slim).
-* `initializer`: of the convolutions. TF-slim's is He et al.'s truncated normal in Inception v3 and v4; its
-  Inception-ResNet names none and so has slim's default, Glorot and Bengio's uniform one.
+* `initializer`: of the convolutions. TF-slim has He et al.'s truncated normal in Inception v3 and v4. For
+  Inception-ResNet it names none, so that slim's default applies: Glorot and Bengio's uniform one.
 * `width`: a factor on all numbers of filters, 1 in every published network.
 """
 
@@ -27,7 +26,7 @@ def width(spec, filters: int) -> int:
 def unit(x, spec, filters, kernel=1, stride=1, padding=None, *, name, initializer=None):
     """Convolution, batch normalisation and ReLU: the layers `<name>.conv`, `<name>.bn` and `<name>`.
 
-    Without `padding` it is `"same"` at stride 1 and `"valid"` at stride 2, the rule everywhere but in the stems.
+    `padding=None` is `"same"` at stride 1 and `"valid"` at stride 2, as everywhere but in the stems.
     """
     padding = padding or ("same" if stride == 1 else "valid")
     initializer = initializer or spec.initializer
@@ -37,9 +36,10 @@ def unit(x, spec, filters, kernel=1, stride=1, padding=None, *, name, initialize
 
 
 def chain(x, spec, *units, name, numbered=".0"):
-    """One branch of a module: units written as (filters, kernel, stride, padding), the last three as they are needed.
+    """One branch of a module. Each of `units` is (filters, kernel, stride, padding) or the first of these columns.
 
-    They are called `<name>.0`, `<name>.1`, ... (`numbered="_1"`: `<name>_1`, `<name>_2`, ...), one alone just `<name>`.
+    The units are called `<name>.0`, `<name>.1`, ... (`numbered="_1"`: `<name>_1`, `<name>_2`, ...); a single unit is
+    called `<name>`.
     """
     mark, first = numbered[0], int(numbered[1:])
     for i, columns in enumerate(units, first):
@@ -79,7 +79,7 @@ def inception_v4_stem(x, spec, *, name):
 
 
 def reduction_a(x, spec, klmn, *, name):
-    """35x35 to 17x17 (Szegedy et al. 2016, figure 7); `klmn` is the network's row of table 1."""
+    """35x35 to 17x17 (Szegedy et al. 2016, figure 7); `klmn` are the network's k, l, m and n of table 1."""
     k, l, m, n = klmn  # noqa: E741  (the paper's letters)
     one = unit(x, spec, n, 3, 2, name=f"{name}.branch0")
     three = chain(x, spec, (k, 1), (l, 3), (m, 3, 2), name=f"{name}.branch1")
@@ -89,8 +89,8 @@ def reduction_a(x, spec, klmn, *, name):
 def auxiliary_head(x, name, classes, activation, spec, initializers=(None, "glorot_uniform")):
     """Auxiliary classifier of Inception v3, v4 and Inception-ResNet v2: (batch, 17, 17, channels) -> (batch, classes).
 
-    5x5 averages with stride 3, a 1x1 convolution to 128 channels, a 5x5 one to 768 that sees all of the map, a dense
-    layer. On a map smaller than that the two 5x5 windows shrink to it; on a larger one the last map is averaged.
+    5x5 averages with stride 3, a 1x1 convolution to 128 channels, a 5x5 convolution to 768 that covers the whole map, a
+    dense layer. On a smaller map the 5x5 windows have the map's size; on a larger one the last map is averaged.
     `initializers` are those of the second convolution (`None`: as all others) and of the dense layer.
     """
     second, last = initializers

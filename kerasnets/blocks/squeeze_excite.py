@@ -8,17 +8,17 @@ from kerasnets.blocks.convolution import activate, conv, global_average_pool
 def squeeze_excite(
     x, reduced, *, name, activation="relu", gate="sigmoid", names=("fc1", "fc2"), use_bias=True, initializer=None
 ):
-    """Multiplies every channel of `x` by a gate computed from the means of all channels.
+    """Multiplies every channel of `x` by a gate that is computed from the means of all channels.
 
-    The two dense layers of the paper are 1x1 convolutions on the pooled 1x1 map, as in the public checkpoints; the
-    numbers are the same.
+    The two dense layers of the paper are 1x1 convolutions on the pooled 1x1 map, as in the public checkpoints. The
+    result is the same.
 
     Args:
         x: (batch, height, width, channels).
         reduced: width of the first dense layer (the paper: channels / 16).
-        name: the block's name; its layers are `<name>.<one of names>`, its product is `<name>`.
+        name: the block's name; its two dense layers are `<name>.<names[i]>`, its output is `<name>`.
         activation, gate: Keras activations behind the first and the second dense layer.
-        names: the two dense layers' own names.
+        names: names of the two dense layers inside the block.
 
     Returns:
         (batch, height, width, channels).

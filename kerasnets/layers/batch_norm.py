@@ -11,7 +11,7 @@ import keras
 
 from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
-# Set by whoever traces the step of one replica: a scalar, 0.0 where the replica's one example is padding, else 1.0.
+# Set while the step of a replica is traced: a scalar, 0.0 where the replica has nothing but padding, else 1.0.
 PRESENT = contextvars.ContextVar("present", default=None)
 
 
@@ -40,8 +40,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _fused(self, x):
-        # In mixed precision the kernel reads half-precision pixels and keeps float32 statistics, as Keras does by
-        # casting.
+        # In mixed precision the kernel reads half-precision pixels and keeps float32 statistics. Keras casts for that.
         channels = (x.shape[-1],)
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
@@ -60,7 +59,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         x = tf.cast(x, tf.float32)
         present = 1.0 if PRESENT.get() is None else PRESENT.get()
         count = present * tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
-        # One sum over the replicas: several may be taken in another order on each of them.
+        # One sum over the replicas: each replica may take several sums in another order.
         sums = [present * tf.reduce_sum(x, [0, 1, 2]), present * tf.reduce_sum(tf.square(x), [0, 1, 2]), [count]]
         context, channels = tf.distribute.get_replica_context(), x.shape[-1]
         sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(sums, 0))
@@ -73,9 +72,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon), self.compute_dtype)
 
     def update_moving_statistics(self, mean, variance, count) -> None:
-        """Takes a batch's mean and unbiased variance of `count` pixels, as the kernel gives them, into the averages.
+        """Updates the moving averages with a batch's mean and unbiased variance over `count` pixels.
 
-        A replica without an example leaves them as they are: the kernel gives no numbers then, or those of padding.
+        A replica without examples leaves the averages unchanged: its statistics are NaN or those of padding.
         """
         count = count if PRESENT.get() is None else count * PRESENT.get()
         self._update(self.moving_mean, mean, count)
@@ -85,7 +84,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _update(self, moving, batch, count) -> None:
         batch = tf.cast(batch, moving.dtype)
         taken = count > 0
-        if self.compute_dtype == "float16":  # A step that overflows is left out by loss scaling, and has to be here.
+        if self.compute_dtype == "float16":  # Loss scaling skips steps that overflow; so do the averages.
             taken &= tf.math.is_finite(batch)
         batch = tf.where(taken, batch, moving)
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

@@ -12,9 +12,8 @@ class DeformableConv2D(keras.layers.Layer):
     Inputs: the map (batch, height, width, channels) and the offsets (batch, rows, columns, n). With K kernel
     positions, n is 2 K `offset_groups`: for every offset group and position, y then x in pixels (torchvision's and
     MXNet's order). Modulated, K `offset_groups` logits follow, whose sigmoid multiplies the sample. Output (batch,
-    rows, columns, filters). Samples are bilinear, zero outside of the map; with offsets of zero this is the plain
-    convolution. Kernel (height, width, channels / groups, filters). Padding is symmetric and keeps the size at stride
-    1.
+    rows, columns, filters). Samples are bilinear, and zero outside of the map. With offsets of zero this is the plain
+    convolution. Kernel (height, width, channels / groups, filters). Padding is symmetric; stride 1 keeps the size.
 
     Source: Dai et al. 2017, equation 2, https://arxiv.org/abs/1703.06211; Zhu et al. 2018, equation 1 (modulated),
         https://arxiv.org/abs/1811.11168

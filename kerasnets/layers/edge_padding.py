@@ -1,16 +1,15 @@
-"""Padding that a maximum cannot see."""
+"""Padding that never changes a maximum."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("kerasnets")
 class EdgePadding2D(keras.layers.Layer):
-    """Repeats the border pixels: (batch, height, width, channels) -> (batch, height + 2 padding, width + 2 padding,
-    channels).
+    """Repeats the border pixels, `padding` on each side: (batch, height, width, channels) -> (batch, *, *, channels).
 
-    Max pooling behind it gives what padding with minus infinity gives (PyTorch's and Caffe's max pooling), because a
-    window that reaches over the border holds the border pixels themselves; unlike an infinity, it survives
-    quantisation.
+    Max pooling behind it gives the same as padding with minus infinity (PyTorch's and Caffe's max pooling), because a
+    window that reaches over the border contains the border pixels themselves. Other than infinity, these can be
+    quantised.
     """
 
     def __init__(self, padding=1, **kwargs):

@@ -7,7 +7,7 @@ import keras
 
 @keras.saving.register_keras_serializable("kerasnets")
 class FanInUniform(keras.initializers.Initializer):
-    """Uniform in +-`limit` / fan-in, which keeps weighted sums where the squashing function bends.
+    """Uniform in +-`limit` / fan-in, which keeps weighted sums in the squashing function's operating range.
 
     Args:
         fan_in: number of inputs of a unit, or one such number for each index of the weight's last axis; `None` takes

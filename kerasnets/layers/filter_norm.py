@@ -1,4 +1,4 @@
-"""Keeping filters short."""
+"""A limit on the size of filters."""
 
 import keras
 
@@ -9,8 +9,8 @@ class MaxFilterRMS(keras.constraints.Constraint):
 
     Kernels are (height, width, channels, filters); the mean is over all axes but the last.
 
-    Source: Zeiler and Fergus 2013, section 3.1: in all convolutional layers, because a few filters of the first
-        dominate otherwise.
+    Source: Zeiler and Fergus 2013, section 3.1: in all convolutional layers, because otherwise a few filters of the
+        first layer dominate.
     """
 
     def __init__(self, limit=0.1):

@@ -5,10 +5,10 @@ import keras
 
 @keras.saving.register_keras_serializable("kerasnets")
 class PathSampler(keras.layers.Layer):
-    """Decides for a whole training step between local and global drop-path, and draws the one column of the latter.
+    """Chooses local or global drop-path for a training step, and the one column that global drop-path keeps.
 
-    Input: any tensor; output (columns,) float32: one-hot with probability `share`, else zeros, which means local. All
-    joins of a network read the same sample. With a `seed` the samples are reproducible, and the same on every replica.
+    Any tensor -> (columns,) float32: one-hot for global drop-path (probability `share`), zeros for local. All joins of
+    a network read the same choice. With a `seed` the choices are reproducible, and the same on every replica.
 
     Source: Larsson et al. 2016, section 3.1, https://arxiv.org/abs/1605.07648
     """
@@ -22,7 +22,7 @@ class PathSampler(keras.layers.Layer):
         if not training:
             return keras.ops.zeros((self.columns,))
         number = keras.random.uniform((), seed=self.seed_generator) / max(self.share, 1e-9)
-        # Below 1 with probability `share`, and then uniform: its place among the columns is the sample.
+        # Below 1 in a `share` of all steps. Its first `columns` equal parts stand for the columns; beyond 1 it is none.
         steps = keras.ops.cast(keras.ops.floor(number * self.columns), "int32")
         return keras.ops.one_hot(steps, self.columns)
 
@@ -35,12 +35,12 @@ class PathSampler(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasnets")
 class FractalJoin(keras.layers.Layer):
-    """Mean of the columns that are alive.
+    """Joins columns by their mean; in training by the mean of those that drop-path keeps.
 
-    Inputs: the sample of a `PathSampler`, then the deepest columns of the network that end here, shallow before deep,
-    each (batch, height, width, channels). At inference all are alive. In training, a global sample leaves its own
-    column (all, where that one does not end here, for then nothing reads the result); a local one drops each column
-    with probability `rate`, never all.
+    Inputs: the output of a `PathSampler`, then the columns that end here, the shallow ones first, each (batch, height,
+    width, channels). They are the deepest columns of the network. Global drop-path keeps its own column only. (Where
+    that column does not end here it keeps all; nothing reads the result.) Local drop-path drops each column with
+    probability `rate`, but never all.
 
     Source: Larsson et al. 2016, section 3.1, https://arxiv.org/abs/1605.07648
     """

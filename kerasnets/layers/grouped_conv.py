@@ -8,7 +8,7 @@ import keras
 
 from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
-# Narrower blocks leave the multipliers idle, wider ones multiply more zeros; measured at 4 to 32 channels a group.
+# Narrower blocks use the processor less, wider ones multiply more zeros; measured at 4 to 32 channels a group.
 _BLOCK_CHANNELS = 16
 
 
@@ -21,9 +21,9 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     Attributes:
         native: whether one grouped `Conv2D` op is used. TensorFlow has its gradient on a GPU and on a CPU with oneDNN,
-            which it turns on by itself for AVX-512 only; the layer tries that when it is built. Otherwise it is a row
-            of dense convolutions over a few groups each, with the same result. For prediction the op is there on
-            every machine, so an exported network sets `native` to `True`.
+            which it turns on by itself for AVX-512 only; the layer tries it when it is built. Otherwise the layer runs
+            dense convolutions over a few groups each, with the same result. For prediction every machine has the op,
+            so an exported network sets `native` to `True`.
 
     Source: Krizhevsky et al. 2012, section 3.2 (two groups); Xie et al. 2017, figure 3c,
         https://arxiv.org/abs/1611.05431
@@ -64,7 +64,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 
 def _is_complete(dtype, dilations) -> bool:
-    """Tries the gradient of the smallest grouped convolution on this machine; without it, more is missing."""
+    """Tells whether this machine has the gradient of grouped convolution, by running it on a small input."""
     if not ON_TENSORFLOW:
         return False
     image, kernel = (1, 3, 3, 2), (3, 3, 1, 2)

@@ -9,13 +9,13 @@ from kerasnets.registry import Preprocessing
 
 @keras.saving.register_keras_serializable("kerasnets")
 class Network(keras.Model):
-    """A functional `keras.Model` that knows how its weights want images to be prepared.
+    """A functional `keras.Model` with the preprocessing that its weights need.
 
-    The numbers are part of the configuration, so that `.keras` files and `from_config` keep them.
-    `keras.models.clone_model` makes new weights, and the clone carries no numbers.
+    The preprocessing is part of the configuration, so that `.keras` files and `from_config` keep it. A clone
+    (`keras.models.clone_model`) has new weights and no preprocessing.
 
     Attributes:
-        preprocessing: the numbers of its weights, or `None` where nobody knows them.
+        preprocessing: how images are prepared for its weights, or `None` where that is unknown.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -29,12 +29,12 @@ class Network(keras.Model):
 
 
 def at_size(preprocessing: Preprocessing, shape) -> Preprocessing:
-    """Returns the numbers with the size of an input shape (batch, height, width, channels) where that is fixed."""
+    """Returns the preprocessing with the size of an input shape (batch, height, width, channels) where it is fixed."""
     return dataclasses.replace(preprocessing, size=shape[1] or preprocessing.size)
 
 
 def carried(model: keras.Model) -> Preprocessing | None:
-    """Returns the numbers that a model carries: its own, or those of the one network that is nested in it."""
+    """Returns a model's preprocessing: its own, or that of the one network that is nested in it."""
     if (own := getattr(model, "preprocessing", None)) is not None:
         return own
     nested = {carried(layer) for layer in model.layers if isinstance(layer, keras.Model)} - {None}

@@ -12,8 +12,8 @@ class PartialConv2D(keras.layers.Layer):
 
     (batch, height, width, maps) -> (batch, height - k + 1, width - k + 1, len(connections)). The weights are one
     `kernel_size` x `kernel_size` kernel for each connection and one bias for each output map, so that LeNet-5's C3 has
-    exactly 1,516. The layer computes with one dense kernel that has zeros where nothing is connected: a matrix product
-    with a constant puts the kernels into their places, and an exported file holds the finished kernel.
+    exactly 1,516. The layer computes with one dense kernel that has zeros where nothing is connected. A matrix product
+    with a constant makes it from the weights; an exported file has the finished kernel.
 
     Args:
         connections: for each output map the numbers of the input maps that it sees.

@@ -39,7 +39,7 @@ class PixelNormalization(keras.layers.Layer):
         return cls(preprocessing.mean, preprocessing.std, preprocessing.channel_order, name=name)
 
     def set_numbers(self, preprocessing):
-        """Takes other numbers, those of weights that were loaded later."""
+        """Sets the constants of weights that were loaded later."""
         self.mean, self.std = tuple(preprocessing.mean), tuple(preprocessing.std)
         self.channel_order = preprocessing.channel_order
 

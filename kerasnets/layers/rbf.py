@@ -1,4 +1,4 @@
-"""Euclidean radial basis functions with fixed codes, and the loss that trains a network to hit them."""
+"""Euclidean radial basis functions with fixed codes, and the losses that train a network towards them."""
 
 import keras
 import numpy as np
@@ -24,8 +24,8 @@ CODE_LENGTH = 7 * 12
 def digit_codes(classes: int = 10) -> np.ndarray:
     """Returns the codes as float32 (classes, 84) of -1 and +1, row by row from the top left.
 
-    The first ten are the digits. Further classes get codes drawn at random with equal chances, always the same ones,
-    which the paper names as the choice where a picture says nothing.
+    The first ten are the digits. Further classes get random codes, always the same ones, with equal chances of -1 and
+    +1; the paper names this choice for classes without a picture.
     """
     rows = [line.split() for line in _BITMAPS.split("\n") if line]
     pixels = np.array([[list(part) for part in row] for row in rows]) == "#"

@@ -10,7 +10,7 @@ from kerasnets.layers.batch_norm import BatchNormalization
 
 @keras.saving.register_keras_serializable("kerasnets")
 class RecomputedConvolutions(keras.layers.Layer):
-    """Concatenation, then batch normalisation, ReLU and convolution once or more; the gradient computes it all again.
+    """Concatenation, then batch normalisation, ReLU and convolution once or more; the gradient computes them again.
 
     Input: a list of maps (batch, height, width, channels); output (batch, height, width, filters of the last). Same
     size, stride 1, no bias. The normalisations and convolutions are layers inside, see `parts`.
@@ -62,7 +62,7 @@ class RecomputedConvolutions(keras.layers.Layer):
         return output
 
     def _compute(self, *tensors):
-        """The training pass as a function of tensors alone, to be run twice; moving statistics stay outside."""
+        """The training pass as a function of tensors, which is run twice; so it does not update moving statistics."""
         steps = 3 * len(self.convs)
         x, statistics = tf.concat(tensors[steps:], axis=-1), []
         for i in range(0, steps, 3):

@@ -1,4 +1,4 @@
-"""Zeros as TensorFlow's "same" padding would add them, as a layer: what follows then sees and counts them."""
+"""TensorFlow's "same" padding as a layer of its own, so that the next layer counts the zeros."""
 
 import keras
 
@@ -7,11 +7,11 @@ from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 @keras.saving.register_keras_serializable("kerasnets")
 class SameZeroPadding2D(keras.layers.Layer):
-    """Pads for a window of `size` with steps of `stride`, below and on the right first.
+    """Pads for a window of `size` and `stride`, below and on the right first.
 
-    (batch, height, width, channels) -> (batch, height', width', channels), such that a "valid" window then gives
-    ceil(height / stride) rows. At the border an average pooling so divides by the whole window, and a maximum is at
-    least 0, which is what some public implementations do. Height and width may be unknown.
+    (batch, height, width, channels) -> (batch, height', width', channels), such that "valid" pooling behind it gives
+    ceil(height / stride) rows. At the border average pooling then divides by the whole window, and max pooling gives at
+    least 0, as in some public implementations. Height and width may be unknown.
 
     Args:
         size, stride: of the window, the same for height and width.

@@ -1,4 +1,4 @@
-"""ScheduledDropPath: paths of a cell are dropped while training, ever more often towards the end of it."""
+"""ScheduledDropPath: training drops paths of a cell, more and more often towards its end."""
 
 import keras
 
@@ -7,14 +7,14 @@ from kerasnets.layers.stochastic_depth import StochasticDepth
 
 @keras.saving.register_keras_serializable("kerasnets")
 class TrainingProgress(keras.layers.Layer):
-    """Gives the layers of a network the share of the training that is done.
+    """Tells the layers of a network which share of the training is done.
 
     Any tensor -> scalar, 0 at the start of the training and 1 at its end. The share is the layer's one non-trainable
-    weight, `progress`: it is saved with the network, a trainer moves it on with `set_training_progress`, and inference
-    ignores it.
+    weight, `progress`. It is saved with the network. A trainer sets it with `set_training_progress`; inference ignores
+    it.
     """
 
-    # Checkpoints of other frameworks hold no such number.
+    # Checkpoints of other frameworks have no such weight.
     training_state = True
 
     def build(self, input_shape):
@@ -68,7 +68,7 @@ class ScheduledDropPath(StochasticDepth):
 
 
 def set_training_progress(model: keras.Model, share: float) -> None:
-    """Tells a network which share of its training is done, 0 to 1; nothing happens in a network that does not ask.
+    """Tells a network which share of its training is done, 0 to 1. Networks without `TrainingProgress` do not change.
 
     Call it before every epoch or step, outside of compiled functions.
     """

@@ -8,8 +8,8 @@ class PaddedIdentity(keras.layers.Layer):
     """Option A of He et al. 2015, section 3.3: every `stride`-th pixel, and zero channels up to `filters`.
 
     (batch, height, width, channels) -> (batch, ceil(height / stride), ceil(width / stride), filters). The paper does
-    not say where the zeros go; `zeros="both"` puts half of them before and half behind the channels, `"after"` all of
-    them behind.
+    not say where the zeros go: `zeros="both"` puts half of them before and half behind the channels, `"after"` puts all
+    of them behind.
     """
 
     def __init__(self, filters, stride=1, zeros="both", **kwargs):

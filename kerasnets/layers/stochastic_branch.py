@@ -1,4 +1,4 @@
-"""Stochastic depth as its authors run it: a residual branch that is left out is not computed."""
+"""Stochastic depth as its authors run it: a residual branch that is dropped is not computed."""
 
 import keras
 
@@ -7,18 +7,18 @@ from kerasnets.layers.backend import ON_TENSORFLOW, tf
 
 @keras.saving.register_keras_serializable("kerasnets")
 class StochasticBranch(keras.layers.Layer):
-    """Adds a residual branch to its shortcut; while training, leaves the branch out of a whole batch now and then.
+    """Adds a residual branch to its shortcut; training drops the branch for a whole batch with probability `rate`.
 
-    Called on [shortcut, x] -> shortcut + branch(x), the shape of `shortcut`. One decision is taken for the batch, the
-    same on every replica. A branch that is left out costs nothing, neither forward nor back: its gradients are zero and
-    its moving statistics stay as they are. Inference multiplies the branch by the probability of keeping it.
+    Called on [shortcut, x] -> shortcut + branch(x), the shape of `shortcut`. There is one decision for the batch, the
+    same on every replica. A dropped branch costs nothing, neither forward nor backward: its gradients are zero and its
+    moving statistics do not change. Inference multiplies the branch by the probability of keeping it.
 
     The branch is skipped on the TensorFlow backend. Elsewhere, and with synchronised batch normalisation, whose
     replicas cannot exchange statistics inside a condition, it is computed and multiplied by zero.
 
     Args:
         branch: a functional model, x -> (batch, ...). Its layers are this layer's `parts`.
-        rate: probability of leaving the branch out, 0 <= rate < 1 (the paper's 1 - p).
+        rate: probability of dropping the branch, 0 <= rate < 1 (the paper's 1 - p).
         seed: an integer makes the decisions reproducible, on one device and on several.
 
     Raises:

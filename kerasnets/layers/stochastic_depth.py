@@ -21,7 +21,7 @@ class StochasticDepth(keras.layers.Layer):
         scale: when the surviving branch is scaled: `"test"` multiplies by (1 - rate) at inference, `"train"` divides by
             it in training.
         seed: an integer makes the decisions reproducible. They are the same on one device and on several: all replicas
-            share the batch's decision, and each takes its own part of the examples' decisions.
+            share the decision for a batch, and each has its own part of the decisions for examples.
 
     Raises:
         ValueError: for a rate, mode or scale that is not allowed.
