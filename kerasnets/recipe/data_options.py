@@ -1,28 +1,33 @@
-"""What a recipe may say about data, as strict pydantic models: an unknown key is an error, augmentation is off.
+"""The block `data` of a recipe. All augmentation is off by default.
 
-Lengths are pixels, shares and probabilities 0..1, angles degrees, colour strengths factors around 1.
+Lengths are in pixels, shares and probabilities 0 to 1, angles in degrees, colour strengths factors around 1.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+from kerasnets.recipe.options import Length, Options, Positive, PositiveShare, Share
 
 
-class Options(BaseModel):
-    """Base of all option groups: frozen, and unknown keys are refused."""
+def _low_to_high(pair):
+    if pair[0] > pair[1]:
+        raise ValueError("should go from low to high")
+    return pair
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+Shares = Annotated[tuple[Share, Share], AfterValidator(_low_to_high)]
+Factors = Annotated[tuple[Positive, Positive], AfterValidator(_low_to_high)]
+Lengths = Annotated[tuple[Length, Length], AfterValidator(_low_to_high)]
+BetaAlpha = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class SourceOptions(Options):
-    """Where labelled images come from.
+    """Where the labelled images come from.
 
     `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
-    `path` with `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` below `data_dir`. `tfrecord`:
-    the folder `path` that `kerasnets shard` wrote; with `verify: false` only the sizes of its files are checked.
+    `path` with the arrays `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` in `data_dir`.
+    `tfrecord`: the folder `path` that `kerasnets shard` wrote; `verify: false` checks only the sizes of its files.
     """
 
     kind: Literal["digits", "folder", "arrays", "tfds", "tfrecord"]
@@ -33,7 +38,7 @@ class SourceOptions(Options):
     image_key: str = "image"
     label_key: str = "label"
     verify: bool = True
-    shuffle_buffer: int = Field(10_000, ge=1)
+    shuffle_buffer: int = Field(10_000, ge=1, le=10_000_000)
     pad: int = Field(0, ge=0, le=512)
 
     @model_validator(mode="after")
@@ -41,47 +46,41 @@ class SourceOptions(Options):
         if self.kind in ("folder", "arrays", "tfrecord") and not self.path:
             raise ValueError(f"A source of kind {self.kind!r} needs `path`. Received: path={self.path!r}")
         if self.kind == "tfds" and not self.name:
-            raise ValueError(f"A source of kind 'tfds' needs `name` ('cifar10'). Received: name={self.name!r}")
+            raise ValueError(f"A source of kind 'tfds' needs `name`, such as 'cifar10'. Received: name={self.name!r}")
         if self.pad and self.kind not in ("digits", "arrays"):
-            raise ValueError(f"`pad` works for 'digits' and 'arrays'. Received: kind={self.kind!r}, pad={self.pad}")
+            raise ValueError(f"`pad` is only for 'digits' and 'arrays'. Received: kind={self.kind!r}, pad={self.pad}")
         return self
 
 
 class RandomResizedCrop(Options):
-    """A rectangle of random area (share of the image) and aspect ratio, resized to the input size (GoogLeNet, 6)."""
+    """A rectangle resized to the input size (GoogLeNet, section 6): its share of the image, and width/height."""
 
-    scale: tuple[Share, Share] = (0.08, 1.0)
-    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
-
-    @model_validator(mode="after")
-    def _check(self):
-        if not 0 < self.scale[0] <= self.scale[1] or not self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"`scale`, `ratio` go from low to high. Received: scale={self.scale}, ratio={self.ratio}")
-        return self
+    scale: Annotated[tuple[PositiveShare, PositiveShare], AfterValidator(_low_to_high)] = (0.08, 1.0)
+    ratio: Factors = (3 / 4, 4 / 3)
 
 
 class PadAndCrop(Options):
     """A border of `padding` pixels on each side, then a random crop of the input size (ResNet, section 4.2).
 
-    The border is black (`constant`), the network's mean colour (`mean`: zeros once the mean is subtracted), or the
-    image's own edge mirrored (`reflect`).
+    The border is black (`constant`), the mean colour of the network (`mean`, zero after normalisation), or the mirrored
+    edge of the image (`reflect`).
     """
 
-    padding: int = Field(4, ge=1)
+    padding: int = Field(4, ge=1, le=512)
     mode: Literal["constant", "mean", "reflect"] = "constant"
 
 
 class Affine(Options):
-    """A small random shift (share of the side), rotation, scaling and shear about the centre; new pixels are 0."""
+    """A random shift (share of the side), and rotation, scaling and shear about the centre; new pixels are 0."""
 
     shift: Share = 0.0
     rotation: float = Field(0.0, ge=0.0, le=180.0)
-    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    scale: Factors = (1.0, 1.0)
     shear: float = Field(0.0, ge=0.0, lt=90.0)
 
 
 class ColorJitter(Options):
-    """Factors from [1 - x, 1 + x] for brightness, contrast and saturation; a turn of the hue circle from [-x, x]."""
+    """Random factors in [1 - x, 1 + x] for brightness, contrast and saturation; a rotation of the hue in [-x, x]."""
 
     brightness: Share = 0.0
     contrast: Share = 0.0
@@ -92,7 +91,7 @@ class ColorJitter(Options):
 class RandAugment(Options):
     """RandAugment (Cubuk et al. 2019), keras-cv's policy: `count` random operations of strength `magnitude`."""
 
-    count: int = Field(2, ge=1)
+    count: int = Field(2, ge=1, le=20)
     magnitude: Share = 0.5
     magnitude_stddev: Share = 0.15
     rate: Share = 10 / 11
@@ -100,55 +99,53 @@ class RandAugment(Options):
 
 
 class RandomCutout(Options):
-    """A rectangle set to `fill_value` (DeVries and Taylor 2017); its sides, shares of the image's, from [low, high]."""
+    """A rectangle set to `fill_value` (DeVries and Taylor 2017); its sides are shares of the image in [low, high]."""
 
-    height: tuple[Share, Share] = (0.5, 0.5)
-    width: tuple[Share, Share] = (0.5, 0.5)
+    height: Shares = (0.5, 0.5)
+    width: Shares = (0.5, 0.5)
     fill_value: float = Field(0.0, ge=0.0, le=255.0)
 
 
 class AugmentationOptions(Options):
-    """What happens to a training image, in this order; see `kerasnets.data.images.per_image` for each step.
+    """The augmentation of training images, in this order; `kerasnets.data.images.per_image` describes each operation.
 
-    `antialias` shrinks training crops by averaging and lets a JPEG decoder do the coarse part of it; `false` samples
-    them, a little faster and harsher.
-    At most one of `random_resized_crop` and `scale_jitter` places the crop. `mixup` and `cutmix` are the alpha of the
-    Beta distribution; with both, each batch takes one of the two with equal chance. Either makes labels float32 [B,
-    classes]. With `repeats` an epoch takes so many copies, each augmented by itself, of fewer images (Hoffer et al.
-    2020).
+    `random_resized_crop` or `scale_jitter` places the crop; only one of them can be given. `antialias` shrinks training
+    crops by averaging, and lets the JPEG decoder do a part of it; `false` samples pixels, which is a little faster and
+    aliases. `mixup` and `cutmix` are the alpha of the Beta distribution; with both, each batch takes one of the two at
+    even odds, and either makes labels float32 [B, classes]. `repeats` takes that many copies of fewer images in an
+    epoch, each augmented differently (Hoffer et al. 2020).
     """
 
     random_resized_crop: RandomResizedCrop | None = None
     antialias: bool = True
-    scale_jitter: tuple[int, int] | None = None
+    scale_jitter: Lengths | None = None
     pad_and_crop: PadAndCrop | None = None
     random_flip: Literal["horizontal", "vertical", "both"] | None = None
     affine: Affine | None = None
     color_jitter: ColorJitter | None = None
-    pca_lighting: float = Field(0.0, ge=0.0)
+    pca_lighting: float = Field(0.0, ge=0.0, le=10.0)
     rand_augment: RandAugment | None = None
     random_cutout: RandomCutout | None = None
-    mixup: float = Field(0.0, ge=0.0)
-    cutmix: float = Field(0.0, ge=0.0)
-    repeats: int = Field(1, ge=1)
+    mixup: BetaAlpha = 0.0
+    cutmix: BetaAlpha = 0.0
+    repeats: int = Field(1, ge=1, le=100)
 
     @model_validator(mode="after")
     def _check(self):
         if self.random_resized_crop and self.scale_jitter:
             raise ValueError("`random_resized_crop` and `scale_jitter` both place the crop: give one of them.")
-        if self.scale_jitter and not 1 <= self.scale_jitter[0] <= self.scale_jitter[1]:
-            raise ValueError(f"`scale_jitter` goes from low to high. Received: scale_jitter={self.scale_jitter}")
         return self
 
 
 class DataOptions(Options):
-    """All about data that decides a result; `size`, `crop_fraction` and `interpolation` override the network's.
+    """The data that a run trains on and is evaluated on.
 
-    `evaluation_split` is what the finished network is scored on. The best epoch is chosen on `validation_split`, or on
-    `validation_fraction` of the training images, of each class the same, which are then not trained on.
+    `size`, `crop_fraction` and `interpolation` override those of the network. The trained network is scored on
+    `evaluation_split`. The best epoch is chosen on `validation_split`, or on `validation_fraction` of the training
+    images: that fraction of each class, held out from training.
 
-    `cache: memory` reads every file once, before the first step, and keeps it as it is. With `class_balanced` every
-    class comes equally often in training (Shen, Lin and Huang 2015); a stream needs `cache: memory` for it.
+    `cache: memory` reads every file once, before the first step, and keeps it encoded. `class_balanced` trains on every
+    class equally often (Shen, Lin and Huang 2015); `tfds` and `tfrecord` need `cache: memory` for it.
     """
 
     source: SourceOptions
@@ -157,7 +154,7 @@ class DataOptions(Options):
     validation_fraction: float | None = Field(None, gt=0.0, lt=1.0)
     evaluation_split: str = "test"
     augmentation: AugmentationOptions = AugmentationOptions()
-    size: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=1, le=4096)
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
     interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"] | None = None
     cache: Literal["none", "memory"] = "none"
@@ -168,7 +165,7 @@ class DataOptions(Options):
     def _labels_known(self):
         if self.class_balanced and self.source.kind in ("tfds", "tfrecord") and self.cache != "memory":
             raise ValueError(
-                "`class_balanced` needs the labels beforehand; set data.cache to memory for tfds and tfrecord. "
+                "`class_balanced` needs all labels before training; set data.cache to memory for tfds and tfrecord. "
                 f"Received: kind={self.source.kind!r}, cache={self.cache!r}"
             )
         return self

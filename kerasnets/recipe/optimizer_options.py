@@ -1,24 +1,17 @@
-"""What a recipe may say about optimizers and learning rates. Durations are in epochs, rates for the global batch."""
+"""The blocks `optimizer` and `schedule` of a recipe. Durations are in epochs, learning rates for the global batch."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Strict(BaseModel):
-    """A block that refuses unknown keys, infinities and changes after it was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from kerasnets.recipe.options import Fraction, Options, Share
 
 
-class CommonOptimizerOptions(Strict):
+class CommonOptimizerOptions(Options):
     """What every optimizer has. `clip_norm` bounds the global norm of the gradient of the whole batch.
 
-    Weight decay spares biases and batch norm (not with `decay_all`, as Caffe and Torch had it), and the layers with one
-    of the parts `undecayed` in their names.
+    Weight decay leaves out biases and batch normalisation, and the layers whose names contain one of `undecayed`.
+    `decay_all` includes biases and batch normalisation, as Caffe and Torch did.
     """
 
     learning_rate: PositiveFloat
@@ -29,18 +22,19 @@ class CommonOptimizerOptions(Strict):
 
 
 class L2Options(CommonOptimizerOptions):
-    """Optimizers whose weight decay is L2 inside the gradient: added to what `clip_norm` has clipped, as in Caffe.
+    """Optimizers whose weight decay is an L2 term of the gradient, added after clipping by `clip_norm`, as in Caffe.
 
-    With `clip_weight_decay` it is clipped too, as in TF-slim, where L2 is part of the loss.
+    `clip_weight_decay` clips that term too, as in TF-slim, where L2 is part of the loss.
     """
 
     clip_weight_decay: bool = False
 
 
 class SGDOptions(L2Options):
-    """SGD in Caffe's and Keras's form, `v = m v - lr g; w = w + v`; weight decay is L2 inside `g`, as in the papers.
+    """SGD as in Caffe and Keras, `v = m v - lr g; w = w + v`; weight decay is an L2 term of `g`, as in the papers.
 
-    `rates` multiplies the rate of the weights with this part in their paths: `{bias: 2.0}`, `{conv_offset: 0.1}`.
+    `rates` multiplies the learning rate of the variables whose paths contain a text: `{bias: 2.0}`,
+    `{conv_offset: 0.1}`.
     """
 
     name: Literal["sgd"]
@@ -59,7 +53,7 @@ class AdamWOptions(CommonOptimizerOptions):
 
 
 class LambOptions(CommonOptimizerOptions):
-    """LAMB (You et al. 2019): Adam's step, with weight decay in it, made as long as the weights times the rate."""
+    """LAMB (You et al. 2019): Adam's step with weight decay, scaled per variable to the norm of its weights."""
 
     name: Literal["lamb"]
     beta_1: Fraction = 0.9
@@ -68,9 +62,9 @@ class LambOptions(CommonOptimizerOptions):
 
 
 class RMSpropOptions(L2Options):
-    """RMSprop as the Inception and EfficientNet papers use it; weight decay is L2 inside the gradient.
+    """RMSprop as the Inception and EfficientNet papers use it; weight decay is an L2 term of the gradient.
 
-    `initial_accumulator` is what the mean of the squared gradients begins with: 1 in TensorFlow 1, which those papers
+    `initial_accumulator` is the first value of the mean of the squared gradients: 1 in TensorFlow 1, which those papers
     used, 0 in Keras and PyTorch.
     """
 
@@ -81,8 +75,8 @@ class RMSpropOptions(L2Options):
     initial_accumulator: NonNegativeFloat = 0.0
 
 
-class CommonScheduleOptions(Strict):
-    """Warm-up, which every schedule has: from `warmup_start` times the rate, straight or constant, to the whole."""
+class CommonScheduleOptions(Options):
+    """Warm-up, which every schedule can have: starts at `warmup_start` times the rate, linear or constant."""
 
     warmup_epochs: NonNegativeFloat = 0.0
     warmup_start: Share = 0.0
@@ -90,7 +84,7 @@ class CommonScheduleOptions(Strict):
 
 
 class ConstantOptions(CommonScheduleOptions):
-    """The rate stays."""
+    """The learning rate is constant."""
 
     name: Literal["constant"]
 
@@ -119,7 +113,7 @@ class PolynomialOptions(CommonScheduleOptions):
 
 
 class ExponentialOptions(CommonScheduleOptions):
-    """The rate is multiplied by `factor` per `every_epochs`, in stairs or smoothly, counted from the first step."""
+    """The rate is multiplied by `factor` per `every_epochs`, in steps or smoothly, counted from the first step."""
 
     name: Literal["exponential"]
     factor: PositiveFloat

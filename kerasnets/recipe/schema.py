@@ -1,13 +1,13 @@
-"""What a recipe may say: the strict schema, one small class per block of the YAML file.
+"""The schema of a recipe, one class per block of the YAML file; every key with its default, unknown keys are errors.
 
-A recipe is data. Every key that decides the result stands here or, for `optimizer` and `schedule`, in
-optimizer_schema.py, with its default; a key that does not is refused.
-Durations are in epochs (they may be fractions), rates are for the global batch, shares are 0 to 1.
+The block `data` is in data_options.py, `optimizer` and `schedule` in optimizer_options.py. Durations are in epochs and
+may be fractions, learning rates are for the global batch, shares are 0 to 1.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -17,55 +17,59 @@ from pydantic import (
 )
 
 from kerasnets.recipe.data_options import DataOptions
-from kerasnets.recipe.optimizer_options import ConstantOptions, Fraction, OptimizerOptions, ScheduleOptions, Strict
+from kerasnets.recipe.optimizer_options import ConstantOptions, OptimizerOptions, ScheduleOptions
+from kerasnets.recipe.options import Arguments, Fraction, Options
+
+PixelValue = Annotated[float, Field(ge=0.0, le=255.0)]
 
 
-class StartOptions(Strict):
-    """Layers taken over from a trained network, the `.keras` file `weights`: our layer -> its layer.
+class StartOptions(Options):
+    """Initial weights copied from a trained network, the `.keras` file `weights`.
 
-    Without `layers`, every layer of the same name whose weights have the same shapes.
+    `layers` maps layers of the new network to layers of the trained one. Without it, every layer is copied whose name
+    and weight shapes are the same in both.
     """
 
     weights: str
     layers: dict[str, str] | None = None
 
 
-class ModelOptions(Strict):
-    """Which network: a registered name and its builder's own arguments (`aux_heads`, `dropout`, `weights`, ...).
+class ModelOptions(Options):
+    """The network: a registered name and arguments of its builder (`aux_heads`, `dropout`, `weights`, ...).
 
-    `spec` puts other numbers into columns of its row, for a narrow or shallow twin: `{filters: [24, 64, 96, 96, 64]}`.
+    `spec` replaces values of the variant, for a narrower or shallower network: `{filters: [24, 64, 96, 96, 64]}`.
     """
 
     name: str
-    arguments: dict[str, Any] = {}
-    spec: dict[str, Any] = {}
+    arguments: Arguments = {}
+    spec: Arguments = {}
     start: StartOptions | None = None
 
 
-class PreprocessingOptions(Strict):
-    """What to change of the row's own normalisation; `mean` and `std` are in 0-255 units, one number a channel.
+class PreprocessingOptions(Options):
+    """Overrides the normalisation of the network; `mean` and `std` are in units of 0-255, one number per channel.
 
-    Size, crop and interpolation are keys of `data`.
+    Size, crop fraction and interpolation are keys of `data`.
     """
 
-    mean: tuple[float, ...] | None = None
+    mean: tuple[PixelValue, ...] | None = None
     std: tuple[PositiveFloat, ...] | None = None
     channel_order: Literal["rgb", "bgr"] | None = None
 
 
-class StageOptions(Strict):
-    """From which epoch (from 0) on the layers up to `upto` are frozen.
+class StageOptions(Options):
+    """From epoch `from_epoch` on (counted from 0), the layers up to `upto` are frozen.
 
-    `upto` is a layer, the path that the names of several begin with (`blocks.4`), `null` for all but the classifier, or
-    `nothing`.
+    `upto` is a layer, the first part of the names of several layers (`blocks.4`), `null` for all layers but the
+    classifier, or `nothing`.
     """
 
     from_epoch: NonNegativeInt = 0
     upto: str | None = None
 
 
-class FreezeOptions(Strict):
-    """Staged unfreezing. Batch norm in the frozen part keeps its moving statistics, or goes on training (`train`)."""
+class FreezeOptions(Options):
+    """Unfreezing in stages. Batch norm of frozen layers keeps its moving statistics, or updates them (`train`)."""
 
     batch_norm: Literal["frozen", "train"] = "frozen"
     stages: tuple[StageOptions, ...] = (StageOptions(),)
@@ -75,16 +79,15 @@ class FreezeOptions(Strict):
     def _in_order(cls, stages):
         begins = [stage.from_epoch for stage in stages]
         if begins[:1] != [0] or sorted(set(begins)) != begins:
-            raise ValueError(f"should begin with from_epoch 0 and go on with later ones, not {begins}")
+            raise ValueError("should begin with from_epoch 0, and each stage should begin later than the one before")
         return stages
 
 
-class LossOptions(Strict):
-    """Cross-entropy of the softmax or of each class by itself, and the weight of each further output (`aux1: 0.3`).
+class LossOptions(Options):
+    """Cross-entropy of the softmax or of each class on its own, and the weight of each auxiliary output (`aux1: 0.3`).
 
-    `binary_cross_entropy` asks for every class whether it is there, and takes the mean over the classes (Wightman et
-    al. 2021). A target above `target_threshold` counts as 1, another as 0, so that both classes of a mixed image are
-    there.
+    `binary_cross_entropy` is the mean of one binary loss per class (Wightman et al. 2021). A target above
+    `target_threshold` becomes 1 and any other 0, so that both classes of a mixed image are positive.
     """
 
     name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
@@ -95,21 +98,24 @@ class LossOptions(Strict):
     @model_validator(mode="after")
     def _threshold_of_binary(self):
         if self.target_threshold is not None and self.name != "binary_cross_entropy":
-            raise ValueError("target_threshold is for the loss binary_cross_entropy")
+            raise ValueError("target_threshold needs the loss binary_cross_entropy; remove it or change loss.name")
         return self
 
 
-class EMAOptions(Strict):
-    """Moving average of all weights, evaluated and kept in their place; `warmup` lowers the momentum at the start."""
+class EMAOptions(Options):
+    """An exponential moving average of all weights, evaluated and saved in their place.
+
+    `warmup` lowers the momentum in the first steps.
+    """
 
     momentum: Fraction = 0.9999
     warmup: bool = True
 
 
-class EvaluationOptions(Strict):
-    """When and how to evaluate, which weights to keep, when to stop early (both by `monitor`).
+class EvaluationOptions(Options):
+    """When and how to evaluate, which weights to keep, and when to stop early; `monitor` decides about both.
 
-    The weights that are kept are those of the best epoch where the data has a validation split, else the last ones.
+    `keep` defaults to the weights of the best epoch when the data has a validation split, else to the last weights.
     """
 
     batch_size: PositiveInt | None = None
@@ -120,21 +126,20 @@ class EvaluationOptions(Strict):
     patience: PositiveInt | None = None
 
 
-class CheckpointOptions(Strict):
-    """A checkpoint is written after every epoch, and also every `every_steps` steps if that is given."""
+class CheckpointOptions(Options):
+    """A checkpoint is written after every epoch, and in addition every `every_steps` steps if that is given."""
 
     every_steps: PositiveInt | None = None
 
 
-class Recipe(Strict):
+class Recipe(Options):
     """Everything that decides the result of a training run. `batch_size` is global: the sum over all devices.
 
-    With `synchronized_batch_norm` batch norm takes its statistics over the whole batch, as on one device; without, each
-    device takes those of its own share.
+    `synchronized_batch_norm`: batch norm takes its statistics over the whole batch, as on one device. Without it, each
+    device uses its own share.
 
-    The precision `auto` is bfloat16 where the machine multiplies it in hardware, else float32; the run writes down
-    which. `onednn_bfloat16` is that of processors: the layers stay in float32, and TensorFlow's graph optimizer puts in
-    the casts.
+    The precision `auto` is bfloat16 where the hardware multiplies it, else float32; the run records the choice.
+    `onednn_bfloat16` is for CPUs: the layers stay float32, and TensorFlow's graph optimizer inserts the casts.
     """
 
     name: str | None = None
@@ -154,20 +159,20 @@ class Recipe(Strict):
     checkpoint: CheckpointOptions = CheckpointOptions()
     synchronized_batch_norm: bool = False
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "onednn_bfloat16", "auto"] = "float32"
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, le=2**32 - 1)  # the range of NumPy
     deterministic: bool = True
     steps_per_execution: PositiveInt = 1
     jit_compile: bool = False
 
     @property
     def keep(self) -> str:
-        """Which weights are kept, `"best"` or `"last"`."""
+        """Which weights the run keeps, `"best"` or `"last"`."""
         validated = self.data.validation_split or self.data.validation_fraction
         return self.evaluation.keep or ("best" if validated else "last")
 
     @property
     def chosen_on(self) -> str | None:
-        """What the epoch is chosen on: `"validation"`, `"evaluation"` (what is scored), or `None`: it is not chosen."""
+        """The split that chooses the epoch: `"validation"`, `"evaluation"` (the scored one), or `None`: no choice."""
         if self.keep == "last" and not self.evaluation.patience:
             return None
         return "validation" if self.data.validation_split or self.data.validation_fraction else "evaluation"

@@ -91,7 +91,7 @@ def test_binary_cross_entropy_follows_its_formula():
     np.testing.assert_allclose(both, binary_cross_entropy(logits, tf.constant(mixed), 0.0, 0.2))
     evaluated = example_losses({"predictions": logits}, tf.constant(labels), plain(bce))["predictions"]
     np.testing.assert_allclose(evaluated, cross_entropy(logits, tf.constant(labels)))
-    with pytest.raises(ValueError, match="target_threshold is for the loss binary_cross_entropy"):
+    with pytest.raises(ValueError, match="target_threshold needs the loss binary_cross_entropy"):
         LossOptions(target_threshold=0.2)
 
 
