@@ -50,16 +50,16 @@ def evaluate_command(
     """
     sizes = _sizes(dense)
     start_tensorflow()
-    from kerasnets.evaluation.ensemble import Looks
+    from kerasnets.evaluation.ensemble import TestTimeAugmentation, evaluate_ensemble
     from kerasnets.evaluation.evaluate import evaluate
-    from kerasnets.evaluation.evaluate_ensemble import evaluate_ensemble
 
     members = ((target, _open(target, weights, data, split)) for target in targets)
     with work_on_stderr():
         if len(targets) == 1 and crops == "1" and not sizes and not flip and vote == "mean":
             found = evaluate(*next(members)[1], batch_size=batch_size or 64)
         else:
-            found = evaluate_ensemble(members, Looks(crops, sizes, flip), vote, batch_size or 64)
+            augmentation = TestTimeAugmentation(crops, sizes, flip)
+            found = evaluate_ensemble(members, augmentation, vote, batch_size or 64)
     if json:
         print_json(found)
     else:

@@ -1,4 +1,4 @@
-"""Evaluation that counts every example exactly once, on any number of devices, with sums that are exact."""
+"""Evaluation on labelled images: every example counts exactly once, on any number of devices, with exact sums."""
 
 import os
 from pathlib import Path
@@ -18,26 +18,26 @@ from kerasnets.registry import Preprocessing
 from kerasnets.runs.folder import Run, open_run
 from kerasnets.weights.preprocess import preprocessing_of
 
-# How many wrong predictions are listed, with pictures.
+# The most wrong predictions that are listed, with their images.
 WRONG_LIMIT = 64
 
 
 def evaluate(target, source=None, preprocessing=None, options=None, **settings) -> dict:
-    """Evaluates a network that gives probabilities.
+    """Evaluates a network that returns probabilities.
 
     Args:
-        target: a run, the path of one, or a `keras.Model` with one output.
-        source: the labelled images; a run knows its own.
-        preprocessing: turns images into the model's input; runs and models know their own.
-        options: the `DataOptions` of `source`; a run knows its own.
-        **settings: those of `score`: `batch_size`, `max_batches`, `wrong_folder`.
+        target: a run, the path of a run folder, or a `keras.Model` with one output.
+        source: the labelled images; the default is the evaluation split of the run.
+        preprocessing: turns images into the input of the model; the default is that of the run or model.
+        options: the `DataOptions` of `source`; the default is those of the run.
+        **settings: `batch_size`, `max_batches` and `wrong_folder`, as for `score`.
 
     Returns:
         `{"examples", "top1", "top5", "loss", "confusion", "wrong"}`; shares are 0 to 1, `confusion[true][predicted]`
         counts examples, `wrong` lists the first 64 wrong predictions.
 
     Raises:
-        FileNotFoundError: no such run.
+        FileNotFoundError: there is no such run.
         ValueError: the model does not fit the images or the labels.
     """
     if isinstance(target, (str, os.PathLike)):
@@ -64,15 +64,15 @@ def score(
     """Evaluates `model` on `source`; see `evaluate`.
 
     Args:
-        batch_size: examples at a time over all devices; rounded up to a multiple of them.
-        max_batches: stop early, for a look.
-        wrong_folder: a folder for pictures of wrong predictions, or `None` for none.
+        batch_size: examples at a time on all devices; rounded up to a multiple of the number of devices.
+        max_batches: evaluates only this many batches.
+        wrong_folder: a folder for the images of wrong predictions; `None` saves none.
     """
     classes = check_fit(model, source, preprocessing)
     strategy = local_strategy()
     replicas = strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
-    tally = _Tally(classes, wrong_folder)
+    counts = _Counts(classes, wrong_folder)
 
     @tf.function(reduce_retracing=True)
     def forward(images):
@@ -84,20 +84,22 @@ def score(
     with source.bad_images.explained():
         distributed = strategy.experimental_distribute_dataset(batches.take(max_batches or -1))
         for images, labels, weights in parallel(distributed):
-            probabilities = _together(strategy, forward(images))
-            images, labels, weights = (_together(strategy, value) for value in (images, labels, weights))
-            tally.add(probabilities, images, labels, weights > 0)
-    return tally.result()
+            probabilities = _gathered(strategy, forward(images))
+            images, labels, weights = (_gathered(strategy, value) for value in (images, labels, weights))
+            counts.add(probabilities, images, labels, weights > 0)
+    return counts.result()
 
 
 def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) -> int:
-    """Returns the number of classes, after making sure that model, pixels and labels belong together."""
+    """Returns the number of classes; raises ValueError when model, images and labels do not fit together."""
     if len(model.outputs) != 1:
-        raise ValueError(f"The model to evaluate has one output. Received: {len(model.outputs)} ({model.output_names})")
+        raise ValueError(
+            f"The model to evaluate must have one output. Received: {len(model.outputs)} ({model.output_names})"
+        )
     shape, size, channels = model.input_shape, preprocessing.size, len(preprocessing.mean)
     if any(have not in (None, want) for have, want in zip(shape[1:], (size, size, channels), strict=True)):
         raise ValueError(
-            f"The model takes {shape[1:]} and the preprocessing gives {(size, size, channels)}; "
+            f"The model takes images of shape {shape[1:]}, the preprocessing makes {(size, size, channels)}; "
             "set data.size or preprocessing.mean to match."
         )
     classes = model.output_shape[-1]
@@ -106,8 +108,14 @@ def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) 
     return classes
 
 
-class _Tally:
-    """Counts batches; the sums are whole numbers, and float64 for the loss."""
+def check_finite(probabilities: np.ndarray) -> None:
+    """Raises RuntimeError for probabilities that are NaN or infinite."""
+    if not np.isfinite(probabilities).all():
+        raise RuntimeError("The network returns values that are NaN or infinite; it cannot be evaluated.")
+
+
+class _Counts:
+    """Sums over batches: whole numbers, and float64 for the loss."""
 
     def __init__(self, classes: int, folder):
         self.confusion = np.zeros((classes, classes), np.int64)
@@ -119,21 +127,20 @@ class _Tally:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, probabilities, images, labels, real) -> None:
-        places = self.position + np.flatnonzero(real)
+        indices = self.position + np.flatnonzero(real)
         self.position += len(real)
         probabilities, images, labels = probabilities[real], images[real], labels[real]
-        if not np.isfinite(probabilities).all():
-            raise RuntimeError("The network gives values that are no numbers; it cannot be evaluated.")
+        check_finite(probabilities)
         predicted, rows = probabilities.argmax(-1), np.arange(len(labels))
         true = probabilities[rows, labels]
         np.add.at(self.confusion, (labels, predicted), 1)
         self.top5 += int(((probabilities > true[:, None]).sum(-1) < 5).sum())
         self.loss -= float(np.log(np.maximum(true, 1e-30), dtype=np.float64).sum())
         for row in np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]:
-            self._note(places[row], probabilities[row, predicted[row]], predicted[row], labels[row], images[row])
+            self._list_wrong(indices[row], probabilities[row, predicted[row]], predicted[row], labels[row], images[row])
         self.seen += len(labels)
 
-    def _note(self, index, probability, predicted, label, image) -> None:
+    def _list_wrong(self, index, probability, predicted, label, image) -> None:
         entry = {"index": int(index), "label": int(label), "predicted": int(predicted)}
         entry["probability"] = float(probability)
         if self.folder and image.shape[-1] in (1, 3):
@@ -155,6 +162,6 @@ class _Tally:
         }
 
 
-def _together(strategy, value) -> np.ndarray:
-    """Returns the parts of a value on all devices as one array, in the order of the batch."""
-    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+def _gathered(strategy, value) -> np.ndarray:
+    """Returns the values of all devices as one array, in the order of the batch."""
+    return np.concatenate([local.numpy() for local in strategy.experimental_local_results(value)])

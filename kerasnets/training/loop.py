@@ -16,7 +16,7 @@ from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import same_everywhere
 from kerasnets.distribution.strategy import cluster, distribute
 from kerasnets.evaluation.evaluate import score
-from kerasnets.recipe.read import load_recipe, smoke_twin
+from kerasnets.recipe.read import load_recipe, smoke_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Run, append_log, claim, is_run, locked, open_run, save_model
@@ -53,7 +53,7 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
     elif smoke:
-        recipe = smoke_twin(recipe)
+        recipe = smoke_recipe(recipe)
     recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)

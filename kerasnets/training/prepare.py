@@ -13,7 +13,7 @@ from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import held_out_split
 from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy
-from kerasnets.recipe.read import about
+from kerasnets.recipe.read import named_key
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_variant
 from kerasnets.training.initial_weights import set_initial_weights
@@ -41,7 +41,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     tf.random.set_global_generator(tf.random.Generator.from_seed(recipe.seed))
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with about("model.name"):
+    with named_key("model.name"):
         get_variant(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
     source, validation_source, evaluation_source = open_splits(recipe)
@@ -69,15 +69,15 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
 def open_splits(recipe: Recipe) -> tuple:
     """Opens the training split, the split that chooses the best epoch (or `None`), and the evaluation split."""
     data, validation = recipe.data, None
-    with about("data.train_split"):
+    with named_key("data.train_split"):
         source = open_source(data.source, data.train_split)
-    with about("data.evaluation_split"):
+    with named_key("data.evaluation_split"):
         evaluation = open_source(data.source, data.evaluation_split)
     if data.validation_fraction:
-        with about("data.validation_fraction"):
+        with named_key("data.validation_fraction"):
             source, validation = held_out_split(source, data.validation_fraction, recipe.seed)
     elif data.validation_split:
-        with about("data.validation_split"):
+        with named_key("data.validation_split"):
             validation = open_source(data.source, data.validation_split)
     for other in filter(None, (validation, evaluation)):
         if other.classes != source.classes:
@@ -114,7 +114,7 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
     if not training:
         arguments.pop("aux_heads", None)
     activation = None if training else "softmax"
-    with about("model.spec"):
+    with named_key("model.spec"):
         variant = get_variant(recipe.model.name).with_spec(**recipe.model.spec)
     if arguments.get("weights") is not None:
         arguments, _ = with_checkpoint(variant, arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kerasnets.data.fingerprint import fingerprint, first_difference
 from kerasnets.distribution.strategy import cluster, visible_devices
-from kerasnets.recipe.read import differences, load_recipe
+from kerasnets.recipe.read import differing_keys, load_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log, environment, read_json, write_opening
@@ -64,7 +64,7 @@ def check_recipe(recipe: Recipe, folder: Path) -> None:
         ValueError: another key differs.
     """
     before = load_recipe(folder / "recipe.yaml").model_copy(update={"steps_per_execution": recipe.steps_per_execution})
-    if changed := differences(recipe, before):
+    if changed := differing_keys(recipe, before):
         raise ValueError(
             f"A run continues with the recipe that it began with; {', '.join(changed)} changed. "
             f"Put it back, or choose --overwrite or --output DIR. Received: run {os.fspath(folder)!r}"

@@ -12,7 +12,8 @@ from kerasnets.build import build
 from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image_transform
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
-from kerasnets.evaluation.ensemble import Looks, Predictions, predict, together
+from kerasnets.evaluation import ensemble
+from kerasnets.evaluation.ensemble import Predictions, combine_predictions, predict
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.registry import Preprocessing
 
@@ -145,24 +146,24 @@ def network():
 
 
 @pytest.mark.parametrize(
-    ("looks", "views"),
+    ("settings", "crops"),
     [
         pytest.param({}, 1, marks=pytest.mark.slow, id="centre"),
         pytest.param({"flip": True}, 2, marks=pytest.mark.slow, id="flip"),
         pytest.param({"crops": "10"}, 10, id="10"),
     ],
 )
-def test_probabilities_are_the_mean_over_crops_and_every_example_counts_once(photos, network, looks, views):
+def test_probabilities_are_the_mean_over_crops_and_every_example_counts_once(photos, network, settings, crops):
     source, _ = photos
     options = data_options(kind="folder", path="-", bad_image_limit=0.5)
-    look = Looks(**looks)
-    found = predict(network, source, PIXELS, options, look, batch_size=3 * views)
-    assert look.views == views and found.places.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    augmentation = ensemble.TestTimeAugmentation(**settings)
+    found = predict(network, source, PIXELS, options, augmentation, batch_size=3 * crops)
+    assert augmentation.images_per_example == crops and found.indices.tolist() == [0, 1, 3, 4, 5, 6, 7]
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    transform = multi_crop_transform(PIXELS, look.crops, look.flip)
-    for row, place in enumerate(found.places):
-        crops = transform(tf.io.read_file(source.paths[place]))
-        expected = network(normalise(crops, PIXELS)).numpy().mean(0)
+    transform = multi_crop_transform(PIXELS, augmentation.crops, augmentation.flip)
+    for row, place in enumerate(found.indices):
+        images = transform(tf.io.read_file(source.paths[place]))
+        expected = network(normalise(images, PIXELS)).numpy().mean(0)
         np.testing.assert_allclose(found.probabilities[row], expected, atol=1e-6)
 
 
@@ -172,9 +173,9 @@ def test_whole_images_at_several_scales(photos):
     model = build_twin("vgg11", classes=2)
     fill(model)
     pixels = dataclasses.replace(PIXELS, size=32)
-    found = predict(model, source, pixels, options, Looks(dense=(32, 64), flip=True))
+    found = predict(model, source, pixels, options, ensemble.TestTimeAugmentation(dense=(32, 64), flip=True))
     logits = fully_convolutional(model)
-    for row, place in enumerate(found.places):
+    for row, place in enumerate(found.indices):
         strings = whole_image_transform(pixels, (32, 64))(tf.io.read_file(source.paths[place]))
         images = [tf.io.parse_tensor(string, tf.uint8).numpy() for string in strings]
         assert [min(image.shape[:2]) for image in images] == [32, 64]
@@ -184,9 +185,9 @@ def test_whole_images_at_several_scales(photos):
                 scores = logits(normalise(view[np.newaxis], pixels, full_constants=False)).numpy().mean((1, 2))
                 parts.append(tf.nn.softmax(scores)[0])
         np.testing.assert_allclose(found.probabilities[row], np.mean(parts, 0), atol=1e-6)
-    assert len(found.places) == 7
+    assert len(found.indices) == 7
     with pytest.raises(ValueError, match="at least the input size 32"):
-        predict(model, source, pixels, options, Looks(dense=(16,)))
+        predict(model, source, pixels, options, ensemble.TestTimeAugmentation(dense=(16,)))
 
 
 def member(*rows):
@@ -201,7 +202,7 @@ def test_mean_and_majority_by_hand():
         member([0.50, 0.49, 0.01], [0.6, 0.4, 0.0], [0.2, 0.7, 0.1]),
         member([0.00, 1.00, 0.00], [0.1, 0.2, 0.7], [0.5, 0.1, 0.4]),
     ]
-    mean, majority = together(members), together(members, "majority")
+    mean, majority = combine_predictions(members), combine_predictions(members, "majority")
     assert mean["examples"] == 3 and mean["correct"] == 1 and mean["correct_top5"] == 3
     assert mean["confusion"] == [[0, 1, 0], [0, 1, 0], [0, 1, 0]]
     # One vote for each class in the second and third example: the mean decides between them.
@@ -215,11 +216,14 @@ def test_mean_and_majority_by_hand():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: Looks(crops="12"), "`crops` should be one of 1, 10, alexnet, 144"),
-        (lambda: Looks(crops="10", flip=True), "have their mirror images"),
-        (lambda: Looks(crops="144", dense=(32,)), "without `dense`"),
-        (lambda: together([member([1.0, 0.0])], "sum"), "`vote` should be one of mean, majority"),
-        (lambda: together([member([1.0, 0.0]), member([1.0, 0.0], [1.0, 0.0])]), "the same examples"),
+        (lambda: ensemble.TestTimeAugmentation(crops="12"), "`crops` should be one of 1, 10, alexnet, 144"),
+        (
+            lambda: ensemble.TestTimeAugmentation(crops="10", flip=True),
+            "cannot be combined with `flip`, because they have their mirror images",
+        ),
+        (lambda: ensemble.TestTimeAugmentation(crops="144", dense=(32,)), "cannot be combined with `dense`"),
+        (lambda: combine_predictions([member([1.0, 0.0])], "sum"), "`vote` should be one of mean, majority"),
+        (lambda: combine_predictions([member([1.0, 0.0]), member([1.0, 0.0], [1.0, 0.0])]), "need the same examples"),
         (lambda: fully_convolutional(build_twin("lenet5")), "ends in a dense layer"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from minimal_recipe import MINIMAL
 
-from kerasnets.recipe.read import differences, dump_recipe, load_recipe
+from kerasnets.recipe.read import differing_keys, dump_recipe, load_recipe
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_overrides_are_yaml_and_apply_in_order(recipe_file):
     )
     assert recipe.optimizer.learning_rate == 1e-3 and recipe.epochs == 7
     assert recipe.ema.momentum == 0.5 and recipe.schedule.name == "cosine"
-    assert differences(recipe, load_recipe(recipe_file(), ["epochs=7"])) == [
+    assert differing_keys(recipe, load_recipe(recipe_file(), ["epochs=7"])) == [
         "optimizer.learning_rate",
         "schedule.name",
         "schedule.final",
@@ -54,7 +54,10 @@ WRONG = [
         "data.source.kind=digit",
         "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds' or 'tfrecord'. Received",
     ),
-    ("optimizer.name=sdg", "optimizer.name is one of sgd, adamw, rmsprop, lamb. Did you mean 'sgd'? Received: 'sdg'"),
+    (
+        "optimizer.name=sdg",
+        "optimizer.name should be one of sgd, adamw, rmsprop, lamb. Did you mean 'sgd'? Received: 'sdg'",
+    ),
     ("optimizer={learning_rate: 1}", "optimizer.name is missing. Allowed: sgd, adamw, rmsprop, lamb"),
     ("optimizer={name: sgd}", "optimizer.learning_rate is missing"),
     (
@@ -73,9 +76,9 @@ WRONG = [
     ("schedule={name: step}", "schedule.milestones is missing"),
     ("schedule={name: cosine, milestones: [1]}", "unknown key schedule.milestones"),
     ("optimizer.learning_rate=.inf", "optimizer.learning_rate should be a finite number"),
-    ("model=lenet5_modern", "model should be an object. Received: 'lenet5_modern'"),
-    ("epochs.of=3", "--set epochs.of=3: epochs is 2, which has no keys below it."),
-    ("epochs", "An override has the form key.key=value. Received: --set 'epochs'"),
+    ("model=lenet5_modern", "model should be a block of `key: value`. Received: 'lenet5_modern'"),
+    ("epochs.of=3", "--set epochs.of=3: epochs is 2, which has no keys of its own."),
+    ("epochs", "An override should have the form key.key=value. Received: --set 'epochs'"),
     ("epochs=[1", "not valid YAML"),
 ]
 
