@@ -14,15 +14,13 @@ from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 SEED = tf.constant([1, 2], tf.int64)
 
 
-def test_random_resized_crop_distribution():
-    """Against the definition: area uniform in [0.08, 1], log ratio uniform, everything inside the image."""
+def test_random_resized_crop_distribution(both_ways):
+    """Against the definition: area uniform in [0.08, 0.5], log ratio uniform, everything inside the image."""
 
-    def draw(number):
-        seed = tf.random.experimental.stateless_fold_in(SEED, number)
+    def draw(seed):
         return geometry.random_resized_window(300, 300, (0.08, 0.5), (3 / 4, 4 / 3), seed)
 
-    windows = tf.data.Dataset.range(4000).map(draw).batch(4000).get_single_element().numpy().astype(float)
-    top, left, height, width = windows.T
+    top, left, height, width = np.array(both_ways(draw, seeds=range(4000)), float).T
     assert (top >= 0).all() and (left >= 0).all() and (top + height <= 300).all() and (left + width <= 300).all()
     share, ratio = height * width / 300**2, np.log(width / height)
     for values, low, high in ((share, 0.08, 0.5), (ratio, np.log(3 / 4), np.log(4 / 3))):
@@ -34,71 +32,113 @@ def test_random_resized_crop_distribution():
 
 
 @pytest.mark.parametrize(("height", "width", "expected"), [(10, 100, (10, 13)), (100, 10, (13, 10))])
-def test_a_crop_that_cannot_fit_is_central(height, width, expected):
-    window = geometry.random_resized_window(height, width, (0.9, 1.0), (3 / 4, 4 / 3), SEED).numpy()
+def test_a_crop_that_cannot_fit_is_central(height, width, expected, both_ways):
+    def draw(seed):
+        return geometry.random_resized_window(height, width, (0.9, 1.0), (3 / 4, 4 / 3), seed)
+
+    window = both_ways(draw, SEED)
     assert tuple(window[2:]) == expected
     assert tuple(window[:2]) == ((height - expected[0]) // 2, (width - expected[1]) // 2)
 
 
-def test_fused_crop_equals_decode_then_crop():
+def test_fused_crop_equals_decode_then_crop(both_ways):
     options = AugmentationOptions(random_resized_crop={"scale": (0.5, 1.0)}, antialias=False)
     transform = training_transform(RGB, options)
     contents = encode(photo(1, 120, 160), "JPEG", quality=95, subsampling=0)
     pixels = tf.io.decode_jpeg(contents, dct_method="INTEGER_ACCURATE")
-    fused, plain = transform(tf.constant(contents), SEED), transform(pixels, SEED)
-    assert np.abs(fused.numpy().astype(int) - plain.numpy().astype(int)).max() <= 1
+    fused, plain = both_ways(transform, contents, SEED), both_ways(transform, pixels, SEED)
+    assert np.abs(fused.astype(int) - plain.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("direction", ["horizontal", "vertical", "both"])
-def test_flips_are_even(direction):
-    flip = tf.function(geometry.random_flip(direction))
-    image = tf.constant(np.arange(12, dtype="uint8").reshape(3, 4, 1))
-    seen = [tuple(flip(image, tf.constant([0, i], tf.int64)).numpy().ravel()) for i in range(200)]
+def test_flips_are_even(direction, both_ways):
+    image = np.arange(12, dtype="uint8").reshape(3, 4, 1)
+    flipped = [result.tobytes() for result in both_ways(geometry.random_flip(direction), image, seeds=range(200))]
+    mirrored = {"horizontal": image[:, ::-1], "vertical": image[::-1], "both": image[::-1, ::-1]}[direction]
+    assert {image.tobytes(), mirrored.tobytes()} <= set(flipped)
     possible = {"horizontal": 2, "vertical": 2, "both": 4}[direction]
-    counts = [seen.count(which) for which in set(seen)]
+    counts = [flipped.count(which) for which in set(flipped)]
     assert len(counts) == possible and min(counts) > 100 / possible
 
 
-def test_affine_without_strength_changes_nothing_and_shift_moves():
-    image = tf.constant(photo(3, 24, 24))
-    still = geometry.affine(AugmentationOptions(affine={}).affine)
-    np.testing.assert_array_equal(still(image, SEED), image)
-    turned = geometry.affine(AugmentationOptions(affine={"rotation": 20, "shift": 0.1}).affine)(image, SEED)
-    assert turned.dtype == tf.uint8 and turned.shape == image.shape and (turned != image).numpy().any()
+def moments(image):
+    """The centre (y, x) and the covariance of the brightness of a grey image."""
+    weights = image[..., 0] / image.sum(dtype=float)
+    places = np.indices(weights.shape).reshape(2, -1)
+    center = places @ weights.ravel()
+    distances = places - center[:, np.newaxis]
+    return center, distances * weights.ravel() @ distances.T
 
 
-def test_pad_and_crop_is_a_shifted_view():
+def test_affine_moves_by_what_the_options_say(both_ways):
+    """A bright bar in the middle: where it goes, how it turns, grows and leans, against the ranges of the options."""
+    image = np.zeros((49, 49, 1), "uint8")
+    image[21:28, 14:35] = 200
+    (_, still) = moments(image)
+
+    def moved(**strength):
+        operation = geometry.affine(AugmentationOptions(affine=strength).affine)
+        results = both_ways(operation, image, seeds=range(60))
+        assert all(result.dtype == np.uint8 and result.shape == image.shape for result in results)
+        return results
+
+    assert all(np.array_equal(result, image) for result in moved())
+    shifts = np.array([moments(result)[0] - 24 for result in moved(shift=0.1)])
+    for shift in shifts.T:
+        assert -4.95 <= shift.min() < -3.5 and 3.5 < shift.max() <= 4.95 and abs(shift.mean()) < 1
+    covariances = [moments(result)[1] for result in moved(rotation=20)]
+    angles = np.degrees([0.5 * np.arctan2(2 * c[0, 1], c[1, 1] - c[0, 0]) for c in covariances])
+    assert -20.5 < angles.min() < -15 and 15 < angles.max() < 20.5 and abs(angles.mean()) < 4
+    sizes = np.sqrt([moments(result)[1][1, 1] / still[1, 1] for result in moved(scale=[0.8, 1.2])])
+    assert 0.78 < sizes.min() < 0.85 and 1.15 < sizes.max() < 1.22
+    leans = [np.degrees(np.arctan(c[0, 1] / c[0, 0])) for c in (moments(result)[1] for result in moved(shear=20))]
+    assert -21 < min(leans) < -15 and 15 < max(leans) < 21
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_pad_and_crop_takes_every_window_of_the_padded_image(mode, both_ways):
     image = photo(4, 16, 16)[..., :1]
-    options = AugmentationOptions(pad_and_crop={"padding": 4}).pad_and_crop
-    crop = tf.function(geometry.pad_and_crop(options, 16))
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(image[..., 0], 4), (16, 16)).reshape(81, 256)
-    places = [
-        np.flatnonzero((views == crop(tf.constant(image), tf.constant([0, i], tf.int64)).numpy().ravel()).all(1))[0]
-        for i in range(300)
-    ]
+    options = AugmentationOptions(pad_and_crop={"padding": 4, "mode": mode}).pad_and_crop
+    padded = np.pad(image[..., 0], 4, mode=mode)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (16, 16)).reshape(81, 256)
+    crops = both_ways(geometry.pad_and_crop(options, 16), image, seeds=range(300))
+    places = [np.flatnonzero((windows == crop.ravel()).all(1))[0] for crop in crops]
     assert len(set(places)) > 70
 
 
-def test_colour_changes():
-    image = tf.constant(photo(5, 24, 24))
+def test_brightness_and_pca_lighting(both_ways):
+    image = photo(5, 24, 24) // 2
     options = AugmentationOptions(color_jitter={"brightness": 0.5}).color_jitter
     ratios = [
-        float(np.mean(color.color_jitter(options)(image // 2, tf.constant([0, i], tf.int64))) / np.mean(image // 2))
-        for i in range(50)
+        np.mean(result) / np.mean(image) for result in both_ways(color.color_jitter(options), image, seeds=range(50))
     ]
     assert 0.5 <= min(ratios) < 0.7 and 1.3 < max(ratios) <= 1.5
-    grey = tf.fill([4, 4, 3], tf.constant(128, tf.uint8))
-    lit = np.array([color.pca_lighting(0.1)(grey, tf.constant([0, i], tf.int64))[0, 0].numpy() for i in range(100)])
+    grey = np.full((4, 4, 3), 128, "uint8")
+    lit = np.array(both_ways(color.pca_lighting(0.1), grey, seeds=range(100)))[:, 0, 0]
     assert 2 < lit.std() < 6 and abs(lit.mean() - 128) < 2  # mostly brightness, 0.1 * 55 * 0.58 = 3.2 levels
 
 
-def test_rand_augment():
-    augment = tf.function(rand_augment(RandAugment(count=2, magnitude=0.7, rate=1.0)))
-    image = tf.constant(photo(6, 24, 24))
-    results = [augment(image, tf.constant([0, i], tf.int64)).numpy() for i in range(24)]
+def test_contrast_saturation_and_hue(both_ways):
+    """Contrast scales the deviations from the mean, saturation those from grey, and hue keeps the largest channel."""
+    image = photo(5, 24, 24) // 4 + 96
+
+    def jittered(**strength):
+        operation = color.color_jitter(AugmentationOptions(color_jitter=strength).color_jitter)
+        return np.array(both_ways(operation, image, seeds=range(50)), float)
+
+    spreads = jittered(contrast=0.5).std((1, 2, 3)) / image.std()
+    assert 0.45 < spreads.min() < 0.7 and 1.3 < spreads.max() < 1.55
+    chroma = np.ptp(jittered(saturation=0.5), axis=-1).mean((1, 2)) / np.ptp(image.astype(float), axis=-1).mean()
+    assert 0.45 < chroma.min() < 0.7 and 1.3 < chroma.max() < 1.55
+    turned = jittered(hue=0.3)
+    assert np.abs(turned.max(-1) - image.max(-1)).max() <= 1 and np.abs(turned - image).max() > 10
+
+
+def test_rand_augment(both_ways):
+    image = photo(6, 24, 24)
+    results = both_ways(rand_augment(RandAugment(count=2, magnitude=0.7, rate=1.0)), image, seeds=range(24))
     assert all(result.shape == (24, 24, 3) and result.dtype == np.uint8 for result in results)
     assert len({result.tobytes() for result in results}) > 10
-    np.testing.assert_array_equal(augment(image, tf.constant([0, 5], tf.int64)), results[5])
 
 
 SHEAR = (6, 7)
@@ -171,30 +211,28 @@ def one_colour_images(count=12, size=20):
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_mixed_labels_say_what_the_pixels_are(kind):
-    augment = tf.function(batch_operations(AugmentationOptions(**{kind: 1.0}), classes=12))
-    images, labels = augment(one_colour_images(), tf.range(12), SEED)
-    assert labels.dtype == tf.float32 and labels.shape == (12, 12)
+def test_mixed_labels_say_what_the_pixels_are(kind, both_ways):
+    augment = batch_operations(AugmentationOptions(**{kind: 1.0}), classes=12)
+    images, labels = both_ways(augment, one_colour_images(), tf.range(12), SEED)
+    assert labels.dtype == np.float32 and labels.shape == (12, 12)
     np.testing.assert_allclose(np.sum(labels, axis=1), 1.0, atol=1e-5)
-    expected = labels.numpy() @ (np.arange(12) * 20.0)
-    np.testing.assert_allclose(np.mean(tf.cast(images, tf.float32), axis=(1, 2, 3)), expected, atol=0.1)
+    expected = labels @ (np.arange(12) * 20.0)
+    np.testing.assert_allclose(np.mean(images.astype(float), axis=(1, 2, 3)), expected, atol=0.1)
     assert (np.max(labels, axis=1) < 0.99).sum() >= 6
 
 
-def test_both_mixers_take_turns():
-    augment = tf.function(batch_operations(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12))
-    colours = [
-        len(np.unique(augment(one_colour_images(), tf.range(12), tf.constant([0, i], tf.int64))[0][3]))
-        for i in range(40)
-    ]
+def test_both_mixers_take_turns(both_ways):
+    augment = batch_operations(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12)
+    batches = both_ways(augment, one_colour_images(), tf.range(12), seeds=range(40))
+    colours = [len(np.unique(images[3])) for images, _ in batches]
     assert 8 < sum(count == 2 for count in colours) < 32  # cutmix leaves two colours, mixup one
 
 
-def test_cutout_removes_the_asked_share():
+def test_cutout_removes_the_asked_share(both_ways):
     options = AugmentationOptions(random_cutout={"height": (0.5, 0.5), "width": (0.5, 0.5), "fill_value": 255})
-    images, labels = batch_operations(options, classes=12)(one_colour_images(), tf.range(12), SEED)
-    cut = (images.numpy() == 255).mean(axis=(1, 2, 3))
-    assert images.dtype == tf.uint8 and labels.dtype == tf.int32
+    images, labels = both_ways(batch_operations(options, classes=12), one_colour_images(), tf.range(12), SEED)
+    cut = (images == 255).mean(axis=(1, 2, 3))
+    assert images.dtype == np.uint8 and labels.dtype == np.int32
     assert cut.max() <= 0.25 and cut.min() >= 0.25 / 4 - 0.03 and len(set(cut)) > 3
 
 

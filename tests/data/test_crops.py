@@ -40,14 +40,13 @@ def largest_gap(a, b):
 
 
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (200, 700)])
-def test_random_resized_crops_lie_as_torchvisions(height, width):
+def test_random_resized_crops_lie_as_torchvisions(height, width, both_ways):
     count, rng = 6000, np.random.default_rng(0)
 
-    def draw(number):
-        seed = tf.random.experimental.stateless_fold_in(SEED, number)
+    def draw(seed):
         return geometry.random_resized_window(height, width, (0.08, 1.0), (3 / 4, 4 / 3), seed)
 
-    ours = tf.data.Dataset.range(count).map(draw).batch(count).get_single_element().numpy().astype(float)
+    ours = np.array(both_ways(draw, seeds=range(count)), float)
     theirs = np.array([torchvision_rule(rng, height, width) for _ in range(count)], float)
     assert (ours[:, :2] + ours[:, 2:] <= [height, width]).all() and (ours >= 0).all()
     # Two samples of one distribution differ by more than this once in a thousand times.
@@ -57,49 +56,67 @@ def test_random_resized_crops_lie_as_torchvisions(height, width):
         assert largest_gap(a, b) < bound
 
 
-def test_scale_jitter_windows_show_what_resizing_and_cropping_shows():
-    def draw(number):
-        seed = tf.random.experimental.stateless_fold_in(SEED, number)
+def test_scale_jitter_windows_show_what_resizing_and_cropping_shows(both_ways):
+    def draw(seed):
         return geometry.scale_jitter_window(300, 400, (32, 64), 24, seed)
 
-    top, left, height, width = tf.data.Dataset.range(3000).map(draw).batch(3000).get_single_element().numpy().T
+    top, left, height, width = np.array(both_ways(draw, seeds=range(3000))).T
     np.testing.assert_array_equal(height, width)
     lengths = np.round(300 * 24 / np.arange(32, 65))
     counts = np.array([(height == length).sum() for length in lengths])
     assert counts.sum() == 3000 and np.abs(counts - 3000 / 33).max() < 5 * np.sqrt(3000 / 33)
     assert (top + height <= 300).all() and (left + width <= 400).all()
-    for corner, room in ((top, 300 - height), (left, 400 - width)):
-        assert corner.min() == 0 and (corner == room).any() and abs(np.mean(corner / room) - 0.5) < 0.02
+    for corner, last in ((top, 300 - height), (left, 400 - width)):
+        assert corner.min() == 0 and (corner == last).any() and abs(np.mean(corner / last) - 0.5) < 0.02
 
 
-@pytest.mark.parametrize(("smallest", "step"), [(None, 1), (121, 1), (120, 2), (61, 2), (60, 4), (30, 8), (2, 8)])
-def test_a_window_is_decoded_at_the_coarsest_step_that_leaves_enough(smallest, step):
+@pytest.mark.parametrize(("smallest", "factor"), [(None, 1), (121, 1), (120, 2), (61, 2), (60, 4), (30, 8), (2, 8)])
+def test_a_window_is_decoded_at_the_largest_factor_that_leaves_enough_pixels(smallest, factor, both_ways):
     pixels = photo(1, 301, 411)
-    contents = encode(pixels, "JPEG", quality=95, subsampling=0)
-    window = decode_window(tf.constant(contents), 3, lambda height, width: tf.stack([35, 91, 240, 260]), smallest)
-    top, left = (int((edge + step // 2) // step) * step for edge in (35, 91))
+
+    def decode(contents):
+        return decode_window(contents, 3, lambda height, width: tf.stack([35, 91, 240, 260]), smallest)
+
+    window = both_ways(decode, encode(pixels, "JPEG", quality=95, subsampling=0))
+    top, left = (int((edge + factor // 2) // factor) * factor for edge in (35, 91))
     assert tuple(window.shape[:2]) == (
-        (275 + step // 2) // step - top // step,
-        (351 + step // 2) // step - left // step,
+        (275 + factor // 2) // factor - top // factor,
+        (351 + factor // 2) // factor - left // factor,
     )
-    cut = pixels[top : top + step * window.shape[0], left : left + step * window.shape[1]]
+    cut = pixels[top : top + factor * window.shape[0], left : left + factor * window.shape[1]]
     expected = np.asarray(Image.fromarray(cut).resize(window.shape[1::-1], Image.BOX)).astype(int)
-    assert np.abs(window.numpy() - expected).max() <= 6
+    assert np.abs(window - expected).max() <= 6
 
 
-def test_a_window_at_the_last_edge_is_decoded():
-    contents = tf.constant(encode(photo(1, 301, 411), "JPEG"))
-    for top, left, height, width in ((0, 0, 301, 411), (1, 1, 300, 410), (60, 170, 241, 241)):
-        for smallest in (None, 100, 50, 25):
-            decode_window(contents, 3, lambda h, w, box=(top, left, height, width): tf.stack(box), smallest)
+@pytest.mark.parametrize("box", [(0, 0, 301, 411), (1, 1, 300, 410), (60, 170, 241, 241)])
+@pytest.mark.parametrize(("smallest", "factor"), [(None, 1), (100, 2), (50, 4), (25, 8)])
+def test_a_window_at_the_last_edge_is_decoded_to_the_edge(box, smallest, factor, both_ways):
+    """The last block of a JPEG is not full: the window ends with the image, at full size and at every factor."""
+    pixels = photo(1, 301, 411)
+
+    def decode(contents):
+        return decode_window(contents, 3, lambda height, width: tf.stack(box), smallest)
+
+    window = both_ways(decode, encode(pixels, "JPEG", quality=95, subsampling=0)).astype(int)
+    top, left = ((edge + factor // 2) // factor for edge in box[:2])
+    height, width = (
+        min((end + factor // 2) // factor, -(-side // factor))
+        for end, side in ((box[0] + box[2], 301), (box[1] + box[3], 411))
+    )
+    assert window.shape == (height - top, width - left, 3)
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        y = factor * (top + (row % window.shape[0]))
+        x = factor * (left + (column % window.shape[1]))
+        expected = pixels[y : y + factor, x : x + factor].reshape(-1, 3).mean(0)
+        assert np.abs(window[row, column] - expected).max() <= 12
 
 
 @pytest.mark.parametrize("sides", [(40, 56), (31, 70), (19, 20), (24, 24), (200, 300)])
-def test_crops_are_close_to_pillows(sides):
-    """Averaging is not Pillow's filter, but on smooth pictures the two see the same."""
+def test_crops_are_close_to_pillows(sides, both_ways):
+    """Averaging is not the filter of Pillow, but on smooth images the results are close."""
     options = AugmentationOptions(random_resized_crop={"scale": (1.0, 1.0), "ratio": (sides[1] / sides[0],) * 2})
     pixels = photo(2, *sides)
-    ours = training_transform(Preprocessing(size=24), options)(tf.constant(pixels), SEED).numpy().astype(int)
+    ours = both_ways(training_transform(Preprocessing(size=24), options), pixels, SEED).astype(int)
     pillow = np.asarray(Image.fromarray(pixels).resize((24, 24), Image.BILINEAR)).astype(int)
     assert np.abs(ours - pillow).mean() < 2.5
     if max(sides) <= 24:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from data_files import RGB, data_options, encode, photo, write_folder
+from data_files import RGB, data_options, encode, photo, write_photo_recipe
 
 from kerasnets.data.determinism import op_determinism, parallel
 from kerasnets.data.pipeline import training_batches
@@ -21,16 +21,6 @@ from kerasnets.training.prepare import prepare
 from kerasnets.training.private_api import keep_process_state
 
 ROOT = Path(__file__).parents[2]
-RECIPE = """
-model: {name: lenet5_modern}
-data:
-  source: {kind: folder, path: DATA}
-  evaluation_split: train
-  augmentation: {random_resized_crop: {}, random_flip: horizontal}
-batch_size: 10
-epochs: 2
-optimizer: {name: sgd, learning_rate: 0.01}
-"""
 # What TensorFlow's pass says of each node that it makes serial.
 REWRITTEN = "Rewriting node"
 
@@ -85,9 +75,7 @@ def test_a_step_does_not_wait_for_its_batch_under_op_determinism(tmp_path):
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_pipeline_of_a_run_is_made_serial(tmp_path, devices):
     """Training, evaluation after each epoch, the rest of an epoch after a resume, and the final score."""
-    write_folder(tmp_path / "data")
-    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("DATA", str(tmp_path / "data")))
-    settings = {"recipe": str(tmp_path / "recipe.yaml"), "runs": {str(tmp_path / "run"): ["checkpoint.every_steps=1"]}}
+    settings = {"recipe": write_photo_recipe(tmp_path), "runs": {str(tmp_path / "run"): ["checkpoint.every_steps=1"]}}
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "0"}
     environment["TF_CPP_VMODULE"] = "make_deterministic=1"
     for more, code in (({"die_at": 3}, -9), ({"resume": True}, 0)) if devices == 1 else (({}, 0),):

@@ -7,28 +7,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from data_files import RGB, data_options, write_folder
+from data_files import RGB, data_options, write_folder, write_photo_recipe
 
 from kerasnets.cli.app import run
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
-
-RECIPE = """
-model: {name: lenet5_modern}
-data:
-  source: {kind: folder, path: DATA}
-  evaluation_split: train
-  augmentation: {random_resized_crop: {}, random_flip: horizontal}
-batch_size: 10
-epochs: 2
-optimizer: {name: sgd, learning_rate: 0.01}
-"""
-
-
-def write_recipe(folder):
-    write_folder(folder / "data")
-    (folder / "recipe.yaml").write_text(RECIPE.replace("DATA", str(folder / "data")))
-    return str(folder / "recipe.yaml")
 
 
 def test_threads_change_nothing(tmp_path):
@@ -46,7 +29,7 @@ def test_threads_change_nothing(tmp_path):
 
 
 def test_benchmark_names_the_slowest_stage(tmp_path, capsys):
-    recipe = write_recipe(tmp_path)
+    recipe = write_photo_recipe(tmp_path)
     assert run(["benchmark", "data", recipe, "--images", "20", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = [stage["name"] for stage in found["stages"]]
@@ -88,7 +71,7 @@ print(json.dumps({"pixels": pixels, "weights": [digest(weight.numpy()) for weigh
 
 @pytest.mark.slow
 def test_one_seed_gives_the_same_pixels_and_weights_in_every_process_and_no_two_epochs_the_same_pixels(tmp_path):
-    recipe, found = write_recipe(tmp_path), {}
+    recipe, found = write_photo_recipe(tmp_path), {}
     colour = "preprocessing={mean: [124, 116, 104], std: [58, 57, 57]}"
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         overrides = [f"seed={seed}", colour, f"data.augmentation={{{', '.join(AUGMENTATION.strip().splitlines())}}}"]

@@ -1,4 +1,4 @@
-"""Real image files and small data sets for the tests of the data room, written by Pillow."""
+"""Image files and small data sets for tests, written by Pillow."""
 
 import io
 
@@ -12,20 +12,33 @@ GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(0.0,), std=(255.0,))
 RGB = Preprocessing(size=24, crop_fraction=0.875)
 
 
+PHOTO_RECIPE = """
+model: {name: lenet5_modern}
+data:
+  source: {kind: folder, path: DATA}
+  evaluation_split: train
+  augmentation: {random_resized_crop: {}, random_flip: horizontal}
+batch_size: 10
+epochs: 2
+optimizer: {name: sgd, learning_rate: 0.01}
+"""
+
+
 def photo(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
-    """A smooth random picture, uint8 [height, width, 3]; smooth, because JPEG is for photographs."""
+    """Returns a random image, uint8 [height, width, 3]; it is smooth, as photographs are, so that JPEG keeps it."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype="uint8")
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
 
 
 def encode(pixels: np.ndarray, kind: str, **options) -> bytes:
+    """Returns the bytes of an image file in the format `kind` of Pillow."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
 
 
 def write_folder(root, per_class: int = 10, split: str = "train"):
-    """Two classes of `per_class` files each, in five formats in turn."""
+    """Writes two classes of `per_class` files each, in five formats in turn, and returns `root`."""
     for number, label in enumerate(("cat", "dog")):
         folder = root / split / label
         folder.mkdir(parents=True)
@@ -37,3 +50,10 @@ def write_folder(root, per_class: int = 10, split: str = "train"):
 
 def data_options(augmentation=None, bad_image_limit=0.01, **source) -> DataOptions:
     return DataOptions(source=source, augmentation=augmentation or {}, bad_image_limit=bad_image_limit)
+
+
+def write_photo_recipe(folder) -> str:
+    """Writes photos and a recipe that trains on them; returns the path of the recipe."""
+    write_folder(folder / "data")
+    (folder / "recipe.yaml").write_text(PHOTO_RECIPE.replace("DATA", str(folder / "data")))
+    return str(folder / "recipe.yaml")

@@ -1,4 +1,4 @@
-"""A recipe of nothing but what has no default."""
+"""A recipe with only the keys that have no default."""
 
 MINIMAL = {
     "model": {"name": "lenet5_modern"},

@@ -9,7 +9,7 @@ from data_files import data_options, encode, photo
 from nets import build_twin, fill, twin
 
 from kerasnets.build import build
-from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image_transform
+from kerasnets.data.images.crops import multi_crop_transform, whole_image_transform
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation import ensemble
@@ -19,49 +19,6 @@ from kerasnets.registry import Preprocessing
 
 SIZE = 28
 PIXELS = Preprocessing(size=SIZE, crop_fraction=0.875, mean=(100.0, 110.0, 120.0), std=(50.0, 60.0, 70.0))
-
-
-def corners_and_centre(image, size=SIZE):
-    height, width = image.shape[:2]
-    down, right = height - size, width - size
-    middle = (round(down / 2), round(right / 2))  # both round half to even
-    places = [(0, 0), (0, right), (down, 0), (down, right), middle]
-    return [image[y : y + size, x : x + size] for y, x in places]
-
-
-def with_mirrors(views):
-    return np.stack([*views, *(view[:, ::-1] for view in views)])
-
-
-@pytest.mark.parametrize("shape", [(32, 57), (45, 32)])
-def test_crops_are_those_of_the_papers(shape):
-    """The shorter side is 32 already, so that no pixel is resized and the crops are exact."""
-    image = photo(1, *shape)
-    ten = multi_crop_transform(PIXELS, "10")(tf.constant(image)).numpy()
-    np.testing.assert_array_equal(ten, with_mirrors(corners_and_centre(image)))
-    y, x = (round((side - 32) / 2) for side in shape)
-    square = image[y : y + 32, x : x + 32]
-    alexnet = multi_crop_transform(PIXELS, "alexnet")(tf.constant(image)).numpy()
-    np.testing.assert_array_equal(alexnet, with_mirrors(corners_and_centre(square)))
-    (centre,) = multi_crop_transform(PIXELS)(tf.constant(image)).numpy()
-    np.testing.assert_array_equal(centre, corners_and_centre(image)[-1])
-    both = multi_crop_transform(PIXELS, flip=True)(tf.constant(image)).numpy()
-    np.testing.assert_array_equal(both, with_mirrors([centre]))
-
-
-@pytest.mark.parametrize("shape", [(40, 67), (61, 40)])
-def test_the_144_crops(shape):
-    """Sizes 32, 36, 40 and 44 for crops of 28; the third is the image's own, so that its crops are exact."""
-    image = photo(2, *shape)
-    views = multi_crop_transform(PIXELS, "144")(tf.constant(image)).numpy()
-    assert views.shape == (144, SIZE, SIZE, 3) and CROPS["144"] == 144
-    np.testing.assert_array_equal(views[72:], views[:72, :, ::-1])
-    offsets = [(0, 0), tuple(round((side - 40) / 2) for side in shape), (shape[0] - 40, shape[1] - 40)]
-    squares = [image[y : y + 40, x : x + 40] for y, x in offsets]
-    expected = np.stack([view for square in squares for view in corners_and_centre(square)])
-    np.testing.assert_array_equal(views[30:45], expected)  # 4 sizes x 3 squares x 5 crops, then 12 whole squares
-    whole = tf.image.resize(np.stack(squares), (SIZE, SIZE), "bilinear", antialias=True)
-    assert np.abs(views[66:69] - whole.numpy()).max() <= 0.51
 
 
 def narrow_vgg(**spec):
