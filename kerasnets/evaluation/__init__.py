@@ -1,1 +1,1 @@
-"""Exact evaluation, by one look or by many."""
+"""Exact evaluation: one crop, test-time augmentation, dense evaluation, ensembles."""

@@ -1,1 +1,1 @@
-"""Recipes: the strict schema, reading YAML, overrides, errors. No TensorFlow."""
+"""Recipes: the strict schema, reading YAML, overrides and errors, without TensorFlow."""

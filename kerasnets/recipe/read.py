@@ -45,8 +45,8 @@ def load_recipe(path, overrides: Iterable[str] = (), smoke: bool = False) -> Rec
     """
     path = Path(path)
     if not path.is_file():
-        beside = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"No recipe at {os.fspath(path)!r}.{did_you_mean(os.fspath(path), beside)}")
+        others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        raise FileNotFoundError(f"No recipe at {os.fspath(path)!r}.{did_you_mean(os.fspath(path), others)}")
     values = _parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: a recipe should be lines of `key: value`. Received: {_short(values)}")
@@ -75,7 +75,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def smoke_recipe(recipe: Recipe) -> Recipe:
     """Returns `recipe` cut down to two steps of at most eight examples and an evaluation of one batch.
 
-    The learning rate is a hundredth. With the whole rate, two steps move the weights of a deep network so far that the
+    The learning rate is a hundredth. With the full rate, two steps move the weights of a deep network so far that the
     moving averages of batch norm, which evaluation uses, do not fit them: the outputs of Inception v4 were infinite.
     """
     evaluation = recipe.evaluation.model_copy(update={"max_batches": 1, "batch_size": 8, "every_epochs": 1})

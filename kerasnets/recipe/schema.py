@@ -77,8 +77,8 @@ class FreezeOptions(Options):
     @field_validator("stages")
     @classmethod
     def _in_order(cls, stages):
-        begins = [stage.from_epoch for stage in stages]
-        if begins[:1] != [0] or sorted(set(begins)) != begins:
+        epochs = [stage.from_epoch for stage in stages]
+        if epochs[:1] != [0] or sorted(set(epochs)) != epochs:
             raise ValueError("should begin with from_epoch 0, and each stage should begin later than the one before")
         return stages
 

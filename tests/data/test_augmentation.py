@@ -1,4 +1,4 @@
-"""Augmentations one by one: what they keep, where crops lie, and that mixed labels say what the pixels are."""
+"""Each augmentation against its definition, eagerly and inside tf.data; mixed labels match the mixed pixels."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_flips_are_even(direction, both_ways):
 
 
 def moments(image):
-    """The centre (y, x) and the covariance of the brightness of a grey image."""
+    """Returns the centre (y, x) and the covariance of the brightness of a grey image."""
     weights = image[..., 0] / image.sum(dtype=float)
     places = np.indices(weights.shape).reshape(2, -1)
     center = places @ weights.ravel()
@@ -71,7 +71,7 @@ def moments(image):
 
 
 def test_affine_moves_by_what_the_options_say(both_ways):
-    """A bright bar in the middle: where it goes, how it turns, grows and leans, against the ranges of the options."""
+    """Shift, angle, size and shear of a bright bar, against the ranges of the options."""
     image = np.zeros((49, 49, 1), "uint8")
     image[21:28, 14:35] = 200
     (_, still) = moments(image)
@@ -156,7 +156,7 @@ STRENGTHS = {  # operation -> what its strengths are drawn from, in the order of
 
 @pytest.fixture(scope="module")
 def drawn_strengths():
-    """{number of the operation: the strengths it was given} of 40,000 images: layers that write them into the image."""
+    """Returns {number of the operation: its strengths} for 40,000 images, from layers that write them into the image."""
     from keras_cv.layers import RandAugment as KerasCV
 
     class Probe:
@@ -169,8 +169,8 @@ def drawn_strengths():
             if self.number >= 6:  # the other axis is 0
                 values = [sum(values)]
             scales = {2: (110.0, 255.0), 5: (255.0,)}.get(self.number, (1.0,))
-            middle = 1.0 if self.number == 4 else 0.0
-            values = [(value - middle) / scale for value, scale in zip(values, scales, strict=False)]
+            offset = 1.0 if self.number == 4 else 0.0
+            values = [(value - offset) / scale for value, scale in zip(values, scales, strict=False)]
             coded = [float(self.number), *(128.0 + 100.0 * v for v in values), 0.0, 0.0][:3]
             return tf.reshape(tf.stack(coded), [1, 1, 1, 3])
 
@@ -184,14 +184,14 @@ def drawn_strengths():
 
 
 def distance(ours, theirs) -> float:
-    """The Kolmogorov-Smirnov distance of two samples of numbers with two digits."""
+    """Returns the Kolmogorov-Smirnov distance of two samples of numbers with two digits."""
     edges = np.arange(-1.3, 1.3, 0.02)
     return max(abs((ours < edge).mean() - (theirs < edge).mean()) for edge in edges)
 
 
 @pytest.mark.parametrize("operation", STRENGTHS)
 def test_rand_augment_draws_strength_and_sign_apart(operation, drawn_strengths):
-    """Against the definition, drawn with numpy: normal around the magnitude cut to 0..1, or uniform; either sign."""
+    """Against the definition in NumPy: normal around the magnitude, clipped to 0..1, or uniform, with either sign."""
     number, make = STRENGTHS[operation]
     found, rng = drawn_strengths[number], np.random.default_rng(0)
     normal = np.clip(rng.normal(0.7, 0.2, 200_000), 0.0, 1.0)

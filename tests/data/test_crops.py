@@ -1,4 +1,4 @@
-"""Training crops: torchvision's rule for their rectangles, JPEG decoded at a fraction of its size, and the filter."""
+"""Training crops: the distribution of their rectangles, JPEG decoded at a fraction of its size, and resizing."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SEED = tf.constant([1, 2], tf.int64)
 
 
 def torchvision_rule(rng, height, width, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
-    """`torchvision.transforms.RandomResizedCrop.get_params`, restated: (top, left, height, width)."""
+    """Returns (top, left, height, width) as `torchvision.transforms.RandomResizedCrop.get_params` draws them."""
     for _ in range(10):
         area = height * width * rng.uniform(*scale)
         aspect = np.exp(rng.uniform(np.log(ratio[0]), np.log(ratio[1])))
@@ -33,7 +33,7 @@ def torchvision_rule(rng, height, width, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)
 
 
 def largest_gap(a, b):
-    """The largest distance between the distribution functions of two samples (Kolmogorov and Smirnov)."""
+    """Returns the Kolmogorov-Smirnov distance of two samples."""
     places = np.sort(np.concatenate([a, b]))
     shares = [np.searchsorted(np.sort(x), places, side="right") / len(x) for x in (a, b)]
     return np.abs(shares[0] - shares[1]).max()
@@ -49,7 +49,7 @@ def test_random_resized_crops_lie_as_torchvisions(height, width, both_ways):
     ours = np.array(both_ways(draw, seeds=range(count)), float)
     theirs = np.array([torchvision_rule(rng, height, width) for _ in range(count)], float)
     assert (ours[:, :2] + ours[:, 2:] <= [height, width]).all() and (ours >= 0).all()
-    # Two samples of one distribution differ by more than this once in a thousand times.
+    # The distance of two samples of one distribution exceeds this bound once in a thousand times.
     bound = 1.95 * np.sqrt(2 / count)
     for of in (*range(4), lambda w: w[:, 2] * w[:, 3], lambda w: w[:, 3] / w[:, 2], lambda w: w[:, 0] + w[:, 2]):
         a, b = (of(w) if callable(of) else w[:, of] for w in (ours, theirs))
@@ -91,7 +91,7 @@ def test_a_window_is_decoded_at_the_largest_factor_that_leaves_enough_pixels(sma
 @pytest.mark.parametrize("box", [(0, 0, 301, 411), (1, 1, 300, 410), (60, 170, 241, 241)])
 @pytest.mark.parametrize(("smallest", "factor"), [(None, 1), (100, 2), (50, 4), (25, 8)])
 def test_a_window_at_the_last_edge_is_decoded_to_the_edge(box, smallest, factor, both_ways):
-    """The last block of a JPEG is not full: the window ends with the image, at full size and at every factor."""
+    """The last JPEG blocks are not full: the window must end with the image, at every factor."""
     pixels = photo(1, 301, 411)
 
     def decode(contents):

@@ -1,4 +1,4 @@
-"""Odd and broken files in a folder of good ones: what can be read is read, what cannot is named, training ends."""
+"""Odd and broken files among good ones: readable files are used, the others are named, and training finishes."""
 
 import collections
 import json
@@ -78,7 +78,7 @@ batch_size: 50
 epochs: 1
 optimizer: {name: sgd, learning_rate: 0.001}
 """
-# The most memory that a process had counts what it was started from, so between it and the tests stands a small one.
+# Peak memory includes that of the parent at the fork, so a small process starts the command.
 MEASURE = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=sys.stderr, check=True)
@@ -87,7 +87,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 
 
 def train(folder, count, good):
-    """Trains by the command in a fresh process; returns the bad files and all, the run folder, the most memory."""
+    """Trains by the command in a fresh process; returns the bad files, all files, the run folder and the peak memory."""
     bad, names = write_damaged(folder / "data", count=count, good=good)
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.replace("DATA", str(folder / "data")))
@@ -98,11 +98,11 @@ def train(folder, count, good):
 
 @pytest.mark.slow
 def test_a_thousand_damaged_images(tmp_path):
-    """Trained to the end and evaluated; the log names all skipped files and no other; memory as without them."""
+    """Training and evaluation finish, the log names exactly the skipped files, and memory does not grow."""
     *_, plain = train(tmp_path / "clean", count=0, good=300)
     bad, names, run, peak = train(tmp_path / "damaged", count=1000, good=300)
     log = read_log(run)
-    # In the one epoch, which takes every file, and in the evaluation, each skipped file is named once.
+    # The epoch and the evaluation both read every file, so each skipped file is named twice.
     assert next(event for event in log if event["event"] == "start")["steps_per_epoch"] * 50 == len(names)
     named = collections.Counter(event["name"] for event in log if event["event"] == "bad_image")
     assert named == dict.fromkeys(bad, 2)
@@ -139,6 +139,6 @@ def test_a_batch_without_a_good_image_stops_the_run(tmp_path):
         with source.bad_images.explained():
             next(iter(training_batches(source, RGB, options, batch_size=10, seed=0)))
     source = open_source(options.source, "train")
-    # An evaluation says how many it counted.
+    # Evaluation goes on, and its result tells how many examples counted.
     for _, _, weights in evaluation_batches(source, RGB, options, batch_size=10):
         assert not weights.numpy().any()

@@ -1,4 +1,4 @@
-"""Decoding against Pillow: every format, orientation, and the odd files that cameras and converters write."""
+"""Decoding, resizing and normalising against Pillow and NumPy: all formats, orientations and unusual files."""
 
 import io
 
@@ -59,7 +59,7 @@ def test_exif_orientation_is_applied(orientation, endian, both_ways):
         return decode_window(contents, 3, lambda height, width: tf.stack([3, 5, 20, 17]))
 
     window = both_ways(decode, contents)
-    # JPEG colour is interpolated between neighbours, which the outermost pixels of a window lack.
+    # JPEG interpolates colour between neighbouring pixels, which the edge of a window does not have.
     assert largest_difference(window[1:-1, 1:-1], with_pillow(contents)[4:22, 6:21]) == 0
 
 

@@ -1,4 +1,4 @@
-"""Op determinism leaves the input pipeline parallel and prefetched, wherever an iterator is made."""
+"""Under op determinism the input pipeline stays parallel and prefetched, wherever an iterator is created."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from kerasnets.training.prepare import prepare
 from kerasnets.training.private_api import keep_process_state
 
 ROOT = Path(__file__).parents[2]
-# What TensorFlow's pass says of each node that it makes serial.
+# TensorFlow's pass logs this for each node that it makes serial.
 REWRITTEN = "Rewriting node"
 
 
@@ -33,7 +33,7 @@ def large_photos(root, count=48):
 
 
 def shortest_wait(batches) -> float:
-    """Returns the shortest time that `next` took beside a step of 0.3 s, which leaves enough time for a batch."""
+    """Returns the shortest time of `next` between steps of 0.3 s, which is long enough to prepare a batch."""
     iterator, waits = iter(batches), []
     for _ in range(8):
         time.sleep(0.3)
@@ -57,7 +57,7 @@ def test_a_step_does_not_wait_for_its_batch_under_op_determinism(tmp_path):
                 waits[on] = shortest_wait(make())
                 pixels.append([images.numpy() for images, _ in itertools.islice(make(), 3)])
         with op_determinism(True):
-            # Derived from ours, and so without the protection: TensorFlow still makes it serial.
+            # A derived dataset is not protected: TensorFlow makes it serial.
             serial = shortest_wait(make().take(100))
         print(f"next() beside a step: {1e3 * waits[False]:.1f} ms, with op determinism {1e3 * waits[True]:.1f} ms")
         print(f"ratio {waits[True] / waits[False]:.2f}; what TensorFlow makes of it: {1e3 * serial:.1f} ms")
@@ -74,7 +74,7 @@ def test_a_step_does_not_wait_for_its_batch_under_op_determinism(tmp_path):
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_pipeline_of_a_run_is_made_serial(tmp_path, devices):
-    """Training, evaluation after each epoch, the rest of an epoch after a resume, and the final score."""
+    """Covers training, evaluation after each epoch, the rest of an epoch after a resume, and the final evaluation."""
     settings = {"recipe": write_photo_recipe(tmp_path), "runs": {str(tmp_path / "run"): ["checkpoint.every_steps=1"]}}
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "0"}
     environment["TF_CPP_VMODULE"] = "make_deterministic=1"

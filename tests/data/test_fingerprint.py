@@ -1,4 +1,4 @@
-"""A run goes on with the data that it began with, or is refused by the name of the first difference."""
+"""A run resumes only on the data it started with; otherwise an error names the first difference."""
 
 import json
 import time
@@ -19,7 +19,7 @@ DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
 
 
 def facts(split="train", **source) -> dict:
-    """A fingerprint as it comes out of a run folder."""
+    """Returns a fingerprint as a run folder stores it."""
     return json.loads(json.dumps(fingerprint(open_source(data_options(**source).source, split))))
 
 
@@ -65,7 +65,7 @@ def test_a_large_folder_costs_little_and_still_names_the_class(tmp_path, monkeyp
     assert f"the names of the files of class {label}" in first_difference(before, of_files(renamed, labels))
 
 
-def test_arrays_shards_and_tensorflow_datasets(tmp_path, tfds_dir=None):
+def test_arrays_and_shards(tmp_path):
     values = {"x_train": np.arange(5 * 64, dtype="uint8").reshape(5, 8, 8), "y_train": np.arange(5)}
     np.savez(tmp_path / "a.npz", **values)
     settings = {"kind": "arrays", "path": str(tmp_path / "a.npz")}

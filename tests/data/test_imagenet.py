@@ -1,4 +1,4 @@
-"""ImageNet three ways, of few pictures: tensorflow-datasets, folders named by synset, shards; one order of classes."""
+"""A small ImageNet from tensorflow-datasets, folders named by synset, and shards: the same order of classes."""
 
 import importlib.resources
 import io
@@ -46,7 +46,7 @@ def test_folders_named_by_synset_and_their_shards(tmp_path):
 
 
 def test_tensorflow_datasets(tmp_path, monkeypatch):
-    # tensorflow-datasets 4.9.10 imports this package while it prepares a set and does not ask for it.
+    # tensorflow-datasets 4.9.10 imports this package to prepare a set, and does not declare it.
     monkeypatch.setitem(sys.modules, "importlib_resources", importlib.resources)
     archives = tmp_path / "downloads" / "manual"
     archives.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The names of ImageNet's classes: those that keras.applications downloads, without the download."""
+"""The names of the ImageNet classes are those that keras.applications downloads."""
 
 import hashlib
 import json

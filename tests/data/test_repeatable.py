@@ -1,4 +1,4 @@
-"""The same pixels and weights from the same seed, whatever the threads; the figures of `kerasnets benchmark data`."""
+"""The same seed gives the same pixels and weights with any number of threads; `kerasnets benchmark data`."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def test_benchmark_names_the_slowest_stage(tmp_path, capsys):
     assert run(["benchmark", "data", str(tmp_path / "none.yaml")]) == 2
 
 
-# Everything that may happen to an image and is not keras-cv's, which has tests of its own.
+# All operations on one image but RandAugment, which test_augmentation.py tests.
 AUGMENTATION = """
   random_resized_crop: {}
   pad_and_crop: {padding: 4}
@@ -49,7 +49,7 @@ AUGMENTATION = """
   color_jitter: {brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}
   pca_lighting: 0.1
 """
-# Trains, and then says which images the first two epochs were made of and which weights came out.
+# Trains, then prints digests of the images of the first two epochs and of the weights.
 JOB = """
 import hashlib, json, sys
 

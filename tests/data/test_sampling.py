@@ -1,4 +1,4 @@
-"""The order of an epoch: all classes equally often, several copies of each image; resumed to the last pixel."""
+"""The order of an epoch: class-balanced, several copies of each image, and resumed with the same pixels."""
 
 import dataclasses
 
@@ -23,14 +23,14 @@ def data(source=None, **values):
 
 
 def drawn(source, options, batch_size=8, count=None):
-    """The numbers of an epoch, one array a batch."""
+    """Returns the numbers of an epoch, one array per batch."""
     count = count or source.size // batch_size * batch_size
     records = make_sampler(source, options, batch_size)(SEED, tf.constant(0, tf.int64), count)
     return np.array([number for number, *_ in records.as_numpy_iterator()]).reshape(-1, batch_size)
 
 
 def test_class_balanced_rounds_and_turns():
-    """Six images of class 0, two of class 1, one of class 2: nine draws, three of each, and lists that are used up."""
+    """Six images of class 0, two of class 1 and one of class 2: three draws per class, and classes start over."""
     labels = np.array([0, 0, 1, 0, 2, 0, 1, 0, 0])
     order = tf.function(class_balanced(labels))
     epochs = [order(tf.constant([0, i], tf.int64)).numpy() for i in range(400)]
@@ -82,7 +82,7 @@ def test_a_balanced_stream_needs_memory(tfds_folder):
 
 @pytest.mark.parametrize("batch_size", [9, 8])
 def test_repeats_are_copies_in_the_same_batch_and_other_shares(batch_size):
-    """What DeiT's and timm's sampler gives all its ranks together: each image three times, then the epoch's end."""
+    """As the samplers of DeiT and timm for all ranks: each image three times, until the epoch ends."""
     source = open_source(SourceOptions(**DIGITS), "train")
     batches = drawn(source, data(augmentation={"repeats": 3}), batch_size)
     assert batches.shape == (source.size // batch_size, batch_size)

@@ -1,4 +1,4 @@
-"""Shards: what is written is read back, other readers understand it, a damaged one is refused by its name; caching."""
+"""Shards are read back as written, by other readers too; an error names a damaged shard; caching in memory."""
 
 import dataclasses
 import hashlib

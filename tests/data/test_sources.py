@@ -1,4 +1,4 @@
-"""Every source: what it holds, and one clear line for each wrong request."""
+"""The content of every kind of source, and one clear line for each wrong request."""
 
 import numpy as np
 import pytest

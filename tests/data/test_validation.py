@@ -1,4 +1,4 @@
-"""A part of the training images that chooses the epoch, and scores that say on what theirs was chosen."""
+"""A held-out split chooses the epoch, and a score says which split chose it."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def digits():
     return open_source(data_options(kind="digits").source, "train")
 
 
-def test_the_part_is_stratified_the_same_for_a_seed_and_not_trained_on():
+def test_the_held_out_split_is_stratified_repeatable_and_not_trained_on():
     source = digits()
     rest, held = held_out_split(source, 0.1, seed=3)
     assert rest.size + held.size == source.size and held.size == pytest.approx(0.1 * source.size, abs=5)
@@ -42,7 +42,7 @@ def test_the_part_is_stratified_the_same_for_a_seed_and_not_trained_on():
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_folder_is_cut_by_its_files_and_a_stream_is_refused(tmp_path):
+def test_a_folder_is_split_by_files_and_a_stream_is_refused(tmp_path):
     write_folder(tmp_path / "photos")
     source = open_source(data_options(kind="folder", path=str(tmp_path / "photos")).source, "train")
     rest, held = held_out_split(source, 0.2, seed=0)
@@ -57,7 +57,7 @@ def test_a_folder_is_cut_by_its_files_and_a_stream_is_refused(tmp_path):
         held_out_split(source, 0.01, seed=0)
 
 
-def test_the_held_back_part_chooses_and_the_test_split_scores(tmp_path, monkeypatch):
+def test_the_held_out_split_chooses_and_the_test_split_scores(tmp_path, monkeypatch):
     seen = []
     before = callbacks.BestAndEarlyStopping.on_epoch_end
 

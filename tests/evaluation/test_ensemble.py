@@ -1,4 +1,4 @@
-"""Evaluation by crops, whole images and votes, against the same in plain NumPy; every example counts once."""
+"""Test-time augmentation, dense evaluation and ensembles against plain NumPy; every example counts once."""
 
 import dataclasses
 
@@ -23,15 +23,15 @@ PIXELS = Preprocessing(size=SIZE, crop_fraction=0.875, mean=(100.0, 110.0, 120.0
 
 def narrow_vgg(**spec):
     """A narrow VGG whose last map is 2x2 for an input of 64x64."""
-    row, arguments = twin("vgg11")
-    row = dataclasses.replace(row, spec=row.spec._replace(**spec))
-    model = build(row, **{**arguments, "input_shape": (64, 64, 3)})
+    variant, arguments = twin("vgg11")
+    variant = dataclasses.replace(variant, spec=variant.spec._replace(**spec))
+    model = build(variant, **{**arguments, "input_shape": (64, 64, 3)})
     fill(model)
     return model
 
 
 def test_dense_layers_as_convolutions_slide_over_the_image():
-    """With 1x1 convolutions no border is padded: each place of the output is the network on its window of the image."""
+    """1x1 convolutions need no padding: each position of the output is the network on its window of the image."""
     model = narrow_vgg(blocks=((1,), (1,), (1, 1), (1,), (1,)))
     logits = fully_convolutional(model)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 128, 96, 3)).astype(np.float32)
@@ -45,7 +45,7 @@ def test_dense_layers_as_convolutions_slide_over_the_image():
 
 
 def test_dense_layers_as_convolutions_on_padded_features():
-    """The real configuration: the dense layers, in NumPy, on every 2x2 window of the last map."""
+    """The real configuration: the dense layers in NumPy on every 2x2 window of the last feature map."""
     import keras
 
     model = narrow_vgg()
@@ -71,7 +71,7 @@ def test_dense_layers_as_convolutions_on_padded_features():
 
 @pytest.mark.parametrize("name", ["alexnet", "nin_cifar", "resnet20_cifar"])
 def test_one_place_is_the_network_itself_and_larger_images_are_taken(name):
-    """A flattening head, one that ends in an activation, one behind global pooling."""
+    """A head that flattens, one that ends in an activation, and one after global pooling."""
     model = build_twin(name)
     fill(model)
     images = np.random.default_rng(2).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
@@ -85,7 +85,7 @@ def test_one_place_is_the_network_itself_and_larger_images_are_taken(name):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Seven good images and one that is none, in two classes."""
+    """Seven images and one file that is not an image, in two classes."""
     root = tmp_path_factory.mktemp("views")
     for number, label in enumerate(("cat", "dog")):
         (root / "test" / label).mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused(call, text):
 
 
 def test_commands(tmp_path, capsys):
-    """A run that votes with itself, by the command line, scores what it scores alone."""
+    """On the command line, an ensemble of a run with itself scores as the run alone."""
     import json
 
     from kerasnets.cli.app import run as command

@@ -1,4 +1,4 @@
-"""200 seeded wrong recipes: each is one line that names key, value and what is allowed, and nothing is written."""
+"""Each of 200 seeded wrong recipes gives one line with key, value and what is allowed; nothing is written."""
 
 import os
 import random
@@ -28,7 +28,7 @@ BASE = {
     "seed": 1,
     "deterministic": True,
 }
-# A value of another type, and one out of range, for every key that has such.
+# For keys: a value of another type, and values out of range.
 TYPES = {
     "batch_size": "eight", "epochs": 1.5, "steps_per_epoch": [2], "optimizer.learning_rate": "fast",
     "optimizer.momentum": {}, "schedule.warmup_epochs": "one", "loss.label_smoothing": True, "ema.momentum": "0.9",
@@ -57,7 +57,7 @@ FILES = (
 
 
 def leaves(tree: dict, above=()):
-    """Paths of all keys, blocks included."""
+    """Yields the paths of all keys, blocks included."""
     for key, value in tree.items():
         yield (*above, key)
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Recipes: what is read, and the one line that answers what is not."""
+"""Reading recipes, and the one line that answers a wrong one."""
 
 import pytest
 import yaml

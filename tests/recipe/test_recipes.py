@@ -1,4 +1,4 @@
-"""Every recipe: it is read, names a registered network, says what it costs, and trains through the real trainer."""
+"""Every recipe is read, names a registered network, states its cost, and trains through the real trainer."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,13 @@ from kerasnets.recipe.read import load_recipe, parse_recipe
 from kerasnets.registry import get_variant, variant_names
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
-# Read from a folder, of which two small classes do for a smoke run; the others bring their data or need a download.
+# These read a folder, and two small classes are enough for a smoke run. The others have data or download it.
 FROM_FOLDER = [path for path in RECIPES if path.stem.endswith(("_imagenet", "_cifar"))]
 QUICK = ("nin_cifar",)
 
 
 def header(path) -> dict[str, str]:
-    """Returns the lines of a recipe's header that begin with a word and two spaces, by that word."""
+    """Returns the header of a recipe as {word: text}; a line of it has a word, two spaces and a text."""
     found, word = {}, None
     for line in path.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"# ([A-Z][a-z]+) {2,}(.*)", line):
@@ -56,7 +56,7 @@ def test_steps_in_the_header_are_those_of_the_recipe(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_what_the_sources_of_all_recipes_share(path):
-    """RMSprop of TensorFlow 1 begins with 1; what subtracts the mean is padded with it; TF-slim clips L2 too."""
+    """RMSprop starts with 1 as in TensorFlow 1, borders have the mean colour, and L2 is clipped as in TF-slim."""
     recipe = load_recipe(path)
     optimizer, border = recipe.optimizer, recipe.data.augmentation.pad_and_crop
     if optimizer.name == "rmsprop":
