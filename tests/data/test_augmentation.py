@@ -156,7 +156,7 @@ STRENGTHS = {  # operation -> what its strengths are drawn from, in the order of
 
 @pytest.fixture(scope="module")
 def drawn_strengths():
-    """Returns {number of the operation: its strengths} for 40,000 images, from layers that write them into the image."""
+    """Returns {operation number: strengths} of 40,000 images; the layers of the policy write them into the images."""
     from keras_cv.layers import RandAugment as KerasCV
 
     class Probe:

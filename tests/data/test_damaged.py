@@ -87,7 +87,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 
 
 def train(folder, count, good):
-    """Trains by the command in a fresh process; returns the bad files, all files, the run folder and the peak memory."""
+    """Trains by the command in a fresh process; returns bad files, all files, the run folder and the peak memory."""
     bad, names = write_damaged(folder / "data", count=count, good=good)
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.replace("DATA", str(folder / "data")))
