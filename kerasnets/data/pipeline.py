@@ -78,11 +78,11 @@ def training_batches(
     source = _cached(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
-    augment_batch = batch_operations(augmentation, len(source.classes))
     source.bad_images.set_limit(options.bad_image_limit)
     draw = make_sampler(source, options, batch_size)
     first_epoch, first_batch = divmod(start_step, steps)
     mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
+    augment_batch = batch_operations(augmentation, len(source.classes)) if mixed else None
     loaded, kept = (WHOLE, share) if mixed else (share, WHOLE)
     size = len(range(batch_size)[loaded])
 
@@ -100,7 +100,9 @@ def training_batches(
             source, batch, lambda image, index: transform(image, fold_in(base, index)), size
         )
         images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, images, labels, good))
-        return tuple(tensor[kept] for tensor in augment_batch(images, labels, fold_in(_seed(seed, 2, epoch), number)))
+        if augment_batch:
+            images, labels = augment_batch(images, labels, fold_in(_seed(seed, 2, epoch), number))
+        return images[kept], labels[kept]
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return parallel(_map_and_prefetch(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))

@@ -12,6 +12,9 @@ from kerasnets.data.images.rand_augment import rand_augment
 from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 
 SEED = tf.constant([1, 2], tf.int64)
+# Of the covariance of ImageNet's RGB values, 0-255, as torch and Caffe recipes use them; rows are R, G, B.
+EIGENVALUES = np.array([55.46, 4.794, 1.148]) ** 2
+EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
 
 def test_random_resized_crop_distribution(both_ways):
@@ -114,8 +117,13 @@ def test_brightness_and_pca_lighting(both_ways):
     ]
     assert 0.5 <= min(ratios) < 0.7 and 1.3 < max(ratios) <= 1.5
     grey = np.full((4, 4, 3), 128, "uint8")
-    lit = np.array(both_ways(color.pca_lighting(0.1), grey, seeds=range(100)))[:, 0, 0]
-    assert 2 < lit.std() < 6 and abs(lit.mean() - 128) < 2  # mostly brightness, 0.1 * 55 * 0.58 = 3.2 levels
+    lit = np.array(both_ways(color.pca_lighting(1.0), grey, seeds=range(500)), float)
+    assert np.ptp(lit, axis=(1, 2)).max() == 0  # one colour for all pixels of an image
+    assert np.abs(lit.mean((0, 1, 2)) - 128).max() < 8
+    # AlexNet, section 4.1: the covariance is that of ImageNet's colours. Clipping at 255 lowers it a little.
+    expected = 0.25 * EIGENVECTORS * EIGENVALUES @ EIGENVECTORS.T
+    half = np.array(both_ways(color.pca_lighting(0.5), grey, seeds=range(500)), float)[:, 0, 0]
+    np.testing.assert_allclose(np.cov(half.T), expected, rtol=0.2)
 
 
 def test_contrast_saturation_and_hue(both_ways):
