@@ -17,7 +17,7 @@ from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image
 from kerasnets.data.images.per_image import normalise, override
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.sources.source import Source
-from kerasnets.evaluation.evaluate import WRONG_LIMIT, check_finite, check_fit
+from kerasnets.evaluation.evaluate import Counts, check_finite, check_fit
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
@@ -207,22 +207,8 @@ def combine_predictions(members: list[Predictions], vote: str = "mean") -> dict:
         scores = mean.copy()
         for member in members:
             scores[np.arange(len(mean)), member.probabilities.argmax(-1)] += 1.0
-    return _count(first.indices, first.labels, mean, scores)
-
-
-def _count(indices, labels, probabilities, scores) -> dict:
-    """Counts correct examples by `scores` [N, classes]; the loss is that of `probabilities`."""
-    rows, predicted = np.arange(len(labels)), scores.argmax(-1)
-    confusion = np.zeros((scores.shape[-1],) * 2, np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    correct = int(confusion.trace())
-    top5 = int(((scores > scores[rows, labels][:, None]).sum(-1) < 5).sum())
-    wrong = [
-        {"index": int(indices[row]), "label": int(labels[row]), "predicted": int(predicted[row])}
-        | {"probability": float(probabilities[row, predicted[row]])}
-        for row in np.flatnonzero(predicted != labels)[:WRONG_LIMIT]
-    ]
-    loss = -np.log(np.maximum(probabilities[rows, labels], 1e-30), dtype=np.float64).sum()
-    examples = {"examples": len(labels), "correct": correct, "correct_top5": top5}
-    shares = {"top1": correct / len(labels), "top5": top5 / len(labels), "loss": float(loss) / len(labels)}
-    return examples | shares | {"confusion": confusion.tolist(), "wrong": wrong}
+    counts = Counts(mean.shape[-1])
+    counts.add(first.indices, first.labels, mean, scores)
+    found = counts.result()
+    numbers = {"examples": found["examples"], "correct": counts.correct, "correct_top5": counts.correct_top5}
+    return numbers | found

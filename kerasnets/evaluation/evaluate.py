@@ -72,7 +72,7 @@ def score(
     strategy = local_strategy()
     replicas = strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
-    counts = _Counts(classes, wrong_folder)
+    counts, position = Counts(classes, wrong_folder), 0
 
     @tf.function(reduce_retracing=True)
     def forward(images):
@@ -86,7 +86,9 @@ def score(
         for images, labels, weights in parallel(distributed):
             probabilities = _gathered(strategy, forward(images))
             images, labels, weights = (_gathered(strategy, value) for value in (images, labels, weights))
-            counts.add(probabilities, images, labels, weights > 0)
+            real = np.flatnonzero(weights)
+            counts.add(position + real, labels[real], probabilities[real], images=images[real])
+            position += len(weights)
     return counts.result()
 
 
@@ -114,48 +116,67 @@ def check_finite(probabilities: np.ndarray) -> None:
         raise RuntimeError("The network returns values that are NaN or infinite; it cannot be evaluated.")
 
 
-class _Counts:
-    """Sums over batches: whole numbers, and float64 for the loss."""
+class Counts:
+    """Sums over examples: whole numbers, and float64 for the loss.
 
-    def __init__(self, classes: int, folder):
+    Args:
+        classes: the number of classes.
+        folder: for the images of wrong predictions; `None` saves none.
+    """
+
+    def __init__(self, classes: int, folder=None):
         self.confusion = np.zeros((classes, classes), np.int64)
-        self.seen = self.position = self.top5 = 0
+        self.examples = self.correct_top5 = 0
         self.loss = 0.0
         self.wrong = []
         self.folder = Path(folder) if folder is not None else None
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, probabilities, images, labels, real) -> None:
-        indices = self.position + np.flatnonzero(real)
-        self.position += len(real)
-        probabilities, images, labels = probabilities[real], images[real], labels[real]
-        check_finite(probabilities)
-        predicted, rows = probabilities.argmax(-1), np.arange(len(labels))
-        true = probabilities[rows, labels]
-        np.add.at(self.confusion, (labels, predicted), 1)
-        self.top5 += int(((probabilities > true[:, None]).sum(-1) < 5).sum())
-        self.loss -= float(np.log(np.maximum(true, 1e-30), dtype=np.float64).sum())
-        for row in np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]:
-            self._list_wrong(indices[row], probabilities[row, predicted[row]], predicted[row], labels[row], images[row])
-        self.seen += len(labels)
+    @property
+    def correct(self) -> int:
+        return int(self.confusion.trace())
 
-    def _list_wrong(self, index, probability, predicted, label, image) -> None:
-        entry = {"index": int(index), "label": int(label), "predicted": int(predicted)}
-        entry["probability"] = float(probability)
-        if self.folder and image.shape[-1] in (1, 3):
-            name = f"{len(self.wrong) + 1:04d}.png"
-            pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
-            (self.folder / name).write_bytes(tf.io.encode_png(pixels).numpy())
-            entry["image"] = f"{self.folder.name}/{name}"
-        self.wrong.append(entry)
+    def add(self, indices, labels, probabilities, scores=None, images=None) -> None:
+        """Adds examples.
+
+        Args:
+            indices, labels: [N], the index of each example in the source, and its label.
+            probabilities: [N, classes], for the loss.
+            scores: [N, classes], decide the predicted classes; the default is `probabilities`.
+            images: [N, S, S, C], saved when the prediction is wrong.
+
+        Raises:
+            RuntimeError: the probabilities are NaN or infinite.
+        """
+        check_finite(probabilities)
+        scores = probabilities if scores is None else scores
+        predicted, rows = scores.argmax(-1), np.arange(len(labels))
+        true = scores[rows, labels]
+        np.add.at(self.confusion, (labels, predicted), 1)
+        self.correct_top5 += int(((scores > true[:, None]).sum(-1) < 5).sum())
+        self.loss -= float(np.log(np.maximum(probabilities[rows, labels], 1e-30), dtype=np.float64).sum())
+        for row in np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]:
+            entry = {"index": int(indices[row]), "label": int(labels[row]), "predicted": int(predicted[row])}
+            entry["probability"] = float(probabilities[row, predicted[row]])
+            if self.folder and images.shape[-1] in (1, 3):
+                entry["image"] = self._save(images[row])
+            self.wrong.append(entry)
+        self.examples += len(labels)
+
+    def _save(self, image) -> str:
+        """Writes the image of the next wrong prediction and returns its path in the run folder."""
+        name = f"{len(self.wrong) + 1:04d}.png"
+        pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
+        (self.folder / name).write_bytes(tf.io.encode_png(pixels).numpy())
+        return f"{self.folder.name}/{name}"
 
     def result(self) -> dict:
-        examples = max(self.seen, 1)
+        examples = max(self.examples, 1)
         return {
-            "examples": self.seen,
-            "top1": int(self.confusion.trace()) / examples,
-            "top5": self.top5 / examples,
+            "examples": self.examples,
+            "top1": self.correct / examples,
+            "top5": self.correct_top5 / examples,
             "loss": self.loss / examples,
             "confusion": self.confusion.tolist(),
             "wrong": self.wrong,
