@@ -64,7 +64,8 @@ def test_no_number_is_nan_or_infinite(recipe_file, key, value):
     with pytest.raises(ValueError) as caught:
         load_recipe(recipe_file, [f"{key}={text}"])
     message = str(caught.value)
-    assert key in message and "finite" in message and "Received: " in message and "\n" not in message
+    named = ".".join(key.split(".")[:2]) if key.startswith("model.") else key  # the value shows the rest
+    assert named in message and "finite" in message and "Received: " in message and "\n" not in message
 
 
 @pytest.mark.parametrize(("override", "allowed"), OUT_OF_RANGE, ids=[override for override, _ in OUT_OF_RANGE])
