@@ -47,9 +47,8 @@ def ours(root: str, host: bool = False, antialias: bool = True):
     """Yields once a batch, under op determinism as in a run by a recipe's defaults."""
     import tensorflow as tf
 
-    from kerasnets.data.determinism import parallel
     from kerasnets.data.images.per_image import normalise
-    from kerasnets.data.pipeline import training_batches
+    from kerasnets.data.pipeline import parallel, training_batches
     from kerasnets.data.sources import open_source
     from kerasnets.recipe.data_options import DataOptions, SourceOptions
     from kerasnets.registry import Preprocessing

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure the
 def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 512, json: JSON = False) -> None:
     """Measure each stage of a recipe's input pipeline, and name the slowest."""
     start_tensorflow()
-    from kerasnets.data.determinism import op_determinism
+    from kerasnets.data.pipeline import op_determinism
     from kerasnets.data.pipeline_benchmark import WHOLE, measure_stages
     from kerasnets.data.sources import open_source
     from kerasnets.recipe.read import load_recipe

@@ -46,19 +46,16 @@ class BadImages:
 
     The pipeline calls `add`, `unreadable`, `check` and `check_batch`. The training loop calls `new` to log the bad
     images since the last call, and wraps its work in `explained` to turn the pipeline's error into one plain line.
+    `limit` is the share (0 to 1) of the source's images that may be bad.
     """
 
     def __init__(self, size: int):
         self._size = size
-        self._limit = 1.0
+        self.limit = 1.0
         self._found: dict[int, BadImage] = {}
         self._reported = 0
         self._fatal: Exception | None = None
         self._lock = threading.Lock()
-
-    def set_limit(self, share: float) -> None:
-        """Sets the share (0 to 1) of the source's images that may be bad."""
-        self._limit = share
 
     def add(self, index: int, name: str, reason: str) -> None:
         """Adds a bad image; a second call for the same image changes nothing."""
@@ -91,10 +88,10 @@ class BadImages:
         if self._fatal:
             raise type(self._fatal)(*self._fatal.args)
         bad = self.all()
-        if len(bad) > self._limit * self._size:
+        if len(bad) > self.limit * self._size:
             raise RuntimeError(
                 f"{len(bad)} of {self._size} images ({len(bad) / self._size:.2%}) cannot be decoded; `bad_image_limit` "
-                f"allows {self._limit:.2%}. Repair or remove them, or raise the limit. First: {_named(bad)}"
+                f"allows {self.limit:.2%}. Repair or remove them, or raise the limit. First: {_named(bad)}"
             )
 
     def check_batch(self, good) -> None:

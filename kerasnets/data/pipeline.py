@@ -14,15 +14,20 @@ Training, in this order:
    A file that cannot be read, and a batch without a good image, stop the run.
 5. Augmentation of the batch (images/per_batch.py), seeded by (seed, epoch, batch number).
 6. Prefetching.
+
+Op determinism, TensorFlow's switch for the whole process, does not slow a pipeline down (`parallel`).
+`disable_op_determinism` and `is_op_determinism_enabled` are private; checked with TensorFlow 2.21. A test in
+tests/data/test_determinism.py fails when they, or the pass that `parallel` avoids, change.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import config
 
-from kerasnets.data.determinism import parallel
 from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import evaluation_transform, fold_in, override, training_transform
 from kerasnets.data.loading import load_batch, replace_bad
@@ -78,7 +83,7 @@ def training_batches(
     source = _cached(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
-    source.bad_images.set_limit(options.bad_image_limit)
+    source.bad_images.limit = options.bad_image_limit
     draw = make_sampler(source, options, batch_size)
     first_epoch, first_batch = divmod(start_step, steps)
     mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
@@ -142,7 +147,7 @@ def evaluation_batches(
     """
     transform = transform or evaluation_transform(override(preprocessing, options))
     source = _cached(source, options)
-    source.bad_images.set_limit(options.bad_image_limit)
+    source.bad_images.limit = options.bad_image_limit
     size = len(range(batch_size)[share])
 
     def load(*batch):
@@ -155,6 +160,41 @@ def evaluation_batches(
 
     batches = _map_and_prefetch(_in_order(source).batch(batch_size), load)
     return parallel(batches.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
+
+
+@contextlib.contextmanager
+def op_determinism(on: bool):
+    """Switches op determinism on or off inside the context, and restores the former state after it."""
+    before = config.is_op_determinism_enabled()
+    _switch_op_determinism(on)
+    try:
+        yield
+    finally:
+        _switch_op_determinism(before)
+
+
+def parallel(dataset):
+    """Returns `dataset`, plain or distributed, changed so that it stays parallel under op determinism.
+
+    While op determinism is on, TensorFlow's pass `make_deterministic` removes all parallel maps and prefetches from a
+    pipeline that has a `PyFunc` or nested datasets. Ours has both, but its order and pixels never depend on threads.
+    The pass runs when an iterator is created, so every iterator of this dataset is created with the switch off.
+    Datasets that are derived from it are not protected: call `parallel` on them.
+    """
+    kind = type(dataset)
+
+    class Parallel(kind):
+        def __iter__(self):
+            with op_determinism(False):
+                return super().__iter__()
+
+    Parallel.__name__ = kind.__name__
+    dataset.__class__ = Parallel
+    return dataset
+
+
+def _switch_op_determinism(on: bool) -> None:
+    (config.enable_op_determinism if on else config.disable_op_determinism)()
 
 
 def _seed(seed: int, purpose: int, epoch):

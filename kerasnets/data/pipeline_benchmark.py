@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasnets.data.determinism import parallel
 from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import fold_in, normalise, override, training_operations
-from kerasnets.data.pipeline import training_batches
+from kerasnets.data.pipeline import parallel, training_batches
 from kerasnets.data.sources.source import Source
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing

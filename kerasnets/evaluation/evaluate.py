@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.determinism import parallel
 from kerasnets.data.images.per_image import normalise
-from kerasnets.data.pipeline import evaluation_batches
+from kerasnets.data.pipeline import evaluation_batches, parallel
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import Source
 from kerasnets.distribution.strategy import local_strategy

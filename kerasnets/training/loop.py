@@ -10,8 +10,7 @@ from pathlib import Path
 
 import keras
 
-from kerasnets.data.determinism import parallel
-from kerasnets.data.pipeline import evaluation_batches, training_batches
+from kerasnets.data.pipeline import evaluation_batches, parallel, training_batches
 from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import same_everywhere
 from kerasnets.distribution.strategy import cluster, distribute

@@ -17,7 +17,7 @@ from tensorflow.python.eager.context import context
 from tensorflow.python.framework import config
 from tensorflow.python.ops import stateful_random_ops
 
-from kerasnets.data.determinism import op_determinism
+from kerasnets.data.pipeline import op_determinism
 
 # Keras's global seed, and the generator of layers and calls that have none of their own.
 KERAS_STATE = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)

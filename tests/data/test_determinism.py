@@ -13,8 +13,7 @@ import pytest
 import tensorflow as tf
 from data_files import RGB, data_options, encode, photo, write_photo_recipe
 
-from kerasnets.data.determinism import op_determinism, parallel
-from kerasnets.data.pipeline import training_batches
+from kerasnets.data.pipeline import op_determinism, parallel, training_batches
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
 from kerasnets.training.prepare import prepare

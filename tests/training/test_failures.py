@@ -92,7 +92,7 @@ def test_an_error_of_another_worker_is_a_lost_worker(monkeypatch, tmp_path, erro
 def test_too_many_bad_images_are_not_a_lost_worker(monkeypatch, tmp_path):
     monkeypatch.setattr(stopping, "cluster", lambda: Cluster(2, 0))
     source = SimpleNamespace(bad_images=BadImages(10))
-    source.bad_images.set_limit(0.1)
+    source.bad_images.limit = 0.1
     for index in range(2):
         source.bad_images.add(index, f"{index}.jpg", "cut off")
     job = SimpleNamespace(folder=tmp_path, sources={"training": source})
