@@ -1,1 +1,1 @@
-"""The networks: one file per line of papers; a variant is a row of its table."""
+"""The networks: one file for each family of papers, with a table of its variants."""

@@ -6,7 +6,7 @@ ConvNets v2": all thirteen of conv3 to conv5 (its text says twelve), modulated.
 * A 3x3 convolution of the same stride computes the offsets. It starts at zero, so a new v1 network is the plain one.
 * These are classifiers: conv5 keeps stride 2. The papers' detectors and segmenters run it at stride 1, dilated by 2,
   and v1's detectors have four offset groups.
-* In training v2's offsets learn at a tenth of the rate; that belongs to the recipe, not to the graph.
+* v2 trains its offsets at a tenth of the learning rate. That is a setting of the recipe, not of the network.
 """
 
 import functools

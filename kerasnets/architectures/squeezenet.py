@@ -6,11 +6,12 @@ and <0.5MB model size", table 1 (v1.0), figure 2 (bypass); v1.1 from the authors
 * Input size: the paper's table says 224x224, but its 111x111 map needs 227, the size of the authors' Caffe files. Here
   it is 227.
 * Those files pool without padding and count the last incomplete window, and their v1.0 pads conv10, a 1x1 convolution,
-  by one, so that the mean runs over a border of constants; the rows without suffix do the same. v1.1 does not pad.
+  by one, so that the mean runs over a border of constants; the variants without suffix do the same. v1.1 does not pad.
 * Bypass (figure 2): `_bypass` adds the input of fire3, 5, 7 and 9 to their output; `_complex_bypass` also that of
   fire2, 4, 6 and 8 through a 1x1 convolution. fire5 and fire9 add the pooled map, as in the authors' file.
 * Initialisation: Caffe's "xavier", uniform with variance 1 / fan-in; conv10 normal with deviation 0.01.
-* Layers are called as in the authors' files with dots for slashes, those of the `_torchvision` rows as in torchvision.
+* Layer names are those of the authors' files with dots for slashes, those of the `_torchvision` variants as in
+  torchvision.
 """
 
 from typing import NamedTuple

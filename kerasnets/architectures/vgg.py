@@ -64,7 +64,7 @@ def vgg(x, spec: Spec):
 def vgg_head(x, spec: Spec, classes, activation, *, dropout=0.5):
     """fc6, fc7 and the classifier.
 
-    dropout: share of the units of fc6 and fc7 that training drops, 0 to 1.
+    dropout: rate of dropout behind fc6 and fc7, 0 to 1.
     """
     x = keras.layers.Flatten(name="flatten")(x)
     x = hidden_dense(x, spec.hidden, dropout=dropout, name="classifier.0")

@@ -24,7 +24,7 @@ class SameZeroPadding2D(keras.layers.Layer):
         self.size, self.stride = size, stride
 
     def _zeros(self, length):
-        """Zeros before and behind a row of `length` pixels."""
+        """Zeros before and behind `length` pixels."""
         total = (-(-length // self.stride) - 1) * self.stride + self.size - length
         total = max(total, 0) if isinstance(total, int) else tf.maximum(total, 0)
         return total // 2, total - total // 2

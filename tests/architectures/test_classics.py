@@ -1,4 +1,4 @@
-"""What the classics promise beyond the contract of every row."""
+"""What the classics promise beyond the contract of every variant."""
 
 import keras
 import numpy as np

@@ -1,7 +1,8 @@
-"""One contract for every row of the registry; a new row gets all of it by being registered.
+"""One contract for all variants of the registry: a new variant gets every test by being registered.
 
-Rows as they are: parameters, multiply-adds and the paper's stage shapes. What runs does so on the row's tiny twin. By
-default the smallest row of each family (gradients: of each body and head), under the mark `slow` every row.
+Counts and feature shapes are those of the variant itself, on a network that is built without initialising its weights.
+All other tests run the variant's tiny twin. By default they run the smallest variant of each family (gradients: of each
+body and head), under the mark `slow` all variants.
 """
 
 import subprocess
@@ -18,21 +19,23 @@ from kerasnets.model_index import model_info
 from kerasnets.registry import get_variant, variant_names
 
 NUMBERS = read_json("outside_numbers.json")
-# Families whose mirrored step is run by default; those with layers of our own (FractalNet's and NASNet's, whose twins
-# are large graphs still, have tests of their own); those made for phones.
+# Families whose mirrored step is run by default; families with layers of our own (FractalNet and NASNet have tests of
+# their own, because their twins are large too); families that were made for phones.
 MIRRORED_BY_DEFAULT = {"lenet", "resnet"}
 OWN_LAYERS = {"lenet", "alexnet", "resnet", "resnext", "deformable"}
 ON_PHONES = {"squeezenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "efficientnet"}
+# Networks with so many layers that building them takes more than a second.
+DEEP = {"resnet1202_cifar", "resnet1202_stochastic_depth_cifar", "resnet1001_v2_cifar"}
 
 
-def rows(default):
-    """All rows; those that are not in `default` under the mark `slow`."""
+def variants(default):
+    """All variants; those that are not in `default` under the mark `slow`."""
     marked = [pytest.param(n, marks=() if n in default else pytest.mark.slow) for n in variant_names()]
     return pytest.mark.parametrize("name", marked)
 
 
 def groups(default):
-    """Groups of rows that share one fresh process: each row of `default` alone, the rest by family as `slow`."""
+    """Groups of variants that share one fresh process: each of `default` alone, the others by family as `slow`."""
     families = {}
     for name in sorted(set(variant_names()) - default):
         families.setdefault(get_variant(name).family, []).append(name)
@@ -42,26 +45,20 @@ def groups(default):
 
 
 WITH_OWN_LAYERS = {name for name in representatives("family") if get_variant(name).family in OWN_LAYERS}
-own_layers = rows(WITH_OWN_LAYERS)
-each_family = rows(set(representatives("family")))
-exported = rows({name for name in representatives("family") if get_variant(name).family in OWN_LAYERS | ON_PHONES})
-each_body = rows(set(representatives("family", "body", "head")))
+own_layers = variants(WITH_OWN_LAYERS)
+each_family = variants(set(representatives("family")))
+exported = variants({name for name in representatives("family") if get_variant(name).family in OWN_LAYERS | ON_PHONES})
+each_body = variants(set(representatives("family", "body", "head")))
 
 
-@pytest.mark.parametrize("name", variant_names())
-def test_outside_numbers_are_the_ledger_s(name):
-    """All rows at once and quickly: what `make tables` counted on the built network."""
-    row = model_info(name)
-    assert row.parameters == NUMBERS[name]["parameters"], NUMBERS[name]["source"]
-    assert row.multiply_adds == pytest.approx(NUMBERS[name]["multiply_adds"], rel=0.01), NUMBERS[name]["source"]
-
-
-@each_family
-def test_counts_and_stage_shapes(name):
-    model, expected = create_model(name), NUMBERS[name]
-    cost = complexity(model)
-    assert cost.parameters == expected["parameters"], expected["source"]
+@variants(set(variant_names()) - DEEP)
+def test_counts_and_feature_shapes(name):
+    with keras.StatelessScope(initialize_variables=False):
+        model = create_model(name)
+    cost, expected, index = complexity(model), NUMBERS[name], model_info(name)
+    assert cost.parameters == expected["parameters"] == index.parameters, expected["source"]
     assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
+    assert cost.multiply_adds == index.multiply_adds
     assert model.layers[-1].name == "predictions" and len(model.outputs) == 1
     for layer, shape in get_variant(name).feature_shapes.items():
         assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer
@@ -69,23 +66,23 @@ def test_counts_and_stage_shapes(name):
 
 @each_family
 def test_arguments(name):
-    row, arguments = twin(name)
-    size, channels = arguments["input_shape"][0], row.input_shape[2]
-    plain = build(row, **arguments)
+    variant, arguments = twin(name)
+    size, channels = arguments["input_shape"][0], variant.input_shape[2]
+    plain = build(variant, **arguments)
     assert plain.output_shape == (None, arguments["classes"])
-    renamed = build(row, **{**arguments, "name": "another"})
+    renamed = build(variant, **{**arguments, "name": "another"})
     assert renamed.name == "another" and [v.path for v in renamed.weights] == [v.path for v in plain.weights]
     headless = {**arguments, "include_top": False}
-    features = build(row, **{**headless, "input_shape": None}).output_shape
+    features = build(variant, **{**headless, "input_shape": None}).output_shape
     assert features[:3] == (None, None, None)
     odd = size + 9
     for pooling in ("avg", "max"):
-        x = build(row, **{**headless, "input_shape": (odd, odd + 2, 4 if channels == 3 else 2), "pooling": pooling})
+        x = build(variant, **{**headless, "input_shape": (odd, odd + 2, 4 if channels == 3 else 2), "pooling": pooling})
         assert x.output_shape == (None, features[3])
     tensor = keras.Input((size, size, channels))
-    assert build(row, **{**arguments, "input_shape": None, "input_tensor": tensor}).inputs[0] is tensor
-    if not row.fixed_size:
-        assert build(row, **{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
+    assert build(variant, **{**arguments, "input_shape": None, "input_tensor": tensor}).inputs[0] is tensor
+    if not variant.fixed_size:
+        assert build(variant, **{**arguments, "input_shape": (None, None, channels)}).output_shape == plain.output_shape
 
 
 @each_body
@@ -115,24 +112,24 @@ def digits(size: int, channels: int, brightness: float):
     return brightness * np.repeat(images[:, where][:, :, where], channels, axis=-1), labels[:32]
 
 
-@rows({"lenet5_modern", "resnet20_cifar"})
+@variants({"lenet5_modern", "resnet20_cifar"})
 def test_overfits_32_digits(name):
-    """With dropout off, the training accuracy reaches 100 %.
+    """Without dropout, the training accuracy reaches 100 %.
 
-    Two learning rates, because some nets start narrow; and ZFNet, whose first weights are small, needs pixels as bright
-    as its own, which are not scaled.
+    Two learning rates, because some networks start with small weights. ZFNet starts with so small weights that it needs
+    pixels in its own range, which is not scaled.
     """
     import tensorflow as tf
 
-    row, arguments = twin(name)
+    variant, arguments = twin(name)
     for rate, brightness in ((1e-3, 1.0), (2e-4, 1.0), (1e-3, 127.5)):
-        x, y = (tf.constant(v) for v in digits(arguments["input_shape"][0], row.input_shape[2], brightness))
+        x, y = (tf.constant(v) for v in digits(arguments["input_shape"][0], variant.input_shape[2], brightness))
         keras.utils.set_random_seed(0)
         model = build_twin(name, classifier_activation=None)
         for layer in model.layers:
             if hasattr(layer, "rate"):
                 layer.rate = 0.0
-            # Maps of classes that end in a ReLU (NiN, SqueezeNet): one that begins below zero would stay dead.
+            # NiN and SqueezeNet have a ReLU behind the maps of classes: a map that starts below zero would stay dead.
             if getattr(layer, "filters", None) == arguments["classes"] and layer.use_bias:
                 layer.bias.assign(tf.ones_like(layer.bias))
         optimizer = keras.optimizers.Adam(rate)
@@ -157,8 +154,8 @@ def test_step_in_mixed_precision(name):
     try:
         model = build_twin(name)
         fill(model)
-        # A small first scale: with the usual 2**15 gradients overflow and the step is skipped, as it should be, and the
-        # scale is halved. Some nets' first gradients overflow at 8 too.
+        # With the usual first scale of 2**15 gradients overflow, the step is skipped and the scale is halved. A small
+        # first scale needs fewer steps; the first gradients of some networks overflow at 8 too.
         optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=8.0)
         model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
         x, y = pixels((2, *model.input_shape[1:])), np.array([0, 1])
@@ -265,8 +262,9 @@ for name in sys.argv[2:]:
 
 @groups({name for name in representatives("family") if get_variant(name).family in MIRRORED_BY_DEFAULT})
 def test_one_mirrored_step_is_one_step(names):
-    """Both replicas get the one device's batch: the same statistics, the same mean gradient, and the same rounding too,
-    which matters where a ReLU is within a hair of its kink.
+    """Both replicas get the same batch as the single device, so statistics, mean gradient and rounding are the same.
+
+    Rounding matters where the input of a ReLU is very close to zero.
     """
     done = subprocess.run([sys.executable, "-c", MIRRORED, str(SUPPORT), *names], capture_output=True, text=True)
     assert done.stdout.count("equal") == len(names), done.stderr[-2000:]

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from nets import build_twin, fill, golden, pixels, twin
 
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
@@ -64,7 +65,8 @@ def test_residuals_are_scaled_before_they_are_added():
     np.testing.assert_allclose(model(image), np.maximum(image + 0.17 * residual(image), 0), atol=1e-6)
 
 
-AUXILIARY = {  # row: trainable parameters with the auxiliary heads (torchvision's num_params where it has the row)
+# Trainable parameters with the auxiliary heads, where torchvision has the network its num_params.
+AUXILIARY = {
     "googlenet": 13_378_280,
     "googlenet_torchvision": 13_004_888,
     "inception_v3_torchvision": 27_161_264,
@@ -94,8 +96,8 @@ NARROW = [{"class_name": "TruncatedNormal", "stddev": deviation} for deviation i
 def test_auxiliary_heads_start_as_in_the_released_code(name, last, expected):
     """TF-slim: v3 names two deviations of its own; v4 has its trunk's initialiser and slim's default for the dense
     layer; Inception-ResNet has the default everywhere."""
-    row, arguments = twin(name)
-    model = build(dataclasses.replace(row, aux={"aux1": last}), **arguments, aux_heads=True)
+    variant, arguments = twin(name)
+    model = build(dataclasses.replace(variant, aux={"aux1": last}), **arguments, aux_heads=True)
     for own, wanted in zip(("conv0.conv", "conv1.conv", "fc"), expected, strict=True):
         initializer = model.get_layer(f"AuxLogits.{own}").kernel_initializer
         found = {"class_name": type(initializer).__name__, **initializer.get_config()}
@@ -131,20 +133,22 @@ def test_multiply_adds_with_auxiliary_heads():
         pytest.param("inception_v3", 107, marks=pytest.mark.slow),
     ],
 )
-def test_a_step_with_auxiliary_losses_reaches_the_heads(name, size):
-    row, arguments = twin(name)
+def test_an_auxiliary_loss_trains_its_head_and_the_trunk_below(name, size):
+    variant, arguments = twin(name)
     if name == "inception_v3":
-        row = dataclasses.replace(row, aux={"aux1": "Mixed_6b"})  # the twin's last module B
-    model = build(row, **{**arguments, "input_shape": (size, size, 3)}, aux_heads=True)
-    keys = list(model.output)
-    losses = dict.fromkeys(keys, "sparse_categorical_crossentropy")
-    weights = {key: 1.0 if key == "predictions" else 0.3 for key in keys}
-    model.compile("sgd", losses, loss_weights=weights, run_eagerly=True)
-    labels = np.array([0, 1])
-    last = model.get_layer({"googlenet": "aux2.fc2", "googlenet_torchvision": "aux2.fc2"}.get(name, "AuxLogits.fc"))
-    before = np.array(last.kernel)
-    logs = model.train_on_batch(pixels((2, size, size, 3)), dict.fromkeys(keys, labels), return_dict=True)
-    assert all(np.isfinite(value) for value in logs.values()) and (np.array(last.kernel) != before).any()
+        variant = dataclasses.replace(variant, aux={"aux1": "Mixed_6b"})  # the twin's last module B
+    arguments |= {"input_shape": (size, size, 3), "classifier_activation": None}
+    model = build(variant, **arguments, aux_heads=True)
+    fill(model)
+    for key, layer in variant.aux.items():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(pixels((4, size, size, 3)))[key] ** 2)
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        pairs = zip(model.trainable_variables, gradients, strict=True)
+        reached = {v.path for v, gradient in pairs if gradient is not None and np.abs(gradient).max() > 0}
+        below = {v.path for v in keras.Model(model.input, model.get_layer(layer).output).trainable_variables}
+        assert below < reached
+        assert {path.partition(".")[0] for path in reached - below} == {"AuxLogits" if name == "inception_v3" else key}
 
 
 @pytest.mark.parametrize(
@@ -174,9 +178,9 @@ def test_googlenet_normalises_as_caffe_does():
     ("nasnet_mobile", 0.9997, 1e-3, 1),
 ])  # fmt: skip
 def test_nasnet_has_its_data_set_s_constants(name, momentum, epsilon, dropouts):
-    row, arguments = twin(name)
-    row = dataclasses.replace(row, aux={"aux1": "cell_1"})  # the twin's last cell of its second stage
-    layers = build(row, **arguments, aux_heads=True).layers
+    variant, arguments = twin(name)
+    variant = dataclasses.replace(variant, aux={"aux1": "cell_1"})  # the twin's last cell of its second stage
+    layers = build(variant, **arguments, aux_heads=True).layers
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(momentum, epsilon)}
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in layers) == dropouts

@@ -99,10 +99,10 @@ def test_padding_is_tensorflows(size, known):
 
 
 def test_nasnet_scales_its_drop_rate_by_cell():
-    row = get_variant("nasnet_mobile")
-    small = row.spec._replace(cells=1, filters=8, stem=8)
+    variant = get_variant("nasnet_mobile")
+    small = variant.spec._replace(cells=1, filters=8, stem=8)
     inputs = keras.Input((32, 32, 3))
-    model = keras.Model(inputs, row.body(inputs, small, drop_path=0.7))
+    model = keras.Model(inputs, variant.body(inputs, small, drop_path=0.7))
     rates = {layer.rate for layer in model.layers if hasattr(layer, "rate")}
     np.testing.assert_allclose(sorted(rates), 0.7 * np.arange(1, 8) / 7)
 

@@ -137,12 +137,12 @@ def test_drop_path_on_average_and_never_empty():
 
 
 def test_one_column_of_a_trained_fractalnet():
-    row, arguments = twin("fractalnet20_cifar")
-    whole, column = build(row, **arguments), build(row, **arguments, columns=3)
+    variant, arguments = twin("fractalnet20_cifar")
+    whole, column = build(variant, **arguments), build(variant, **arguments, columns=3)
     assert {layer.name for layer in column.layers} <= {layer.name for layer in whole.layers} | {"image"}
     assert sum("conv" in layer.name for layer in column.layers) == 20
     with pytest.raises(ValueError, match="columns=4"):
-        build(row, **arguments, columns=4)
+        build(variant, **arguments, columns=4)
 
 
 def test_edge_padding_is_invisible_to_max_pooling():
@@ -153,9 +153,9 @@ def test_edge_padding_is_invisible_to_max_pooling():
 
 
 def test_recomputation_changes_nothing():
-    row, arguments = twin("densenet_bc100_12_cifar")
+    variant, arguments = twin("densenet_bc100_12_cifar")
     arguments["classifier_activation"] = None
-    plain, again = build(row, **arguments), build(row, **arguments, recompute=True)
+    plain, again = build(variant, **arguments), build(variant, **arguments, recompute=True)
     fill(plain)
     inner = {part.name: part for layer in again.layers for part in getattr(layer, "parts", (layer,))}
     for layer in plain.layers:

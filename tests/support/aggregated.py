@@ -1,9 +1,9 @@
 """The three forms of ResNeXt's transformation (Xie et al. 2017, figure 3), which compute the same.
 
 All take the third form's kernels: `reduce` (1, 1, channels, C d), `transform` (3, 3, d, C d) and `expand`
-(1, 1, C d, filters) for C paths of width d, and return (batch, height, width, filters). ReLU stands between the
-convolutions; a normalisation behind each of the first two acts on single channels, so it would change nothing. The
-networks use the third, the fastest.
+(1, 1, C d, filters) for C paths of width d, and return (batch, height, width, filters). There is a ReLU between the
+convolutions. Normalisations are left out: they act on single channels and would be the same in all forms. The networks
+have the third form, the fastest.
 """
 
 from keras import ops
@@ -27,7 +27,7 @@ def grouped_convolution(x, reduce, transform, expand):
 
 
 def _paths(x, reduce, transform, expand):
-    """Outputs of every path's 3x3, and every path's share of the last 1x1."""
+    """Outputs of every path's 3x3, and every path's part of the last 1x1."""
     cardinality = reduce.shape[-1] // transform.shape[2]
     first, second = ops.split(reduce, cardinality, axis=-1), ops.split(transform, cardinality, axis=-1)
     paths = [ops.relu(_conv(ops.relu(_conv(x, a)), b)) for a, b in zip(first, second, strict=True)]

@@ -35,7 +35,7 @@ def tensor_from_name(name: str, shape) -> np.ndarray:
 
 
 def fill(model) -> None:
-    """Gives every weight, moving statistics included, a value that cannot hide a mistake, as zeros would."""
+    """Gives every weight, moving statistics included, values that do not hide a mistake, as zeros would."""
     for variable in model.weights:
         if "seed" in variable.name:
             continue
@@ -59,23 +59,23 @@ def pixels(shape, seed: int = 0) -> np.ndarray:
 
 
 def twin(name: str):
-    """Returns (row, builder arguments) of the row's tiny twin: same code, smaller numbers (tests/tiny_twins.json)."""
-    row, recipe = get_variant(name), dict(read_json("tiny_twins.json").get(name, {}))
-    row = row.with_spec(**recipe.pop("spec", {}))
-    size = row.input_shape[0] if row.fixed_size else row.min_size
-    arguments = {"input_shape": (size, size, row.input_shape[2]), "classes": 10, **recipe}
-    return row, {**arguments, "input_shape": tuple(arguments["input_shape"])}
+    """Returns a variant's tiny twin and its builder arguments: same code, smaller numbers (tests/tiny_twins.json)."""
+    variant, recipe = get_variant(name), dict(read_json("tiny_twins.json").get(name, {}))
+    variant = variant.with_spec(**recipe.pop("spec", {}))
+    size = variant.input_shape[0] if variant.fixed_size else variant.min_size
+    arguments = {"input_shape": (size, size, variant.input_shape[2]), "classes": 10, **recipe}
+    return variant, {**arguments, "input_shape": tuple(arguments["input_shape"])}
 
 
 def build_twin(name: str, **changes):
-    row, arguments = twin(name)
-    return build(row, **{**arguments, **changes})
+    variant, arguments = twin(name)
+    return build(variant, **{**arguments, **changes})
 
 
 def representatives(*columns: str) -> list[str]:
-    """The row with the fewest parameters for each combination of these columns of the registry ("family", "body")."""
+    """The variant with the fewest parameters for each combination of some of its fields ("family", "body")."""
     numbers, chosen = read_json("outside_numbers.json"), {}
     for name in sorted(variant_names(), key=lambda name: numbers[name]["parameters"]):
-        row = get_variant(name)
-        chosen.setdefault(tuple(getattr(getattr(row, c), "__name__", getattr(row, c)) for c in columns), name)
+        variant = get_variant(name)
+        chosen.setdefault(tuple(getattr(getattr(variant, c), "__name__", getattr(variant, c)) for c in columns), name)
     return sorted(chosen.values())
