@@ -1,10 +1,12 @@
-"""The degradation experiment of the ResNet paper on real digits: deeper plain nets train worse, residual ones do not.
+"""Repeats the degradation experiment of the ResNet paper on handwritten digits.
+
+Deeper plain networks reach a higher training error than shallow ones; deeper residual networks do not.
 
     python benchmarks/degradation.py [--output runs/degradation]
 
-Trains `plain20_cifar`, `plain56_cifar`, `resnet20_cifar` and `resnet56_cifar` by `recipes/degradation_digits.yaml`, one
-after the other, prints the training error after every epoch, and writes the curves as a picture (`degradation.html`)
-into the output folder.
+Trains `plain20_cifar`, `plain56_cifar`, `resnet20_cifar` and `resnet56_cifar` with `recipes/degradation_digits.yaml`,
+one after the other. Prints the training error of every epoch and writes the curves to `degradation.html` in the output
+folder.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster also where TensorFlow would leave it off
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also where TensorFlow does not use it by default
 
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.report.charts import line_chart
@@ -25,7 +27,7 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "degradation_digits.yaml"
 
 
 def training_errors(run_folder: Path) -> list[tuple[int, float]]:
-    """The share of wrong training examples in each epoch, counted while it was trained."""
+    """Returns (epoch, share of wrong training examples), counted while the epoch was trained."""
     lines = [json.loads(line) for line in (run_folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return [(line["epoch"], 1 - line["top1"]) for line in lines if line["event"] == "epoch"]
 

@@ -1,10 +1,10 @@
-"""DenseNet-121 training step, 224x224, batch 16: peak memory and time with `recompute=True` and without.
+"""Measures peak memory and time of a DenseNet-121 training step at 224x224 with `recompute=True` and without.
 
-    python benchmarks/densenet_memory.py [--batch 16] [--row densenet121]
+    python benchmarks/densenet_memory.py [--batch 16] [--model densenet121]
 
-Each side runs in a process of its own, because peak memory belongs to a process; the C library is told to give freed
-blocks back at once, so that what is counted is in use. Compares the gradients too, by the largest difference in the
-gradient of one tensor over the norm of the whole gradient.
+Each side has a process of its own, because peak memory is counted per process. The C library is told to return freed
+blocks at once, so that only memory in use is counted. The gradients are compared too: the largest difference in the
+gradient of one tensor, divided by the norm of the whole gradient.
 """
 
 import argparse
@@ -20,24 +20,23 @@ from pathlib import Path
 import numpy as np
 
 
-def measure(row: str, batch: int, recompute: bool, path: Path) -> None:
-    """One step; writes the gradients by layer name, peak memory in megabytes and seconds of a second step to `path`."""
+def measure(name: str, batch: int, recompute: bool, path: Path) -> None:
+    """Takes two steps; writes the gradients by layer name, the peak memory in MB and the second step's time to `path`."""
     import tensorflow as tf
 
     from kerasnets.build import create_model
 
-    model = create_model(row, recompute=recompute, classifier_activation=None)
+    model = create_model(name, recompute=recompute, classifier_activation=None)
     layers = {p.name: p for layer in model.layers for p in getattr(layer, "parts", (layer,))}
-    for name, layer in layers.items():
-        for value in layer.trainable_variables:
-            numbers = np.random.default_rng(zlib.crc32(f"{name}/{value.name}".encode())).standard_normal(value.shape)
-            if len(value.shape) > 1:
-                value.assign(numbers * np.sqrt(2 / np.prod(value.shape[:-1])))
-            else:  # Offsets that are no zeros: with them, the gradient of every scale is one.
-                value.assign(0.1 * numbers + (value.name == "gamma"))
+    variables = {f"{n}/{v.name}": v for n, layer in layers.items() for v in layer.trainable_variables}
+    for key, value in variables.items():
+        numbers = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(value.shape)
+        if len(value.shape) > 1:
+            value.assign(numbers * np.sqrt(2 / np.prod(value.shape[:-1])))
+        else:  # Offsets other than zero, so that every scale gets a gradient.
+            value.assign(0.1 * numbers + (value.name == "gamma"))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((batch, 224, 224, 3)), tf.float32)
-    variables = {f"{n}/{v.name}": v for n, layer in layers.items() for v in layer.trainable_variables}
 
     @tf.function
     def step():
@@ -58,17 +57,17 @@ def measure(row: str, batch: int, recompute: bool, path: Path) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--row", default="densenet121")
+    parser.add_argument("--model", default="densenet121")
     parser.add_argument("--measure", choices=("plain", "recompute"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        return measure(options.row, options.batch, options.measure == "recompute", options.out)
+        return measure(options.model, options.batch, options.measure == "recompute", options.out)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for side in ("plain", "recompute"):
             out = Path(folder) / f"{side}.npz"
-            arguments = ["--batch", str(options.batch), "--row", options.row, "--measure", side, "--out", str(out)]
+            arguments = ["--batch", str(options.batch), "--model", options.model, "--measure", side, "--out", str(out)]
             environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
             subprocess.run([sys.executable, __file__, *arguments], check=True, env=environment)
             found[side] = dict(np.load(out))

@@ -1,10 +1,10 @@
-"""ResNeXt-50 32x4d training step, 224x224, batch 8: our grouped convolution against Keras's, and against torchvision.
+"""Times a ResNeXt-50 32x4d training step at 224x224 with our grouped convolution, Keras's, and torchvision's.
 
     python benchmarks/grouped_convolution.py [--torch-python PYTHON] [--batch 8] [--steps 6] [--stock-steps 1]
 
-Each side is a process of its own, since torchvision cannot be imported behind TensorFlow; they take their steps one
-after the other. torchvision takes part if it is installed. TensorFlow uses oneDNN by itself on AVX-512 processors only;
-here it is asked for, for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` to see without).
+Each side has a process of its own, because torchvision cannot be imported after TensorFlow; one side runs after the
+other. torchvision takes part if it is installed. By default TensorFlow uses oneDNN on AVX-512 processors only. This
+program asks for it on every processor, for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` switches it off).
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
 from sides import ask, open_sides, serve, with_torchvision
-from steps import seconds, torchvision_step
+from steps import gradient_step, seconds, torchvision_step, with_layers
 
 NET, CLASSES = "resnext50_32x4d", 1000
 SIDES = ("ours", "keras", "torchvision")
@@ -29,46 +29,22 @@ def example(batch: int, size: int):
     return rng.standard_normal((batch, size, size, 3)).astype("float32"), rng.integers(0, CLASSES, batch)
 
 
-def with_stock_layers(model):
-    """The same graph with `keras.layers.Conv2D(groups=...)`."""
-    import keras
-
-    from kerasnets.layers.grouped_conv import GroupedConv2D
-
-    def swap(layer):
-        kind = keras.layers.Conv2D if isinstance(layer, GroupedConv2D) else type(layer)
-        return kind.from_config(layer.get_config())
-
-    return keras.models.clone_model(model, clone_function=swap)
-
-
 def keras_step(stock: bool, batch: int, size: int):
-    """Returns a function that takes one step of our network, or of its twin with Keras's layers."""
+    """Returns a function that takes one step of our network; `stock` puts Keras's own layers in it."""
     import keras
     import tensorflow as tf
 
     from kerasnets.build import create_model
+    from kerasnets.layers.grouped_conv import GroupedConv2D
 
     model = create_model(NET, input_shape=(size, size, 3))
     if stock:
-        model = with_stock_layers(model)
-    x, y = map(tf.constant, example(batch, size))
-    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function(jit_compile=False)
-    def step():
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
-        weights = [v.value for v in model.trainable_variables]
-        optimizer.apply(tape.gradient(loss, weights), model.trainable_variables)
-        return loss
-
-    return lambda: step().numpy()
+        model = with_layers(model, GroupedConv2D, keras.layers.Conv2D)
+    return gradient_step(model, *map(tf.constant, example(batch, size)))
 
 
 def side(name: str, batch: int, size: int) -> None:
-    """Answers a number of steps with the seconds of each, after one that warms up."""
+    """Answers each request, a number of steps, with the seconds of each step, after one step of warm-up."""
     if name == "torchvision":
         step = torchvision_step(NET, *example(batch, size), CLASSES)
     else:

@@ -1,19 +1,20 @@
-"""RandomResizedCrop(224) + flip over 500x375 JPEGs: our pipeline, torchvision's and Keras's, side by side in one run.
+"""Compares our input pipeline with torchvision's and Keras's: RandomResizedCrop(224) and flip of 500x375 JPEGs.
 
     python benchmarks/input_pipeline.py [--torch-python PYTHON] [--rounds 3] [--batches 24] [--images 512]
 
-Each side is a process of its own that holds its pipeline open; they take turns, pass by pass, so that a slow minute of
-the machine falls on all, and the best pass of each counts. Also printed is what an image takes of one core, worker
-processes included, which other work on the machine changes less than images a second. The sides:
+Each side has a process of its own that keeps its pipeline open. The sides take turns, pass by pass, so that a slow
+minute of the machine hits them all, and the best pass of each counts. The time of one core for each image is printed
+too, worker processes included: other work on the machine changes it less than it changes images per second. The sides:
 
-* ours: pixels travel as uint8 and the training step normalises them (the default of a recipe);
-* ours_host: the same, normalised to float32 in the pipeline, as the others do;
-* ours_sampled: as ours with `antialias: false`: crops are shrunk by sampling, not by averaging as torchvision's are;
+* ours: the batch is uint8, and the training step normalises it (the default of a recipe);
+* ours_host: the pipeline normalises the batch to float32, as the other sides do;
+* ours_sampled: ours with `antialias: false`, which shrinks crops by sampling; torchvision averages;
 * torchvision-N: ImageFolder, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize and a DataLoader with N
-  workers; only with torch and torchvision, in this Python or in the one that --torch-python names;
-* keras: image_dataset_from_directory to 256x256, RandomCrop, RandomFlip and Normalization: less than the others do.
+  workers. It needs torch and torchvision, in this Python or in that of --torch-python;
+* keras: image_dataset_from_directory to 256x256, RandomCrop, RandomFlip and Normalization, which is less work than the
+  other sides have.
 
-The photographs are cut out of scikit-learn's two sample images.
+The photographs are crops of scikit-learn's two sample images.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def write_photos(root: Path, count: int) -> None:
 
 
 def ours(root: str, host: bool = False, antialias: bool = True):
-    """Yields once a batch, under op determinism as in a run by a recipe's defaults."""
+    """Yields the batches of our pipeline, with op determinism as in a run with a recipe's defaults."""
     import tensorflow as tf
 
     from kerasnets.data.images.per_image import normalise
@@ -99,7 +100,7 @@ def torchvision_side(root: str, workers: int):
 
 
 def side(name: str, root: str) -> None:
-    """Answers each request, a number of batches, with seconds of the clock, after a few untimed batches."""
+    """Answers each request, a number of batches, with the seconds they took, after a few batches that are not timed."""
     kind, _, workers = name.partition("-")
     sides = {
         "ours": lambda: ours(root),
@@ -111,7 +112,7 @@ def side(name: str, root: str) -> None:
     batches = iter(sides[kind]())
 
     def seconds(count):
-        for _ in range(UNTIMED):  # what was made while the others had their turn
+        for _ in range(UNTIMED):  # prepared while the other sides had their turn
             next(batches)
         start = time.perf_counter()
         for _ in range(int(count)):
@@ -122,7 +123,7 @@ def side(name: str, root: str) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns what a process and its children have taken of the cores, as Linux counts it."""
+    """Returns the processor seconds of a process and its children, as Linux counts them."""
     pids, total = [pid], 0.0
     for each in pids:
         fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
@@ -133,7 +134,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(processes: dict, rounds: int, batches: int) -> tuple[dict, dict]:
-    """Returns images a second and microseconds of one core per image, the best pass of each side."""
+    """Returns the images per second and the microseconds of one core per image, of the best pass of each side."""
 
     def one_pass(process, count):
         cpu = cpu_seconds(process.pid)

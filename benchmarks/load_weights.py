@@ -1,10 +1,10 @@
-"""How long it takes to give ResNet-152 (60 M parameters) its weights, and how much memory beside the weights.
+"""Measures time and memory of loading the weights of ResNet-152 (60 M parameters).
 
-    python benchmarks/load_weights.py [--row resnet152_v1_5] [--runs 3]
+    python benchmarks/load_weights.py [--model resnet152_v1_5] [--runs 3]
 
-Ours from a .safetensors file in PyTorch's names and layouts, beside Keras's own `load_weights` of the same weights from
-its .weights.h5 file: the same model, the same process, turns taken. Memory is what the process holds for itself (not
-the mapped file; Linux counts it) while ours loads, at the worst moment, above what it held before.
+Ours loads a .safetensors file with PyTorch's names and layouts. Keras's own `load_weights` loads the same weights from
+its .weights.h5 file. Both take turns in one process, on the same model. Memory is the largest growth of the process
+while ours loads, as Linux counts it, without the memory-mapped file.
 """
 
 import argparse
@@ -24,14 +24,14 @@ NAMES = ("ours", "Keras's own file")
 
 
 def held() -> int:
-    """Bytes of the process's own memory, mapped files aside; 0 where the system does not say."""
+    """Returns the bytes of the process's own memory, without mapped files; 0 where the system does not tell."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0)
 
 
 def growth(function) -> int:
-    """The most that the process's own memory grew while `function` ran, looked at every two milliseconds."""
+    """Returns the most that the process's own memory grew while `function` ran, read every two milliseconds."""
     before, most, done = held(), [0], threading.Event()
 
     def look():
@@ -47,7 +47,10 @@ def growth(function) -> int:
 
 
 def write_torch_file(model, path: Path) -> int:
-    """Writes a model's weights in PyTorch's layouts (no depthwise, no flattened map); returns their bytes."""
+    """Writes a model's weights in PyTorch's layouts and returns their bytes.
+
+    It does not know depthwise convolutions, nor dense layers behind a flattened map.
+    """
     back = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     arrays = {}
     for tensor in tensors(model):
@@ -58,7 +61,7 @@ def write_torch_file(model, path: Path) -> int:
 
 
 def seconds(function) -> tuple[float, float]:
-    """(by the clock, of the processor)."""
+    """Returns the seconds of `function` on the clock, and those of the processor."""
     start, worked = time.perf_counter(), time.process_time()
     function()
     return time.perf_counter() - start, time.process_time() - worked
@@ -66,13 +69,13 @@ def seconds(function) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--row", default="resnet152_v1_5")
+    parser.add_argument("--model", default="resnet152_v1_5")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "net.safetensors", Path(folder) / "net.weights.h5"
-        size = write_torch_file(create_model(options.row), ours)
-        model = create_model(options.row)
+        size = write_torch_file(create_model(options.model), ours)
+        model = create_model(options.model)
         model.save_weights(theirs)
         report = load_weights(model, ours)
         grown = growth(lambda: load_weights(model, ours))
@@ -84,7 +87,7 @@ def main() -> None:
     clocks = " and ".join(
         f"{name} {c:.2f} s ({p:.2f} s of processor)" for name, (c, p) in zip(NAMES, (own, keras), strict=True)
     )
-    print(f"{options.row}: {model.count_params():,} parameters, {size / 1e6:.0f} MB, {report}")
+    print(f"{options.model}: {model.count_params():,} parameters, {size / 1e6:.0f} MB, {report}")
     print(f"{clocks}, median of {options.runs}")
     print(f"memory grew by {grown / 1e6:.0f} MB, {grown / size:.2f} of the weights")
     print(f"ratio load_weights_vs_keras {keras[0] / own[0]:.2f}")

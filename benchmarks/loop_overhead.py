@@ -1,9 +1,9 @@
-"""What the training loop costs over bare `keras.Model.fit`: the same network, batch and optimizer, both in one run.
+"""Compares our training loop with bare `keras.Model.fit` on the same network, batch and optimizer.
 
     python benchmarks/loop_overhead.py [--steps 15] [--turns 6]
 
-Ours is the trainer with all callbacks of a run; bare is `compile` and `fit` with the same metrics and only a clock as
-callback. They take turns of a few steps, so that a slow minute of the machine falls on both; the batch lies in memory.
+Ours is the trainer with all callbacks of a run. Bare is `compile` and `fit` with the same metrics; its only callback is
+the clock. They take turns of a few steps, so that a slow minute of the machine hits both. The batch is in memory.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from steps import fit_steps
+from steps import fit_steps, take_turns
 
 from kerasnets.data.images.per_image import normalise
 from kerasnets.recipe.read import parse_recipe
@@ -42,7 +42,7 @@ def recipe(name: str, batch_size: int, steps: int):
 
 
 def bare_model(job):
-    """The network as a Keras user trains it."""
+    """Returns the network, compiled as a Keras user would do it."""
     model = build_network(job.recipe, job.trainer.preprocessing, 10)
     metrics = ["sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -51,7 +51,7 @@ def bare_model(job):
 
 
 def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
-    """Prints both step times and returns bare over ours."""
+    """Prints both step times; returns the bare one divided by ours."""
     with tempfile.TemporaryDirectory() as folder:
         job = prepare(recipe(name, batch_size, steps), Path(folder))
         (Path(folder) / "checkpoints").mkdir()
@@ -66,12 +66,7 @@ def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
             "ours": fit_steps(job.trainer, data["ours"], make_callbacks(job, None, False, StopRequest())),
             "bare": fit_steps(bare_model(job), data["bare"]),
         }
-        for take in sides.values():
-            take(steps)  # tracing, and a machine that is not warm
-        seconds = {side: [] for side in sides}
-        for _ in range(turns):
-            for side, take in sides.items():
-                seconds[side] += take(steps)
+        seconds = take_turns(sides, turns, steps, warm_up=steps)
     times = {side: statistics.median(each) for side, each in seconds.items()}
     for side, each in times.items():
         print(f"{name} {side}: {1e3 * each:.2f} ms a step of {batch_size}")

@@ -1,7 +1,7 @@
-"""The sides of a benchmark: processes that stay open and take turns, so that a slow minute of the machine falls on all.
+"""The sides of a benchmark: processes that stay open and take turns, so that a slow minute of the machine hits them all.
 
-A side reads a request per line of standard input and answers each with a line of JSON, marked as such since libraries
-print too.
+A side reads one request from each line of standard input and answers with one line of JSON. Answers begin with a mark,
+because libraries print too.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ MARK = "answer "
 
 @contextlib.contextmanager
 def open_sides(script: str, pythons: dict[str, str], *arguments: str):
-    """Starts `PYTHON script --side NAME ARGUMENTS` for each name, and ends all of them in the end."""
+    """Starts `PYTHON script --side NAME ARGUMENTS` for each name and ends the processes on leaving."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     commands = {name: [python, script, "--side", name, *arguments] for name, python in pythons.items()}
     processes = {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
@@ -27,7 +27,7 @@ def open_sides(script: str, pythons: dict[str, str], *arguments: str):
 
 
 def ask(process, request: str):
-    """Sends a side a line and returns its answer; an end of the side ends the benchmark."""
+    """Sends a line to a side and returns its answer; when the side has ended, so does the benchmark."""
     process.stdin.write(f"{request}\n")
     process.stdin.flush()
     line = next((line for line in process.stdout if line.startswith(MARK)), None)
@@ -37,7 +37,7 @@ def ask(process, request: str):
 
 
 def serve(answer) -> None:
-    """Answers every line of standard input with `answer(line)`; for the side's own process."""
+    """Answers every line of standard input with `answer(line)`; called in the side's own process."""
     for line in sys.stdin:
         print(f"{MARK}{json.dumps(answer(line.strip()))}", flush=True)
 
@@ -48,7 +48,7 @@ def has_torch(python: str) -> bool:
 
 
 def with_torchvision(pythons: dict[str, str], torch_python: str) -> dict[str, str]:
-    """Returns the sides with torchvision's beside them where it is installed, and says so where it is not."""
+    """Adds a side for torchvision, or prints that torchvision is not installed."""
     if has_torch(torch_python):
         return pythons | {"torchvision": torch_python}
     print("torchvision: not run, torch and torchvision are not installed")

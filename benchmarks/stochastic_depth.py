@@ -1,10 +1,10 @@
-"""What dropped blocks save: training steps of ResNet-110 with stochastic depth beside the same network without.
+"""Times a training step of ResNet-110 with stochastic depth and without.
 
     python benchmarks/stochastic_depth.py [--batch 128] [--steps 10] [--turns 4] [--blocks 18]
 
-Huang et al. 2016, section 4: with a last survival probability of 0.5 and linear decay three of four blocks are computed
-on average, and training takes about 25 % less time. The sides take turns of a few steps; each step draws its own
-blocks, so the mean of all steps counts. `--blocks` is the number of blocks in each of the three stages.
+Huang et al. 2016, section 4: with a last survival probability of 0.5 and linear decay, three of four blocks are
+computed on average, and training takes about 25 % less time. The two sides take turns of a few steps. Each step drops
+other blocks, so the mean over all steps is reported. `--blocks` is the number of blocks in each of the three stages.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import statistics
 import keras
 import numpy as np
 import tensorflow as tf
-from steps import fit_steps
+from steps import fit_steps, take_turns
 
 from kerasnets.build import build
 from kerasnets.layers.stochastic_branch import StochasticBranch
@@ -23,7 +23,7 @@ NAME = "resnet110_stochastic_depth_cifar"
 
 
 def network(blocks: int, stochastic_depth: float) -> keras.Model:
-    """The variant, compiled as in its paper, with another number of blocks a stage."""
+    """Builds the variant with another number of blocks in each stage, and compiles it as in its paper."""
     model = build(get_variant(NAME).with_spec(depths=(blocks,) * 3), stochastic_depth=stochastic_depth)
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
@@ -31,19 +31,14 @@ def network(blocks: int, stochastic_depth: float) -> keras.Model:
 
 
 def compare(batch: int, steps: int, turns: int, blocks: int) -> float:
-    """Prints both step times and returns the time without stochastic depth over that with it."""
+    """Prints both step times; returns the time without stochastic depth divided by the time with it."""
     rng = np.random.default_rng(0)
     images = tf.constant(rng.standard_normal((batch, 32, 32, 3)), tf.float32)
     data = tf.data.Dataset.from_tensors((images, tf.constant(rng.integers(0, 10, batch)))).repeat()
     models = {"without": network(blocks, 0.0), "with": network(blocks, 0.5)}
     kept = statistics.mean(1 - layer.rate for layer in models["with"].layers if isinstance(layer, StochasticBranch))
     sides = {side: fit_steps(model, data) for side, model in models.items()}
-    seconds = {side: [] for side in sides}
-    for take in sides.values():
-        take(2)  # tracing, and a machine that is not warm
-    for _ in range(turns):
-        for side, take in sides.items():
-            seconds[side] += take(steps + 1)
+    seconds = take_turns(sides, turns, steps + 1, warm_up=2)
     times = {side: statistics.mean(each) for side, each in seconds.items()}
     print(f"{3 * blocks} blocks, {kept:.1%} of them computed on average; batch {batch}, {steps * turns} steps a side")
     for side, each in times.items():

@@ -1,16 +1,16 @@
-"""A training step at 224x224, batch 16: our recipe's loop, keras.applications with `fit`, torchvision channels_last.
+"""Times a training step at 224x224: our training loop, keras.applications with `fit`, torchvision in channels_last.
 
     python benchmarks/training_step.py [--torch-python PYTHON] [--nets NAME ...] [--turns 3] [--steps 3] [--batch 16]
         [--size 224] [--precisions float32 bfloat16]
 
-Each side is a process of its own; they take turns of a few steps, and the median step of each counts. All train by SGD
-with momentum 0.9 on a batch that lies in memory; ours as `kerasnets train` does it, all callbacks included, Keras's by
-`compile` and `fit` with the same metrics. bfloat16 is run where the processor has it: ours by the recipe's precision
-`auto`, Keras's by its policy, torchvision's by autocast.
+Each side has a process of its own. The sides take turns of a few steps, and the median step of each counts. All train
+with SGD and momentum 0.9 on a batch in memory. Ours trains as `kerasnets train` does, with all callbacks; Keras's side
+uses `compile` and `fit` with the same metrics. bfloat16 is measured where the processor has it: with the recipe's
+precision `auto`, with Keras's policy, and with torchvision's autocast.
 
-TensorFlow uses oneDNN by itself on AVX-512 processors only. `kerasnets train` asks for it; here both Keras sides have
-it (`TF_ENABLE_ONEDNN_OPTS=0` to see without). A net stands only beside those that have the same one: keras.applications
-has the paper's ResNet-50, torchvision the later form, and ResNeXt is not in keras.applications.
+By default TensorFlow uses oneDNN on AVX-512 processors only. `kerasnets train` asks for it on every processor, and so
+does this program for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` switches it off). A network is compared only with the
+same network: keras.applications has the paper's ResNet-50 and no ResNeXt, torchvision has the later form of ResNet-50.
 """
 
 import argparse
@@ -25,7 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlo
 from sides import ask, open_sides, serve, with_torchvision
 from steps import fit_steps, seconds, torchvision_step
 
-# Our row -> its names in keras.applications and in torchvision.
+# Our variant -> its names in keras.applications and in torchvision.
 NETS = {
     "resnet50": {"keras": "ResNet50"},
     "resnet50_v1_5": {"torchvision": "resnet50"},
@@ -34,7 +34,7 @@ NETS = {
     "mobilenet_v2": {"keras": "MobileNetV2", "torchvision": "mobilenet_v2"},
     "efficientnet_b0": {"keras": "EfficientNetB0", "torchvision": "efficientnet_b0"},
 }
-CLASSES = 10  # the digits stand for any data; what is timed is one random batch
+CLASSES = 10  # those of the digits, which the recipe needs as a source; the batch that is timed is random
 
 
 def example(batch: int, size: int):
@@ -45,7 +45,7 @@ def example(batch: int, size: int):
 
 
 def quickest_bfloat16() -> str:
-    """Returns what a recipe's `auto` stands for; on a machine without bfloat16, the form that runs anywhere."""
+    """Returns what a recipe's `auto` means here; without bfloat16 in the processor, Keras's `mixed_bfloat16`."""
     from kerasnets.distribution.precision import resolve
 
     return "mixed_bfloat16" if resolve("auto") == "float32" else resolve("auto")
@@ -91,7 +91,7 @@ def keras_side(net: str, precision: str, batch: int, size: int):
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
     settings = {"weights": None, "classes": CLASSES, "classifier_activation": None, "input_shape": (size, size, 3)}
     network = getattr(keras.applications, NETS[net]["keras"])(**settings)
-    # Probabilities in float32, as Keras's guide to mixed precision says: its metrics refuse bfloat16.
+    # Probabilities in float32, as Keras's guide to mixed precision says, because its metrics refuse bfloat16.
     model = keras.Model(network.inputs, keras.layers.Softmax(dtype="float32")(network.outputs[0]))
     metrics = ["sparse_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)]
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy", metrics=metrics)
@@ -107,7 +107,7 @@ def torchvision_side(net: str, precision: str, batch: int, size: int):
 
 
 def side(name: str) -> None:
-    """Answers `NET PRECISION BATCH SIZE STEPS` with the seconds of all steps but the first; keeps one net."""
+    """Answers `NET PRECISION BATCH SIZE STEPS` with the seconds of all steps but the first; keeps the last network."""
     open_net = {"ours": ours, "keras": keras_side, "torchvision": torchvision_side}[name]
     kept = {}
 
@@ -141,7 +141,10 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument(
-        "--precisions", nargs="*", choices=("float32", "bfloat16"), help="by default what is quick here"
+        "--precisions",
+        nargs="*",
+        choices=("float32", "bfloat16"),
+        help="by default float32, and bfloat16 where the processor has it",
     )
     parser.add_argument("--side", choices=("ours", "keras", "torchvision"), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Every benchmark: its arguments are read, its sides are wired, and the cheap ones run in a tiny form."""
+"""Every benchmark runs in a tiny form and prints its ratios."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = ("sides.py", "steps.py")
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.name not in HELPERS)
 STEP = ["--nets", "mobilenet_v2", "--size", "32", "--batch", "2", "--turns", "1", "--steps", "2"]
-# Script -> arguments of its tiny form; what it prints.
+# Script, and a word where it has two forms -> the arguments of its tiny form, and what that prints.
 TINY = {
     "training_step float32": ([*STEP, "--precisions", "float32"], "ratio training_step_mobilenet_v2_float32_keras "),
     "training_step bfloat16": ([*STEP, "--precisions", "bfloat16"], "ratio training_step_mobilenet_v2_bfloat16_keras "),
@@ -22,7 +22,7 @@ TINY = {
         "ratio grouped_convolution_vs_keras ",
     ),
     "input_pipeline": (["--rounds", "1", "--batches", "1", "--images", "64"], "ratio input_pipeline_ours_keras "),
-    "load_weights": (["--row", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
+    "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
     "stochastic_depth": (
         ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],
         "ratio stochastic_depth_step_time ",
@@ -40,7 +40,7 @@ def run(*arguments, **settings) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_keras_s_side_counts_in_bfloat16():
-    """Its metrics refuse predictions in bfloat16 ("InTopKV2"), which `keras.applications` gives under the policy."""
+    """Keras's metrics refuse predictions in bfloat16 ("InTopKV2"), which `keras.applications` gives with that policy."""
     done = run(BENCHMARKS / "training_step.py", "--side", "keras", input="mobilenet_v2 bfloat16 2 32 2\n")
     assert done.stdout.startswith("answer ["), done.stderr[-2000:]
 
@@ -54,13 +54,13 @@ def test_benchmark_in_a_tiny_form(name):
 
 
 def test_every_benchmark_has_a_tiny_form():
-    """All but the training of four networks, which is as long as it is."""
+    """All but `degradation`, which trains four networks and cannot be made short."""
     assert {name.split()[0] for name in TINY} | {"degradation"} == {path.stem for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_no_process_imports_torchvision_behind_tensorflow(path):
-    """Where PyPI's torch is built with CUDA, that ends in a segmentation fault: only a side of its own may."""
+def test_no_process_imports_torchvision_after_tensorflow(path):
+    """With PyPI's torch for CUDA that ends in a segmentation fault, so torchvision has a side of its own."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = [alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names]
@@ -92,7 +92,7 @@ for form in ("float32", "onednn_bfloat16", "mixed_bfloat16"):
 
 
 def test_our_side_trains_in_the_precision_that_is_printed():
-    """On every processor: `auto` is made to stand for each form in turn."""
+    """`auto` is replaced by each form in turn, so that the test means the same on every processor."""
     done = run("-c", PRECISION)
     assert done.stdout.splitlines() == [
         "float32 float32 False float32",
