@@ -41,9 +41,8 @@ def main():
     x = tf.constant(rng.standard_normal((options.batch, 224, 224, 3)), tf.float32)
     y = tf.constant(rng.integers(0, 1000, options.batch))
     ours = create_model("resnet50_v1_5")
-    stock, none = (
-        with_layers(ours, BatchNormalization, new) for new in (StockBatchNormalization, NoBatchNormalization)
-    )
+    stock = with_layers(ours, BatchNormalization, StockBatchNormalization)
+    none = with_layers(ours, BatchNormalization, NoBatchNormalization)
     stock.set_weights(ours.get_weights())
     steps = {name: gradient_step(net, x, y) for name, net in (("ours", ours), ("keras", stock), ("none", none))}
     losses = {name: float(step()) for name, step in steps.items()}

@@ -21,7 +21,7 @@ import numpy as np
 
 
 def measure(name: str, batch: int, recompute: bool, path: Path) -> None:
-    """Takes two steps; writes the gradients by layer name, the peak memory in MB and the second step's time to `path`."""
+    """Takes two steps; writes to `path` the gradients by layer name, the peak memory in MB and the second's time."""
     import tensorflow as tf
 
     from kerasnets.build import create_model

@@ -1,5 +1,6 @@
-"""The sides of a benchmark: processes that stay open and take turns, so that a slow minute of the machine hits them all.
+"""The sides of a benchmark: processes that stay open and take turns.
 
+So a slow minute of the machine hits them all.
 A side reads one request from each line of standard input and answers with one line of JSON. Answers begin with a mark,
 because libraries print too.
 """

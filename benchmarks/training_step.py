@@ -140,12 +140,8 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument(
-        "--precisions",
-        nargs="*",
-        choices=("float32", "bfloat16"),
-        help="by default float32, and bfloat16 where the processor has it",
-    )
+    default = "by default float32, and bfloat16 where the processor has it"
+    parser.add_argument("--precisions", nargs="*", choices=("float32", "bfloat16"), help=default)
     parser.add_argument("--side", choices=("ours", "keras", "torchvision"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
