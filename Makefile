@@ -1,10 +1,10 @@
-# Every target does its own set-up: a `.venv` in the project with the package and its test tools in it.
+# Every target first makes a `.venv` in the project, with the package and its test tools in it.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables parity distribution-check kill-check files clean
+.PHONY: demo test test-all style tables parity distribution-check kill-check files mutations clean
 
 demo: $(READY)
 	@$(BIN)/python -m kerasnets.cli.demo
@@ -16,7 +16,7 @@ test-all: $(READY)
 	$(BIN)/python -m pip install -q -e ".[test,torch,photos,onnx,tensorboard]"
 	$(BIN)/python -m pytest -n 2 -q -m "slow or not slow"
 
-# Live against torchvision and timm where they are installed: `.venv/bin/pip install -e ".[parity]"`.
+# Compares with torchvision and timm too, where they are installed: `.venv/bin/pip install -e ".[parity]"`.
 parity: $(READY)
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/architectures/test_goldens.py
 	$(BIN)/python tests/support/parity.py
@@ -27,9 +27,13 @@ distribution-check: $(READY)
 kill-check: $(READY)
 	@$(BIN)/python tests/support/kill_check.py
 
-# The files that a reader opens to follow a training step, a load of weights and an export.
+# Prints the files that a reader opens to follow a training step, a load of weights and an export.
 files: $(READY)
 	@$(BIN)/python tests/support/files_followed.py 2>/dev/null
+
+# Breaks the package in some forty small ways, one at a time, and says which of them no test notices; takes half an hour.
+mutations: $(READY)
+	@$(BIN)/python tests/support/mutations.py
 
 tables: $(READY)
 	$(BIN)/python docs/make_tables.py

@@ -1,15 +1,16 @@
-"""What every test shares: a quiet TensorFlow with the commands' kernels (set before its import), a small tfds set."""
+"""What all tests share: the settings of TensorFlow, made before its import, and a small TensorFlow data set."""
 
 import os
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the commands set it
 
 
 @pytest.fixture(scope="session")
 def tfds_folder(tmp_path_factory):
+    """Returns the `data_dir` of a TensorFlow data set called `shades`."""
     import tensorflow_datasets as tfds
     from data_files import photo
 

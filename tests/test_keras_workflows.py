@@ -1,4 +1,4 @@
-"""Everyday Keras with networks of this package, in fresh processes that import only `kerasnets` and Keras."""
+"""Usual work with Keras on networks of this package, in fresh processes that import only `kerasnets` and Keras."""
 
 import importlib.util
 import json
@@ -30,13 +30,13 @@ SLOW = (
     "mixed_precision",
     "compiled_by_xla",
 )
-# Workflow -> the packages that it needs beside those that the package brings, and the extra that has them.
+# Workflow -> packages that it needs and kerasnets does not, and the extra that installs them.
 NEEDS = {"tensorboard": (("tensorboard",), "tensorboard"), "export_onnx": (("tf2onnx", "onnxruntime"), "onnx")}
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with trained networks in every form that Keras has, written by a process that has ended."""
+    """Returns a folder with trained networks in every form that Keras writes, made by a process that has ended."""
     folder = tmp_path_factory.mktemp("saved")
     program = "import keras_workflows, pathlib, sys; keras_workflows.save_everything(pathlib.Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", program, folder], check=True, cwd=SUPPORT)
@@ -44,7 +44,7 @@ def saved(tmp_path_factory):
 
 
 def run_workflows(folder, names) -> dict[str, str | None]:
-    """Runs workflows in one fresh process and returns the error of each, `None` for none."""
+    """Runs workflows in one fresh process and returns the error of each, or `None`."""
     command = [sys.executable, SUPPORT / "keras_workflows.py", folder, *names]
     done = subprocess.run(command, capture_output=True, text=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -81,12 +81,12 @@ model = keras.models.load_model(sys.argv[1])
 lacking = [name for name in sys.argv[2].split() if keras.saving.get_registered_object(name) is None]
 assert not lacking, lacking
 """
-# The last one begins in the middle: a layer that imports another one, both of which ask for Keras.
+# The last order begins inside the package, with a layer that imports another layer.
 ORDERS = [("keras", "kerasnets"), ("kerasnets", "tensorflow"), ("kerasnets.layers.recomputed",)]
 
 
 @pytest.mark.parametrize("imports", ORDERS, ids=" ".join)
-def test_the_package_registers_all_that_it_saves_whatever_is_imported_first(imports, saved):
+def test_all_saved_classes_are_registered_whatever_is_imported_first(imports, saved):
     registered = []
     for path in sorted(PACKAGE.rglob("*.py")):
         found = re.findall(r"@keras.saving.register_keras_serializable\((.*)\)\n(?:class|def) (\w+)", path.read_text())

@@ -13,6 +13,7 @@ from kerasnets.architectures.googlenet import MODULES, inception_module
 from kerasnets.blocks.inception import average_pool
 from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
+from kerasnets.graph.walk import producer
 from kerasnets.registry import get_variant
 
 # The lecture's module on 28x28x256: 64 channels before 3x3 and 5x5, and behind the pooling.
@@ -79,6 +80,20 @@ def test_parameters_with_auxiliary_heads(name):
     model = create_model(name, aux_heads=True)
     assert list(model.output) == ["predictions", *get_variant(name).aux]
     assert complexity(model).parameters == AUXILIARY[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "places"),
+    [
+        ("googlenet", "{head}.avgpool", {"aux1": "inception4a", "aux2": "inception4d"}),
+        ("inception_v3", "AuxLogits.avgpool", {"aux1": "Mixed_6e"}),
+    ],
+)
+def test_auxiliary_heads_stand_where_the_papers_have_them(name, layer, places):
+    """GoogLeNet, section 5: on 4a and 4d. Inception v3, figure 8: on the last 17x17 map."""
+    model = build_twin(name, aux_heads=True)
+    for head, place in places.items():
+        assert producer(model.get_layer(layer.format(head=head)).input).name == place
 
 
 HE, XAVIER = {"class_name": "HeNormal"}, {"class_name": "GlorotUniform"}

@@ -17,7 +17,7 @@ import keras
 
 
 def examples(classes: int = 4, each: int = 4):
-    """Small pictures, one colour a class, that any network tells apart: pixels (N, 32, 32, 3) in [-1, 1], labels."""
+    """Returns pixels (N, 32, 32, 3) in [-1, 1] and labels; each class has one colour, so any network can learn them."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(classes), each)
     colors = rng.uniform(-1, 1, (classes, 1, 1, 3))
@@ -45,7 +45,7 @@ def same(a, b):
 
 
 def save_everything(folder: Path) -> None:
-    """Writes a trained network in every form that Keras has, with its outputs and the loss of its next step."""
+    """Writes a trained network in every form that Keras writes, with its outputs and the loss of its next step."""
     x, y = examples()
     model = compiled(small_network())
     model.fit(x, y, batch_size=8, verbose=0)
@@ -201,10 +201,7 @@ def export_onnx(folder):
 
     x, _ = examples()
     for model in (small_network(), kerasnets.MobileNetV3Small(input_shape=(32, 32, 3), classes=4)):
-        path, expected = (
-            folder / f"{model.name}.onnx",
-            model.predict(x, verbose=0),
-        )  # Keras wants a model that was called
+        path, expected = folder / f"{model.name}.onnx", model.predict(x, verbose=0)  # Keras exports a model once called
         model.export(path, format="onnx", verbose=False)
         session = onnxruntime.InferenceSession(path)
         (found,) = session.run(None, {session.get_inputs()[0].name: x})

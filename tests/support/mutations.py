@@ -35,7 +35,7 @@ MUTATIONS = [
     Mutation(*columns)
     for columns in (
         # Networks
-        ("stride in the other convolution", "blocks", 'if stride_on == "1x1"', 'if stride_on == "3x3"',
+        ("stride in the other convolution", "blocks/residual.py", 'if stride_on == "1x1"', 'if stride_on == "3x3"',
          f"{GOLDENS} -k torchvision__resnet50"),
         ("padding of the stem", "blocks", 'max_pool(x, 3, 2, padding=1, name="maxpool")',
          'max_pool(x, 3, 2, padding="same", name="maxpool")', f"{GOLDENS} -k torchvision__resnet18"),
@@ -84,7 +84,7 @@ MUTATIONS = [
         ("one order for all epochs", "data", "draw(_seed(seed, 0, epoch)", "draw(_seed(seed, 0, 0)",
          "data/test_pipeline.py -k 'same_seed or every_epoch'"),
         ("mixup left out", "data", "mixers = [make(alpha)", "mixers = [] and [make(alpha)",
-         "training/test_augmented.py"),
+         "training/test_batches.py -k mixup"),
         ("labels that do not mix", "data", "mixed, layer._update_labels(labels, weight, partners)", "mixed, labels",
          "data/test_augmentation.py -k mixed"),
         ("order of decoded classes", "data", "argsort(-predictions", "argsort(predictions",
@@ -109,7 +109,7 @@ MUTATIONS = [
          "training/test_numbers.py training/test_loop.py -k 'averages or two_devices or best'"),
         ("averages are not kept", "training", "return self.averages or [", "return [",
          "training/test_numbers.py -k averages"),
-        ("seed of the batches", "training", "seed=job.recipe.seed", "seed=0", "training/test_loop.py -k seed"),
+        ("seed of the batches", "training", '"seed": job.recipe.seed', '"seed": 0', "training/test_batches.py -k seed"),
         ("a resumed run begins the epoch again", "training", "start_step=job.state.step", "start_step=0",
          "training/test_stopping.py -k sigterm_writes"),
         ("the best epoch is the worst", "training", "value > best if", "value < best if",
