@@ -91,7 +91,7 @@ def test_parameters_with_auxiliary_heads(name):
 )
 def test_auxiliary_heads_stand_where_the_papers_have_them(name, layer, places):
     """GoogLeNet, section 5: on 4a and 4d. Inception v3, figure 8: on the last 17x17 map."""
-    model = build_twin(name, aux_heads=True)
+    model = create_model(name, aux_heads=True)
     for head, place in places.items():
         assert producer(model.get_layer(layer.format(head=head)).input).name == place
 

@@ -48,4 +48,4 @@ def test_cutout_reaches_the_trainer(first_batch):
     cutout = "data.augmentation={random_cutout: {height: [0.5, 0.5], width: [0.5, 0.5], fill_value: 255}}"
     plain, cut = (first_batch(augmentation)[0] for augmentation in (PLAIN, cutout))
     shares = (cut == 255).mean((1, 2, 3)) - (plain == 255).mean((1, 2, 3))
-    assert (shares > 0.1).all()
+    assert (shares > 0.05).all()
