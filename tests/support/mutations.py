@@ -119,7 +119,7 @@ MUTATIONS = [
         # Evaluation and export
         ("top-5 of an evaluation", "evaluation", "true[:, None]).sum(-1) < 5", "true[:, None]).sum(-1) < 1",
          "training/test_loop.py -k equals_numpy"),
-        ("mirror images upside down", "data", "tf.reverse(views, [2])", "tf.reverse(views, [1])",
+        ("mirror images upside down", "data/images/crops.py", ", [2])", ", [1])",
          "evaluation/test_crops.py -k papers"),
         ("calibration on one image", "exporters", "count: int = 200", "count: int = 1",
          "exporters/test_export.py exporters/test_images.py -k calibration"),
