@@ -9,7 +9,8 @@ import zlib
 import keras
 import numpy as np
 import pytest
-from nets import golden, pixels, read_json, tensor_from_name
+from golden_files import golden, golden_weights
+from nets import pixels, read_json
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
@@ -35,7 +36,7 @@ def test_parity_with_golden(name, tmp_path):
     data = golden(name)
     size = data["input_size"]
     model = create_model(ROWS[name], input_shape=(size, size, 3), classifier_activation=None)
-    arrays = {n: np.asarray(tensor_from_name(n, shape)) for n, shape in data["state_dict"]}
+    arrays = golden_weights(name)
     save_file(arrays, tmp_path / "net.safetensors")
     report = load_weights(model, tmp_path / "net.safetensors")
     assert not (report.left or report.skipped or report.adapted)

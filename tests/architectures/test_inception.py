@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import build_twin, fill, golden, pixels, twin
+from golden_files import golden
+from nets import build_twin, fill, pixels, twin
 
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import golden
+from golden_files import golden
 
 from kerasnets.layers.deformable_conv import DeformableConv2D
 

@@ -94,27 +94,16 @@ def follow_step(folder: Path) -> set[str]:
 
 
 def follow_load(folder: Path) -> set[str]:
-    from nets import tensor_from_name
+    from golden_files import golden_weights
     from safetensors.numpy import save_file
 
     import kerasnets
 
     model = kerasnets.ResNet18(weights=None)
-    shapes = {f"{layer.name}.{suffix}": shape for layer in model.layers for suffix, shape in torch_shapes(layer)}
-    names = {name: name.replace("predictions.", "fc.") for name in shapes}
-    save_file({names[n]: tensor_from_name(n, shape) for n, shape in shapes.items()}, folder / "resnet18.safetensors")
+    save_file(golden_weights("torchvision__resnet18"), folder / "resnet18.safetensors")
     with Follower() as follower:
         kerasnets.load_weights(model, folder / "resnet18.safetensors")
     return follower.files
-
-
-def torch_shapes(layer):
-    """Yields (name in PyTorch, shape in PyTorch) of the weights of a convolution, a normalisation or a dense layer."""
-    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-    orders = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-    for weight in layer.weights:
-        shape = tuple(weight.shape[axis] for axis in orders[len(weight.shape)])
-        yield {"kernel": "weight", **names}.get(weight.name, weight.name), shape
 
 
 def follow_export(folder: Path) -> set[str]:

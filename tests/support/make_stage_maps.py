@@ -13,8 +13,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from golden_files import GOLDENS, golden, golden_weights
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 # Golden -> the PyTorch module whose output is kept, and our layer of the same output where its name differs.
 MODULES = {
     "timm__inception_v4": "features.13",
@@ -38,17 +38,6 @@ MODULES = {
     "torchvision__squeezenet1_0": "features.7 features.7.concat",
     "torchvision__vgg16": "features.16",
 }
-
-
-def tensor_from_name(name, shape):
-    n = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-    if name.endswith("running_var"):
-        return 1 + 0.2 * np.abs(n)
-    if name.endswith("running_mean"):
-        return 0.1 * n
-    if len(shape) >= 2:
-        return n * np.float32(np.sqrt(1.6 / np.prod(shape[1:])))
-    return 0.1 * n if name.endswith("bias") else 1 + 0.1 * n
 
 
 def network(name):
@@ -77,8 +66,8 @@ def main(folder=GOLDENS):
 
     found = {}
     for name, places in MODULES.items():
-        data, net = json.loads(gzip.open(GOLDENS / f"{name}.json.gz").read()), network(name).eval()
-        state = {n: torch.from_numpy(np.asarray(tensor_from_name(n, s))) for n, s in data["state_dict"]}
+        data, net = golden(name), network(name).eval()
+        state = {tensor: torch.from_numpy(array) for tensor, array in golden_weights(name).items()}
         net.load_state_dict(state, strict=False)
         module, *layer = places.split()
         size = data["input_size"]

@@ -1,6 +1,5 @@
 """What the tests of networks share: filled weights, tiny twins, and the outside numbers."""
 
-import gzip
 import json
 import zlib
 from pathlib import Path
@@ -16,22 +15,6 @@ TESTS = SUPPORT.parent
 
 def read_json(name: str):
     return json.loads((TESTS / name).read_text())
-
-
-def golden(name: str) -> dict:
-    return json.loads(gzip.open(TESTS / "goldens" / f"{name}.json.gz").read())
-
-
-def tensor_from_name(name: str, shape) -> np.ndarray:
-    """The rule of goldens/README.md, with shapes in PyTorch's order."""
-    n = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-    if name.endswith("running_var"):
-        return 1 + 0.2 * np.abs(n)
-    if name.endswith("running_mean"):
-        return 0.1 * n
-    if len(shape) >= 2:
-        return n * np.float32(np.sqrt(1.6 / np.prod(shape[1:])))
-    return 0.1 * n if name.endswith("bias") else 1 + 0.1 * n
 
 
 def fill(model) -> None:

@@ -5,7 +5,8 @@ import struct
 
 import numpy as np
 import pytest
-from nets import fill, golden, tensor_from_name
+from golden_files import golden_weights
+from nets import fill
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
@@ -13,7 +14,7 @@ from kerasnets.weights.load import load_weights
 
 
 def checkpoint(classes: int = 1000) -> dict:
-    arrays = {name: tensor_from_name(name, shape) for name, shape in golden("torchvision__resnet18")["state_dict"]}
+    arrays = golden_weights("torchvision__resnet18")
     arrays["fc.weight"], arrays["fc.bias"] = arrays["fc.weight"][:classes], arrays["fc.bias"][:classes]
     return arrays
 

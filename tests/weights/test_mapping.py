@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from golden_files import golden_weights, tensor_from_name
 from keras.src.legacy.saving import legacy_h5_format
 from keras_applications import peer
-from nets import build_twin, fill, golden, pixels, tensor_from_name
+from nets import build_twin, fill, pixels
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
@@ -248,9 +249,7 @@ def test_an_error_lists_the_ten_nearest_names(net):
 def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASNETS_MIRROR", str(tmp_path))
     monkeypatch.setenv("KERASNETS_HOME", str(tmp_path / "home"))
-    shapes = golden("torchvision__resnet18")["state_dict"]
-    arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in shapes}
-    save_file(arrays, tmp_path / "resnet18.tv_in1k.safetensors")
+    save_file(golden_weights("torchvision__resnet18"), tmp_path / "resnet18.tv_in1k.safetensors")
     with pytest.raises(RuntimeError, match="is refused: its sha256 should begin with 694f"):
         create_model("resnet18", weights="imagenet", input_shape=(64, 64, 3))
     monkeypatch.setattr("kerasnets.weights.download.expected_hash", lambda *file: "")  # These are not the real weights.

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 from data_files import data_options, encode, photo, write_folder
+from golden_files import golden_weights
 from minimal_recipe import MINIMAL
-from nets import fill, golden, tensor_from_name, twin
+from nets import fill, twin
 from safetensors.numpy import save_file
 
 from kerasnets.build import build, create_model
@@ -224,9 +225,7 @@ def test_a_narrow_mobilenet_is_opened_by_its_tag(tmp_path, monkeypatch, capsys):
 def test_a_checkpoint_is_evaluated_at_its_own_size_and_crop(tmp_path, monkeypatch):
     """timm's `resnet18.a3_in1k`, trained and measured at 160 pixels of the central 0.95."""
     monkeypatch.setattr("kerasnets.build.fetch", lambda checkpoint: tmp_path / checkpoint.file)
-    data = golden("torchvision__resnet18")["state_dict"]
-    arrays = {name: np.asarray(tensor_from_name(name, shape)) for name, shape in data}
-    save_file(arrays, tmp_path / "resnet18.a3_in1k.safetensors")
+    save_file(golden_weights("torchvision__resnet18"), tmp_path / "resnet18.a3_in1k.safetensors")
     opened = open_network("resnet18", "a3_in1k")
     assert opened.model.input_shape == (None, 160, 160, 3)
     assert (opened.preprocessing.size, opened.preprocessing.crop_fraction) == (160, 0.95)
