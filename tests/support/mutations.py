@@ -78,7 +78,7 @@ MUTATIONS = [
         ("flip at any odds", "data", "stateless_uniform([2], seed) < 0.5", "stateless_uniform([2], seed) < 1.5",
          "data/test_augmentation.py -k flips"),
         ("directions of PCA lighting", "data", "matvec(tf.constant(_DIRECTIONS),",
-         "matvec(tf.transpose(tf.constant(_DIRECTIONS)),", "data/test_augmentation.py -k colour"),
+         "matvec(tf.transpose(tf.constant(_DIRECTIONS)),", "data/test_augmentation.py -k pca_lighting"),
         ("one seed for all images", "data", "transform(image, fold_in(base, index))", "transform(image, base)",
          "data/test_sampling.py data/test_pipeline.py"),
         ("one order for all epochs", "data", "draw(_seed(seed, 0, epoch)", "draw(_seed(seed, 0, 0)",

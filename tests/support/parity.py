@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import numpy as np
-from nets import pixels, read_json, tensor_from_name
+from golden_files import tensor_from_name
+from nets import pixels, read_json
 
 from kerasnets.build import build
 from kerasnets.registry import get_variant, variant_names

@@ -249,7 +249,8 @@ def test_an_error_lists_the_ten_nearest_names(net):
 def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASNETS_MIRROR", str(tmp_path))
     monkeypatch.setenv("KERASNETS_HOME", str(tmp_path / "home"))
-    save_file(golden_weights("torchvision__resnet18"), tmp_path / "resnet18.tv_in1k.safetensors")
+    arrays = golden_weights("torchvision__resnet18")
+    save_file(arrays, tmp_path / "resnet18.tv_in1k.safetensors")
     with pytest.raises(RuntimeError, match="is refused: its sha256 should begin with 694f"):
         create_model("resnet18", weights="imagenet", input_shape=(64, 64, 3))
     monkeypatch.setattr("kerasnets.weights.download.expected_hash", lambda *file: "")  # These are not the real weights.
