@@ -10,7 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = ("sides.py", "steps.py")
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.name not in HELPERS)
-STEP = ["--nets", "mobilenet_v2", "--size", "32", "--batch", "2", "--turns", "1", "--steps", "2"]
+STEP = ["--nets", "mobilenet_v2", "--size", "64", "--batch", "2", "--turns", "1", "--steps", "2"]
 # Script, and a word where it has two forms -> the arguments of its tiny form, and what that prints.
 TINY = {
     "training_step float32": ([*STEP, "--precisions", "float32"], "ratio training_step_mobilenet_v2_float32_keras "),

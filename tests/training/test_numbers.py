@@ -265,4 +265,5 @@ def test_evaluation_batches_count_each_example_once():
     logits = model.network((tf.cast(images[:5], tf.float32) - 127.5) / 127.5).numpy()
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     assert found["top1"] == pytest.approx((logits.argmax(-1) == labels[:5].numpy()).mean())
+    assert found["top1"] < found["top5"] == 1.0  # all three classes are among the five highest
     assert found["loss"] == pytest.approx(-logs[np.arange(5), labels[:5]].mean(), rel=1e-5)
