@@ -1,29 +1,16 @@
 """Weight files with links, with compression, and with damage: all of it is loaded, or nothing."""
 
-import functools
-
 import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from damaged_files import damaged, refused
+from damaged_files import damaged
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
 from kerasnets.exporters.runtime import load_runner
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.mapping import tensors
-
-
-@pytest.fixture(scope="module")
-def net():
-
-    return create_model("lenet5_modern")
-
-
-@pytest.fixture
-def refuses(net):
-    return functools.partial(refused, net)
 
 
 def legacy(path, model, place=lambda layer: layer.name, **options):

@@ -1,6 +1,5 @@
 """Weight files that lie or would run code: one clear line each, nothing executed, no memory spent."""
 
-import functools
 import json
 import pickle
 import sys
@@ -12,21 +11,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from damaged_files import refused
 
 from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
-
-
-@pytest.fixture(scope="module")
-def net():
-
-    return create_model("lenet5_modern")
-
-
-@pytest.fixture
-def refuses(net):
-    return functools.partial(refused, net)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "h5", "weights.h5", "keras"])
