@@ -92,7 +92,7 @@ def test_a_named_split_chooses_too(tmp_path):
 def test_a_score_that_was_chosen_on_its_own_split_says_so(tmp_path, capsys):
     settings = [part for setting in [*SHORT, "evaluation.keep=best"] for part in ("--set", setting)]
     assert run_command(["train", str(DIGITS), "-o", str(tmp_path / "run"), *settings]) == 0
-    assert "these images also chose the epoch" in capsys.readouterr().out
+    assert "the best epoch was chosen on these images" in capsys.readouterr().out
     result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     (end,) = (e for e in read_log(tmp_path / "run") if e["event"] == "end")
     assert result["chosen_on"] == end["chosen_on"] == "evaluation"
