@@ -19,7 +19,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also where Tensor
 
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.report.charts import line_chart
-from kerasnets.report.page import page, section, table
+from kerasnets.report.page import render_page, table
 from kerasnets.training.loop import train
 
 NETS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")
@@ -49,12 +49,8 @@ def main():
     chart = line_chart("Training error", named, x_label="epoch", percent=True)
     figures = table(["network", "training error", "held-out error"], rows, ("training error", "held-out error"))
     picture = options.output / "degradation.html"
-    picture.write_text(
-        page(
-            "Degradation", section("Training error by epoch", f'<div style="max-width: 640px">{chart}</div>' + figures)
-        ),
-        encoding="utf-8",
-    )
+    section = {"title": "Training error by epoch", "charts": [("", chart)], "table": figures}
+    picture.write_text(render_page("Degradation", [section]), encoding="utf-8")
     print(f"{picture}, {time.perf_counter() - start:.0f} s")
     final = {net: points[-1][1] for net, points in curves.items()}
     print(f"difference plain56_over_plain20 {final['plain56_cifar'] - final['plain20_cifar']:.3f}")

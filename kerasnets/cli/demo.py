@@ -1,7 +1,7 @@
-"""`make demo`: one real job through the whole house, each step the command that a user would type.
+"""`make demo`: one real job from training to prediction. Each step is a command that a user would type.
 
-Handwritten digits are learnt, exported three ways, classified from image files and reported. Ends with exit code 1
-when the held-out accuracy is below 98 %, or int8's more than one point below it.
+LeNet-5 is trained on handwritten digits, exported in three forms, and classifies image files; a report shows it all.
+The exit code is 1 if the held-out accuracy is below 98 %, or the accuracy of int8 more than one point lower still.
 """
 
 import json
@@ -19,14 +19,14 @@ LEAST_ACCURACY, MOST_LOST = 0.98, 0.01
 
 
 def kerasnets(*arguments: str) -> None:
-    """Runs one command line, shown as it is typed; the demo ends where one fails."""
+    """Prints and runs one command line. If it fails, the demo ends with its exit code."""
     print(f"\n$ kerasnets {' '.join(arguments)}", flush=True)
     if code := run(list(arguments)):
         sys.exit(code)
 
 
 def write_digits(folder: Path, count: int = 6) -> list[str]:
-    """Writes the first held-out digits as PNG files named after what they show, and returns their paths."""
+    """Writes the first held-out digits as PNG files, with the digit in the name, and returns their paths."""
     import tensorflow as tf
 
     from kerasnets.data.sources import open_source
@@ -45,7 +45,7 @@ def write_digits(folder: Path, count: int = 6) -> list[str]:
 
 
 def keras_latency(repeats: int = 50) -> float:
-    """Returns the median time of the Keras model for one image, compiled, in milliseconds."""
+    """Returns the median time of the compiled Keras model for one image, in milliseconds."""
     from kerasnets.exporters.profile import profile
     from kerasnets.runs.folder import open_run
 
@@ -53,7 +53,7 @@ def keras_latency(repeats: int = 50) -> float:
 
 
 def summary() -> list[tuple[str, ...]]:
-    """Returns a line for the Keras model and each exported file: accuracy, size, latency, largest difference."""
+    """Returns a row for the Keras model and for each exported file: accuracy, size, latency, largest difference."""
     accuracy = json.loads((RUN / "evaluation.json").read_text(encoding="utf-8"))["top1"]
     reports = {report["format"]: report for report in json.loads((RUN / "exports.json").read_text(encoding="utf-8"))}
     size = file_size((RUN / "model.keras").stat().st_size)
@@ -68,20 +68,20 @@ def summary() -> list[tuple[str, ...]]:
 
 
 def verdict() -> list[str]:
-    """Returns what is not as promised; nothing when all is."""
+    """Returns a line for each promise that is not kept."""
     accuracy = json.loads((RUN / "evaluation.json").read_text(encoding="utf-8"))["top1"]
     reports = {report["format"]: report for report in json.loads((RUN / "exports.json").read_text(encoding="utf-8"))}
     wrong, small = [], reports["tflite-int8"]["accuracy"]
     if accuracy < LEAST_ACCURACY:
-        wrong.append(f"held-out accuracy {percent(accuracy)}, at least {percent(LEAST_ACCURACY, 0)} promised")
+        wrong.append(f"held-out accuracy {percent(accuracy)}, expected at least {percent(LEAST_ACCURACY, 0)}")
     if small < accuracy - MOST_LOST:
         wrong.append(f"int8 accuracy {percent(small)}, more than one point below {percent(accuracy)}")
     return wrong
 
 
 def main() -> None:
-    """Runs the demo in the current folder, the project's."""
-    begin = time.monotonic()
+    """Runs the demo in the current folder, which should be the project's."""
+    start = time.monotonic()
     start_tensorflow()
     kerasnets("train", RECIPE, "--overwrite")
     kerasnets("evaluate", str(RUN))
@@ -93,7 +93,7 @@ def main() -> None:
     columns = ("", "accuracy", "size", "latency, 1 image", "largest difference")
     print_table(columns, summary(), right=columns[1:])
     count = json.loads((RUN / "evaluation.json").read_text(encoding="utf-8"))["examples"]
-    took = f"Took {time.monotonic() - begin:.0f} s"
+    took = f"Took {time.monotonic() - start:.0f} s"
     print(f"\nAccuracy of {count} held-out digits. {took}. The report: {RUN / 'report.html'}")
     if wrong := verdict():
         sys.exit(f"demo: {'; '.join(wrong)}")

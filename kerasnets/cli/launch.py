@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from kerasnets.distribution.local_workers import run_with_restarts
-
 app = typer.Typer()
 RECIPE = Annotated[str, typer.Argument(help="A recipe (a YAML file). All options of `kerasnets train` may follow.")]
 WORKERS = Annotated[int, typer.Option(min=1, help="How many processes; each uses all processor cores.")]
@@ -24,5 +22,7 @@ def launch_command(context: typer.Context, recipe: RECIPE, workers: WORKERS = 2,
     This tries out a job for several machines. The processes use no GPU. When a worker is killed, all workers restart
     from the last checkpoint. Training on several machines: docs/distributed.md.
     """
+    from kerasnets.distribution.local_workers import run_with_restarts
+
     command = [sys.executable, "-m", "kerasnets", "train", recipe, *context.args]
     raise typer.Exit(run_with_restarts(command, workers, restarts))

@@ -1,1 +1,1 @@
-"""The report of a run: charts and the page."""
+"""The report of a run: its sections, charts and the HTML page."""

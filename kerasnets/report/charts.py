@@ -1,4 +1,4 @@
-"""Charts as SVG text: they scale with the page, follow its colours, and need no library.
+"""Draw charts as SVG text. They scale with the page, follow its colours and need no library.
 
 Colours come from the page's style sheet (`--series-0`, `--series-1`, ..., `--right`, `--wrong`, `currentColor`).
 """
@@ -15,10 +15,10 @@ def line_chart(title: str, series: dict[str, list[tuple[float, float]]], *, x_la
     """Draws lines over one horizontal axis.
 
     Args:
-        title: what the chart shows; read out by screen readers too.
-        series: name -> points (x, y); points that are not finite are left out.
+        title: what the chart shows, for screen readers.
+        series: name -> points (x, y). Points that are NaN, infinite or `None` are left out.
         x_label: what x is.
-        percent: whether y is a share of 1, to be written in percent.
+        percent: whether y is a share of 1, which the axis shows in percent.
 
     Returns:
         An `<svg>` element, or "" when there is not a single point.
@@ -47,31 +47,33 @@ def line_chart(title: str, series: dict[str, list[tuple[float, float]]], *, x_la
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """Draws a confusion matrix: a row for each true class, a column for each predicted one, shaded by the row's share.
+    """Draws a confusion matrix: a row for each true class and a column for each predicted one.
+
+    A cell is darker the larger its share of the row is.
 
     Args:
         matrix: (classes, classes), counts.
         labels: (classes,), their names.
     """
     classes, cell = len(matrix), 34 if len(matrix) <= 20 else 12
-    room = min(8 + 7 * max(len(label) for label in labels), 120)
-    size = room + classes * cell + 22
-    centre = room + classes * cell / 2
+    space = min(8 + 7 * max(len(label) for label in labels), 120)
+    size = space + classes * cell + 22
+    centre = space + classes * cell / 2
     parts = [
         f'<text class="axis" x="{centre}" y="12" text-anchor="middle">predicted</text>',
         f'<text class="axis" transform="translate(11 {centre}) rotate(-90)" text-anchor="middle">true</text>',
     ]
     for row, counts in enumerate(matrix):
-        middle = 16 + room + row * cell + cell / 2
+        middle = 16 + space + row * cell + cell / 2
         name = escape(_shortened(labels[row]))
         if cell > 20 or row % 2 == 0:
-            parts.append(f'<text x="{room + 12}" y="{middle + 4}" text-anchor="end">{name}</text>')
-            upright = len(name) <= 2  # A digit reads better as it is; a word stands on its end.
-            turn = f'x="{middle}" y="{room + 10}" text-anchor="middle"'
-            turn = turn if upright else f'transform="translate({middle + 4} {room + 12}) rotate(-90)"'
+            parts.append(f'<text x="{space + 12}" y="{middle + 4}" text-anchor="end">{name}</text>')
+            upright = len(name) <= 2  # a digit; longer names are turned by 90 degrees
+            turn = f'x="{middle}" y="{space + 10}" text-anchor="middle"'
+            turn = turn if upright else f'transform="translate({middle + 4} {space + 12}) rotate(-90)"'
             parts.append(f"<text {turn}>{name}</text>")
         for column, count in enumerate(counts):
-            parts.append(_cell(row, column, count, max(sum(counts), 1), (16 + room, cell), labels))
+            parts.append(_cell(row, column, count, max(sum(counts), 1), (16 + space, cell), labels))
     return _svg("Confusion matrix", size, size, "".join(parts), kind="confusion")
 
 

@@ -1,59 +1,36 @@
-"""The report's page around its sections: one file, style sheet inside, light or dark as the reader's system is."""
+"""Render a report as one HTML page: the style sheet is inside, light or dark as the reader's system is."""
 
-from html import escape
 from pathlib import Path
 
 
-def page(title: str, content: str) -> str:
-    """Returns a whole HTML page; `title` is plain text, `content` is HTML."""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{content}\n</main>\n</body>\n</html>\n"
-    )
+def render_page(title: str, sections: list, *, heading: str = "", lead: str = "", tiles=()) -> str:
+    """Returns an HTML page by the template `page.html.j2`, which escapes every text.
+
+    Args:
+        title: the title of the browser's window.
+        sections: each a dictionary with `"title"`, perhaps `"note"`, and what it shows: `"charts"` (title, SVG),
+            `"confusion"`, `"pictures"`, `"table"` or `"text"`. A list of sections stands side by side.
+        heading, lead: the heading of the page and the sentence below it.
+        tiles: large figures, each (figure, its meaning).
+    """
+    import jinja2
+
+    folder = Path(__file__).parent
+    loader, style = jinja2.FileSystemLoader(folder), (folder / "report.css").read_text(encoding="utf-8")
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    values = {"title": title, "sections": sections, "heading": heading, "lead": lead, "tiles": tiles}
+    return environment.get_template("page.html.j2").render(style=style, zip=zip, **values)
 
 
-def section(title: str, content: str, note: str = "") -> str:
-    """Returns a titled section around HTML, or "" around nothing; `note` is plain text under the title."""
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{said}{content}\n</section>" if content else ""
+def table(columns: list[str], rows: list[list[str]], numbers: tuple[str, ...] = (), classes=()) -> dict | None:
+    """Returns a table of plain texts for `render_page`, or `None` without rows.
 
-
-def tiles(facts: list[tuple[str, str]]) -> str:
-    """Returns a row of large figures from (figure, what it is); the first stands out."""
-    boxes = [
-        f'<div class="tile{" first" if number == 0 else ""}"><b>{escape(figure)}</b><span>{escape(said)}</span></div>'
-        for number, (figure, said) in enumerate(facts)
-    ]
-    return f'<div class="tiles">{"".join(boxes)}</div>'
-
-
-def table(
-    columns: list[str], rows: list[list[str]], numbers: tuple[str, ...] = (), kinds: dict[str, str] | None = None
-) -> str:
-    """Returns a table of plain texts; one of more than three columns becomes a list of cards on a phone.
+    On a phone, a table of more than three columns becomes a list of cards.
 
     Args:
         columns: the headings.
         rows: a text for each column.
         numbers: the columns that are aligned to the right.
-        kinds: a cell's text -> the class that it gets (`"passed"`).
+        classes: cells with one of these texts have it as their CSS class too.
     """
-    if not rows:
-        return ""
-    head = "".join(f"<th{_class(column, numbers)}>{escape(column)}</th>" for column in columns)
-    body = ""
-    for row in rows:
-        cells = ""
-        for column, cell in zip(columns, row, strict=True):
-            kind = _class(column, numbers, (kinds or {}).get(cell, ""))
-            cells += f'<td data-column="{escape(column)}"{kind}>{escape(cell)}</td>'
-        body += f"<tr>{cells}</tr>"
-    kind = ' class="stack"' if len(columns) > 3 else ""
-    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _class(column: str, numbers: tuple[str, ...], kind: str = "") -> str:
-    names = " ".join(filter(None, ("number" if column in numbers else "", kind)))
-    return f' class="{names}"' if names else ""
+    return {"columns": columns, "rows": rows, "numbers": numbers, "classes": classes} if rows else None

@@ -1,14 +1,13 @@
-"""The report of a run: report.html in its folder, one file that needs nothing else, made to be looked at."""
+"""Write the report of a run: report.html in its folder, one file that needs no other."""
 
 import base64
 import json
 import os
-from html import escape
 from pathlib import Path
 
 from kerasnets.data.labels import read_labels, readable
 from kerasnets.report.charts import confusion_chart, line_chart
-from kerasnets.report.page import page, section, table, tiles
+from kerasnets.report.page import render_page, table
 from kerasnets.runs.checkpoints import write_atomically
 from kerasnets.runs.folder import read_log
 
@@ -17,31 +16,32 @@ _MOST_CLASSES = 60
 
 
 def write_report(run_dir: str | Path) -> Path:
-    """Writes report.html into a run's folder from what the folder holds; what is not there yet is left out.
+    """Writes report.html into a run's folder, from the files in it. A section whose files are missing is left out.
 
     Returns:
         The path of the report.
 
     Raises:
-        FileNotFoundError: for a folder that is not a run's.
+        FileNotFoundError: for a folder without a run.
     """
     run = Path(run_dir)
     if not (run / "recipe.yaml").is_file():
-        raise FileNotFoundError(f"No run at {os.fspath(run_dir)!r}: a run folder holds recipe.yaml.")
+        raise FileNotFoundError(f"A run folder should hold recipe.yaml. Received: {os.fspath(run_dir)!r}")
     evaluation, exports = _read_json(run / "evaluation.json", {}), _read_json(run / "exports.json", [])
     log = read_log(run) if (run / "log.jsonl").is_file() else []
     labels = readable(read_labels(run / "labels.txt")) if (run / "labels.txt").is_file() else ()
-    parts = [
-        _head(run, log, evaluation),
-        _curves([event for event in log if event.get("event") == "epoch"]),
+    epochs = [event for event in log if event.get("event") == "epoch"]
+    sections = [
+        _curves(epochs),
         _confusion(evaluation, labels),
         _wrong(run, evaluation, labels),
-        _exports(exports, evaluation),
+        _exports(exports),
         _notes(log),
-        f'<div class="pair">{_recipe(run)}{_environment(_read_json(run / "environment.json", {}))}</div>',
+        [_recipe(run), *_environment(_read_json(run / "environment.json", {}))],
     ]
-    path = run / "report.html"
-    write_atomically(path, page(f"{run.resolve().name} - kerasnets report", "\n".join(filter(None, parts))))
+    name, path = run.resolve().name, run / "report.html"
+    above = {"heading": name, "lead": _lead(run), "tiles": _tiles(epochs, evaluation)}
+    write_atomically(path, render_page(f"{name} - kerasnets report", [*filter(None, sections)], **above))
     return path
 
 
@@ -57,12 +57,21 @@ def _share(share: float | None, count: int) -> str:
     return "–" if share is None else f"{_percent(share)} of {count:,}"
 
 
-def _head(run: Path, log: list[dict], evaluation: dict) -> str:
+def _read_recipe(run: Path) -> dict:
     import yaml
 
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+
+
+def _lead(run: Path) -> str:
+    recipe = _read_recipe(run)
     source = recipe["data"].get("source", {})
-    epochs = [event for event in log if event.get("event") == "epoch"]
+    name = source.get("name") or source.get("path") or source.get("kind") or "its data"
+    return f"{recipe['model']['name']} trained on {Path(str(name)).name}"
+
+
+def _tiles(epochs: list[dict], evaluation: dict) -> list[tuple[str, str]]:
+    """Returns the large figures at the top of the page."""
     facts = []
     if evaluation:
         own = ", which also chose the epoch" if evaluation.get("chosen_on") == "evaluation" else ""
@@ -77,10 +86,7 @@ def _head(run: Path, log: list[dict], evaluation: dict) -> str:
         facts.append(
             (f"{max(event.get('images_per_second') or 0 for event in epochs):,.0f}", "images a second, at best")
         )
-    name = source.get("name") or source.get("path") or source.get("kind") or "its data"
-    lead = f"{recipe['model']['name']} trained on {Path(str(name)).name}"
-    title = f"<header><h1>{escape(run.resolve().name)}</h1>\n<p class='lead'>{escape(lead)}</p></header>"
-    return title + (tiles(facts) if facts else "")
+    return facts
 
 
 def _duration(seconds: float) -> str:
@@ -89,7 +95,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _curves(epochs: list[dict]) -> str:
+def _curves(epochs: list[dict]) -> dict | None:
     def series(**names: str) -> dict[str, list]:
         return {name.replace("_", " "): [(e["epoch"], e.get(key)) for e in epochs] for name, key in names.items()}
 
@@ -102,14 +108,14 @@ def _curves(epochs: list[dict]) -> str:
         (title, line_chart(f"{title} by epoch", lines, x_label="epoch", percent=share))
         for title, lines, share in charts
     ]
-    figures = "".join(f"<div><h3>{title}</h3>{svg}</div>" for title, svg in drawn if svg)
-    return section("Training", f'<div class="charts">{figures}</div>' if figures else "")
+    drawn = [(title, svg) for title, svg in drawn if svg]
+    return {"title": "Training", "charts": drawn} if drawn else None
 
 
-def _confusion(evaluation: dict, labels: tuple[str, ...]) -> str:
+def _confusion(evaluation: dict, labels: tuple[str, ...]) -> dict | None:
     matrix = evaluation.get("confusion") or []
     if not matrix:
-        return ""
+        return None
     labels = labels if len(labels) == len(matrix) else [str(index) for index in range(len(matrix))]
     pairs = [
         (count, labels[true], labels[taken], sum(counts))
@@ -119,35 +125,35 @@ def _confusion(evaluation: dict, labels: tuple[str, ...]) -> str:
     ]
     pairs.sort(key=lambda pair: -pair[0])
     rows = [[true, taken, f"{count} of {total}"] for count, true, taken, total in pairs[:10]]
-    most = table(["true", "taken for", "images"], rows, ("images",)) or "<p>None: every image was recognised.</p>"
     chart = confusion_chart(matrix, labels) if len(matrix) <= _MOST_CLASSES else ""
-    return section(
-        "Confusion matrix", f'<div class="two"><div>{chart}</div><div><h3>Most confused</h3>{most}</div></div>'
-    )
+    most = table(["true", "taken for", "images"], rows, ("images",))
+    return {"title": "Confusion matrix", "confusion": {"chart": chart, "most": most}}
 
 
-def _wrong(run: Path, evaluation: dict, labels: tuple[str, ...]) -> str:
+def _wrong(run: Path, evaluation: dict, labels: tuple[str, ...]) -> dict | None:
     entries = evaluation.get("wrong") or []
-    figures = []
+    pictures = []
     for entry in entries[:_MOST_PICTURES]:
         picture = _picture(run, str(entry.get("image") or ""))
         if picture is None:
             continue
-        data = base64.b64encode(picture.read_bytes()).decode("ascii")
-        true, taken = _label(entry["label"], labels), _label(entry["predicted"], labels)
-        figures.append(
-            f'<figure><img alt="{escape(true)} taken for {escape(taken)}" src="data:image/png;base64,{data}">'
-            f"<figcaption><span>true</span> {escape(true)}<br><span>taken for</span> "
-            f'<b class="taken">{escape(taken)}</b> <span>{_percent(entry.get("probability"), 0)}</span>'
-            "</figcaption></figure>"
+        pictures.append(
+            {
+                "true": _label(entry["label"], labels),
+                "taken": _label(entry["predicted"], labels),
+                "probability": _percent(entry.get("probability"), 0),
+                "png": base64.b64encode(picture.read_bytes()).decode("ascii"),
+            }
         )
+    if not pictures:
+        return None
     count = round(evaluation.get("examples", 0) * (1 - evaluation.get("top1", 1)))
-    note = f"{len(figures)} of {count:,} wrong predictions, with the probability that the network gave."
-    return section("What it got wrong", f'<div class="wrong">{"".join(figures)}</div>' if figures else "", note)
+    note = f"{len(pictures)} of {count:,} wrong predictions, with the probability that the network gave."
+    return {"title": "What it got wrong", "note": note, "pictures": pictures}
 
 
 def _picture(run: Path, name: str) -> Path | None:
-    """Returns the file that an evaluation names, if it is below the run's `wrong` folder, symbolic links followed."""
+    """Returns the picture that an evaluation names, if it is in the run's `wrong` folder, links resolved."""
     picture = (run / name).resolve()
     inside = picture.is_relative_to(run.resolve() / "wrong")
     return picture if inside and picture.is_file() else None
@@ -157,7 +163,7 @@ def _label(value, labels: tuple[str, ...]) -> str:
     return labels[value] if isinstance(value, int) and value < len(labels) else str(value)
 
 
-def _exports(reports: list[dict], evaluation: dict) -> str:
+def _exports(reports: list[dict]) -> dict | None:
     columns = ["form", "file", "size", "accuracy", "largest difference", "top-1 agreement", "latency", "check"]
     rows = [
         [
@@ -179,39 +185,38 @@ def _exports(reports: list[dict], evaluation: dict) -> str:
         "Float islands": [str(island) for report in reports for island in report.get("float_islands") or ()],
     }
     note += "".join(f" {title}: {'; '.join(dict.fromkeys(said))}." for title, said in lists.items() if said)
-    drawn = table(columns, rows, tuple(columns[2:7]), {"passed": "passed", "failed": "failed"})
-    return section("Exported files", drawn, note)
+    files = table(columns, rows, tuple(columns[2:7]), ("passed", "failed"))
+    return {"title": "Exported files", "note": note, "table": files} if files else None
 
 
-def _notes(log: list[dict]) -> str:
+def _notes(log: list[dict]) -> dict | None:
     rows = []
     for event in log:
         if event.get("event") in ("weights", "stage", "warning", "bad_image", "resume"):
             said = ", ".join(f"{key} {value}" for key, value in event.items() if key not in ("event", "time"))
             rows.append([event["event"].replace("_", " "), said])
     more = f"The first 20 of {len(rows)}." if len(rows) > 20 else ""
-    return section("Notes", table(["what", "said"], rows[:20]), more)
+    return {"title": "Notes", "note": more, "table": table(["what", "said"], rows[:20])} if rows else None
 
 
-def _recipe(run: Path) -> str:
+def _recipe(run: Path) -> dict:
     import yaml
 
-    values = _said(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")))
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return section("Recipe", f"<pre>{escape(text)}</pre>", "Defaults included; what is switched off is left out.")
+    text = yaml.safe_dump(_without_empty(_read_recipe(run)), sort_keys=False, allow_unicode=True)
+    return {"title": "Recipe", "note": "With the defaults, without keys that are empty.", "text": text}
 
 
-def _said(values):
+def _without_empty(values):
     """Returns a recipe's values without the keys that are empty."""
     if not isinstance(values, dict):
         return values
-    kept = {key: _said(value) for key, value in values.items()}
+    kept = {key: _without_empty(value) for key, value in values.items()}
     return {key: value for key, value in kept.items() if value not in (None, {}, [])}
 
 
-def _environment(values: dict) -> str:
+def _environment(values: dict) -> list[dict]:
     def text(value) -> str:
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     rows = [[key.replace("_", " "), text(value)] for key, value in values.items() if value is not None]
-    return section("Environment", table(["what", "which"], rows))
+    return [{"title": "Environment", "table": table(["what", "which"], rows)}] if rows else []

@@ -1,7 +1,7 @@
-"""Every command and every block of Python that README, docs, recipe headers and `--help` show does run.
+"""Runs every command and every block of Python that README, docs, recipe headers and `--help` show.
 
-As it is shown, with the recipe's own keys, in its cheap form: two steps, small photos, a file of weights in the place
-of a download. What is not run stands in one table with its reason.
+They run as they are shown, with the recipe's own keys, but cheaply: two steps, small photos, and a local file of
+weights instead of a download. One table lists what is not run, with the reason.
 """
 
 import functools
@@ -28,7 +28,7 @@ from shown_commands import (
 
 from kerasnets.cli.app import run
 
-# Targets of the Makefile that README and docs name: why no test runs them, and what runs what they do.
+# Targets of the Makefile that README and docs name: why no test runs them, or which test runs the same.
 NOT_RUN = {
     "make demo": "two minutes: `test_demo` runs it, marked slow",
     "make test": "it is what runs this",
@@ -53,13 +53,13 @@ HEAVY = (
 )
 BLOCKS = python_blocks()
 HEAVY_BLOCKS = ("README-1", "weights-")
-# Recipes with several steps a call, whose networks are small.
+# Recipes of small networks that train several steps in a call.
 QUICK_RECIPES = ("lenet5_digits", "lenet5_mnist")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with all that the commands of README and docs name: photos, weights, runs."""
+    """A folder with everything that the commands of README and docs name: photos, weights, runs."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -109,7 +109,7 @@ def test_demo(tmp_path):
 
 
 def in_the_tests(code: str) -> tuple[str, set[str]]:
-    """Returns code that reads files of weights in this package's format, and the networks that it needs them of."""
+    """Returns code that reads weights from local files, and the models whose files it needs."""
     files = {
         '"resnet18.safetensors"': "resnet18",
         '"efficientnet-lite0.pth"': "efficientnet_lite0",
@@ -166,6 +166,6 @@ def test_commands_of_a_recipe_header(path, tmp_path):
     [pytest.param(p, marks=() if p.stem in QUICK_RECIPES else pytest.mark.slow, id=p.stem) for p in RECIPES],
 )
 def test_recipe_on_two_devices(path, tmp_path):
-    """With its own number of steps a call, and all else that the recipe says."""
+    """With the recipe's own keys, the number of steps in a call included."""
     commands = [f"kerasnets train recipes/{path.name}"]
     run_recipe(path, tmp_path, 2, commands)

@@ -1,4 +1,4 @@
-"""`kerasnets export` as it is typed: what it refuses, and what it says about the check that it made."""
+"""`kerasnets export`: what it refuses, and what it prints about its check."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Exported files on real digits: every form agrees with Keras, and nothing outside its bounds gets a final name."""
+"""Exported files on real digits: every form agrees with Keras, and no file that misses its bounds is kept."""
 
 import dataclasses
 import json
@@ -51,7 +51,7 @@ def small_net(channels: int = 1, *, extra=None, heads: bool = False) -> keras.Mo
 
 @pytest.fixture(scope="module")
 def digits() -> LoadedNetwork:
-    """A small network with batch norm that has learnt the digits, its images and its labels."""
+    """A small network with batch normalisation, trained on the digits, with its images and its labels."""
     keras.utils.set_random_seed(0)
     data = DataOptions(source=SourceOptions(kind="digits"))
     target = LoadedNetwork("small_digits", small_net(), GREY, tuple("0123456789"), data)
@@ -73,7 +73,7 @@ def exported(digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def image_files(digits, tmp_path_factory):
-    """A folder with two digits as PNG and JPEG of another size than the network's, and a broken file between them."""
+    """A folder with two digits, a PNG and a JPEG larger than the network's input, and a broken file between them."""
     folder = tmp_path_factory.mktemp("images")
     images, *_ = check_images(digits, None, 2)
     large = np.repeat(np.repeat(images, 3, 1), 2, 2)

@@ -1,4 +1,4 @@
-"""Which images calibrate and which are compared: real ones, never the same."""
+"""Images for calibration and for comparison: real ones, never the same."""
 
 import dataclasses
 

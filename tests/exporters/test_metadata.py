@@ -1,4 +1,4 @@
-"""What lies beside an exported file: it belongs to that file, overwrites nothing else, and is never half of a set."""
+"""Labels and metadata beside an exported file: they belong to it, overwrite nothing else and are written together."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ GREY = Preprocessing(size=8, crop_fraction=1.0, mean=(78.0,), std=(96.0,))
 
 @pytest.fixture(scope="module")
 def digits() -> LoadedNetwork:
-    """A network that knows nothing; whether its files agree with it can be seen all the same."""
+    """A network with filled weights, not trained; its files can be compared with it all the same."""
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax", name="predictions")(x), name="small")
@@ -88,7 +88,7 @@ def test_the_description_carries_the_hash_of_its_file(digits, tmp_path):
 
 @pytest.mark.parametrize("form", ["tflite", "saved-model"])
 def test_a_file_of_another_description_is_refused(form, sets, tmp_path):
-    """As after a process that was killed between two renames, or a file that was copied without the others."""
+    """As after a process was killed between two renames, or a file was copied without the others."""
     name, older, _ = sets[form]
     path = shutil.copytree(older, tmp_path / "here") / name
     changed = path if form == "tflite" else path / "variables" / "variables.data-00000-of-00001"

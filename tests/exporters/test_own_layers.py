@@ -1,4 +1,4 @@
-"""Rows with layers of their own, exported: what the finished file holds."""
+"""Exported files of networks with our own layers: which operators they hold."""
 
 import pytest
 from loaded_networks import filled_network
@@ -7,7 +7,7 @@ from kerasnets.exporters.export import export
 
 
 def test_int8_names_local_response_normalisation_as_a_float_island(tmp_path):
-    bounds = {"top1_agreement": None, "accuracy_drop": None}  # filled weights: a file's operators are looked at here
+    bounds = {"top1_agreement": None, "accuracy_drop": None}  # the weights are filled, not trained
     report = export(filled_network("alexnet"), "tflite-int8", output=tmp_path / "net.tflite", examples=8, bounds=bounds)
     assert [island.split()[0] for island in report["float_islands"]] == ["LOCAL_RESPONSE_NORMALIZATION"] * 2
     assert not report["flex_ops"]
@@ -15,7 +15,7 @@ def test_int8_names_local_response_normalisation_as_a_float_island(tmp_path):
 
 @pytest.mark.parametrize("name", ["alexnet", "resnext29_8x64d_cifar"])
 def test_a_grouped_convolution_is_one_operator(name, tmp_path):
-    """Also on a machine where TensorFlow trains it as a row of dense ones."""
+    """Also on a machine where TensorFlow trains it as several dense convolutions."""
     net = filled_network(name)
     report = export(net, "tflite", output=tmp_path / "net.tflite", examples=8)
     convolutions = sum(len(layer.weights) > 0 and len(layer.weights[0].shape) == 4 for layer in net.model.layers)

@@ -1,4 +1,4 @@
-"""Profiles: counts, times, and weights that are the same afterwards."""
+"""Profiles: counts, times, and weights that do not change."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""SavedModels: each variable once, the same operators wherever they are written, and a form that runs everywhere."""
+"""SavedModels: each variable once, and the same operators on every machine."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from kerasnets.exporters.export import export
 from kerasnets.exporters.open_network import probabilities
 from kerasnets.layers.grouped_conv import GroupedConv2D
 
-FILLED = {"top1_agreement": None, "accuracy_drop": None}  # filled weights tell no classes apart
+FILLED = {"top1_agreement": None, "accuracy_drop": None}  # the weights are filled, not trained
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_keras_reads_it_as_a_layer(mobile):
 @pytest.mark.parametrize("onednn", ["0", "1"])
 @pytest.mark.parametrize("name", ["resnext29_8x64d_cifar", "alexnet"])
 def test_a_grouped_convolution_is_one_operator_that_runs_with_and_without_onednn(name, onednn, tmp_path, monkeypatch):
-    """Whatever the exporting machine can train; TensorFlow cannot fuse a bias to it everywhere."""
+    """Whatever kernels the exporting machine trains with. TensorFlow cannot fuse a bias to it on every machine."""
     net = filled_network(name)
     for layer in net.model.layers:
         if isinstance(layer, GroupedConv2D):

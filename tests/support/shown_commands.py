@@ -16,7 +16,7 @@ from kerasnets.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-# What a reader is to put in a word's place, and what the tests put there: files of `make_project`.
+# Placeholder -> what the tests put in its place: files of `make_project`.
 PLACEHOLDERS = {
     "DIR": "photos",
     "$WEIGHTS": "efficientnet_lite0.weights.h5",
@@ -52,7 +52,7 @@ def blocks_of(page: Path) -> list[str]:
 
 
 def python_blocks() -> dict[str, str]:
-    """Returns the blocks of Python of all pages, by page and number; a shell line in one of them is left out."""
+    """Returns the Python blocks of all pages, by page and number, without the shell lines in them."""
     found = {}
     for page in PAGES:
         for number, block in enumerate(blocks_of(page)):
@@ -64,7 +64,7 @@ def python_blocks() -> dict[str, str]:
 
 
 def page_commands() -> list[str]:
-    """Returns the commands of README and docs, in blocks and between backticks; a bare name is none."""
+    """Returns the commands of README and docs, in blocks and between backticks, if they have arguments."""
     found = []
     for page in PAGES:
         inline = re.findall(r"(?<!`)`((?:kerasnets|make)\s[^`]+)`", page.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def help_commands() -> list[str]:
 
 
 def recipe_commands(path: Path) -> list[str]:
-    """Returns the commands of a recipe's header, in their order."""
+    """Returns the commands in a recipe's header, in order."""
     header = [line[1:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     block = "\n".join(header)
     command = re.search(r"^ Command(.*?)^ [A-Z]", block, re.M | re.S)[1]
@@ -98,7 +98,7 @@ def recipe_commands(path: Path) -> list[str]:
 
 
 def arguments_of(command: str, **others: str) -> list[str]:
-    """Returns the words of a command with something in the place of each placeholder, `others` first."""
+    """Returns the words of a command with each placeholder replaced. `others` take precedence over `PLACEHOLDERS`."""
     words, given = [], PLACEHOLDERS | public(command.split()[2]) | others
     for word in shlex.split(command)[1:]:
         word = re.sub(r"\$(SLURM_\w+|i)\b", "9", word)
@@ -108,13 +108,13 @@ def arguments_of(command: str, **others: str) -> list[str]:
 
 
 def public(network: str) -> dict[str, str]:
-    """Returns the files in the place of a network's weights and of the images that they are evaluated on."""
+    """Returns the files that stand for a model's public weights, and for the images that it is evaluated on."""
     classes = 10 if "cifar" in network else 1000
     return {"FILE.safetensors": f"{network}.weights.h5", "FOLDER": f"classes_{classes}"}
 
 
 def cheap(words: list[str]) -> list[str]:
-    """Returns a command's words with those that make it cheap; the recipe's own keys stay."""
+    """Returns a command's words with more of them that make it cheap. The recipe's own keys stay."""
     name = " ".join(words[:2]) if words[0] == "benchmark" else words[0]
     extra = {
         "train": ["--smoke"],
@@ -172,7 +172,7 @@ def make_project(folder: Path) -> None:
 
 
 def main(devices: int, commands: list[list[str]]) -> None:
-    """Runs command lines in the current folder on so many logical CPUs; ends with the first code that is not 0."""
+    """Runs commands in the current folder on `devices` logical CPUs; ends with the first exit code that is not 0."""
     import tensorflow as tf
 
     from kerasnets.cli.app import run
