@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.runtime import load_bytes_runner, load_runner, read_ops, saved_model_ops, summarise_ops
+from kerasnets.exporters.files import ExportError
+from kerasnets.exporters.tflite import load_tflite, read_ops, summarise_ops
 
 # The bounds that a file must meet. `accuracy_drop` applies only if the images have labels.
 BOUNDS = {
@@ -28,14 +29,6 @@ BOUNDS = {
 def time_limit(examples: int) -> float:
     """Returns the seconds after which the checking process is stopped. Only a process that hangs needs so many."""
     return 300 + 10 * examples
-
-
-class ExportError(RuntimeError):
-    """An export that failed or does not meet its bounds; `report` holds the measurements, or is `None`."""
-
-    def __init__(self, message: str, report: dict | None = None):
-        super().__init__(message)
-        self.report = report
 
 
 def check_file(path, form, images, expected, labels=None, *, bounds=None, encoded=None) -> dict:
@@ -134,17 +127,20 @@ def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
 
 def main(path: str, form: str, folder: str) -> None:
     """Runs the file on the folder's images, writes outputs.npy there, and prints operators and latency as JSON."""
-    images = np.load(Path(folder) / "images.npy")
-    run, seconds = load_runner(path).run, []
+    images, seconds = np.load(Path(folder) / "images.npy"), []
     if form == "saved-model":
+        from kerasnets.exporters.saved_model import load_saved_model, load_serve_bytes, saved_model_ops
+
+        run = load_saved_model(path).run
         for image in images[:20]:
             _timed(run, image[np.newaxis], seconds)
         outputs = [run(images[start : start + 32]) for start in range(0, len(images), 32)]
         ops = {"ops": saved_model_ops(path), "flex_ops": [], "float_islands": []}
         files = [file.read_bytes() for file in sorted(Path(folder).glob("file-*"))]
         if files:
-            np.save(Path(folder) / "outputs_of_files.npy", load_bytes_runner(path)(files))
+            np.save(Path(folder) / "outputs_of_files.npy", load_serve_bytes(path)(files))
     else:
+        run = load_tflite(path).run
         outputs = [_timed(run, image[np.newaxis], seconds) for image in images]
         ops = summarise_ops(read_ops(path), quantised=form == "tflite-int8")
     np.save(Path(folder) / "outputs.npy", np.concatenate(outputs))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.check import ExportError, check_file
+from kerasnets.exporters.check import check_file
 from kerasnets.exporters.files import (
     FORMS,
+    ExportError,
     check_labels,
     final_path,
     move_into_place,

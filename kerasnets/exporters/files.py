@@ -11,12 +11,41 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from kerasnets.registry import Preprocessing
 
 # Form -> the ending of its file's default name.
 FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}
+
+
+class Runner(NamedTuple):
+    """A loaded file.
+
+    Attributes:
+        run: pixels 0-255 (batch, size, size, channels) -> probabilities (batch, classes).
+        classes: the number of its classes.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    classes: int
+
+
+class ExportError(RuntimeError):
+    """An export that failed or does not meet its bounds; `report` holds the measurements, or is `None`."""
+
+    def __init__(self, message: str, report: dict | None = None):
+        super().__init__(message)
+        self.report = report
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, or its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def is_saved_model(path: str | Path) -> bool:

@@ -11,7 +11,8 @@ from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import load_image
 from kerasnets.exporters.files import check_labels, is_saved_model, read_metadata
 from kerasnets.exporters.open_network import open_network, probabilities
-from kerasnets.exporters.runtime import load_runner
+from kerasnets.exporters.saved_model import load_saved_model
+from kerasnets.exporters.tflite import load_tflite
 from kerasnets.graph.inference import classifier
 from kerasnets.registry import Preprocessing
 
@@ -45,7 +46,8 @@ def open_predictor(target: str | Path | keras.Model, weights: str | None = None)
         path = Path(target)
         if not path.exists():
             raise FileNotFoundError(f"There is no exported file. Received: target={str(path)!r}")
-        (preprocessing, labels), runner = read_metadata(path), load_runner(path)
+        preprocessing, labels = read_metadata(path)
+        runner = load_saved_model(path) if path.is_dir() else load_tflite(path)
         check_labels(labels, runner.classes, path)
         return Predictor(runner.run, preprocessing, labels)
     opened = open_network(target, weights)

@@ -1,10 +1,14 @@
-"""SavedModels, for TensorFlow Serving and other programs that run TensorFlow."""
+"""Write, run and inspect SavedModels, for TensorFlow Serving and other programs that run TensorFlow."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasnets.data.images.per_image import evaluation_transform, normalise
+from kerasnets.exporters.files import Runner, first_line, is_saved_model
 from kerasnets.registry import Preprocessing
 
 
@@ -42,3 +46,44 @@ def write_saved_model(model: keras.Model, preprocessing: Preprocessing, path: st
     module.serving_default, module.serve_bytes = serve_images, serve_files
     signatures = {"serving_default": serve_images, "serve_bytes": serve_files}
     tf.saved_model.save(module, str(path), signatures)
+
+
+def load_saved_model(path: str | Path) -> Runner:
+    """Loads a SavedModel's `serving_default`.
+
+    Raises:
+        ValueError: for a folder that holds no SavedModel, or a damaged one.
+    """
+    import tensorflow as tf
+
+    if not is_saved_model(path):
+        raise ValueError(f"A SavedModel's folder should hold the file saved_model.pb. Received: path={str(path)!r}")
+    try:
+        loaded = tf.saved_model.load(str(path))
+        classes = loaded.signatures["serving_default"].structured_outputs["probabilities"].shape[-1]
+    except Exception as error:  # TensorFlow raises many kinds of errors for a damaged folder.
+        raise ValueError(f"{path} is not a SavedModel, or damaged: {first_line(error)}") from None
+
+    def run(images: np.ndarray) -> np.ndarray:
+        # The signature is looked up in `loaded` because it does not keep the variables alive by itself.
+        serve = loaded.signatures["serving_default"]
+        return serve(images=tf.constant(images, tf.float32))["probabilities"].numpy()
+
+    return Runner(run, classes)
+
+
+def load_serve_bytes(path: str | Path) -> Callable[[list[bytes]], np.ndarray]:
+    """Returns a SavedModel's `serve_bytes`: encoded image files (bytes) -> probabilities (batch, classes)."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda files: loaded.signatures["serve_bytes"](files=tf.constant(files, tf.string))["probabilities"].numpy()
+
+
+def saved_model_ops(path: str | Path) -> dict[str, int]:
+    """Counts the TensorFlow operators of a SavedModel's `serving_default`, including the functions that it calls."""
+    import tensorflow as tf
+
+    definition = tf.saved_model.load(str(path)).signatures["serving_default"].graph.as_graph_def()
+    nodes = list(definition.node) + [node for function in definition.library.function for node in function.node_def]
+    return dict(Counter(node.op for node in nodes).most_common())

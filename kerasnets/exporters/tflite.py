@@ -1,20 +1,24 @@
-"""TFLite (LiteRT) files: fixed batch 1, pixels 0-255 in, probabilities out, built-in operators only."""
+"""Write, run and inspect TFLite (LiteRT) files: batch 1, pixels 0-255 in, probabilities out, built-in operators only.
+
+Running and inspecting a file needs neither TensorFlow nor Keras, as on a phone.
+"""
 
 import contextlib
 import io
 import warnings
+from collections import Counter
+from pathlib import Path
 
-import keras
 import numpy as np
 
-from kerasnets.data.images.per_image import normalise
-from kerasnets.exporters.check import ExportError
+from kerasnets.exporters.files import ExportError, Runner, first_line
 from kerasnets.registry import Preprocessing
 
+# The operators that convert between integers and float32.
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
-def tflite_bytes(
-    model: keras.Model, preprocessing: Preprocessing, form: str, calibration: np.ndarray | None = None
-) -> bytes:
+
+def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np.ndarray | None = None) -> bytes:
     """Converts a classifier.
 
     Args:
@@ -50,12 +54,16 @@ def tflite_bytes(
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error
 
 
-def pixel_network(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
+def pixel_network(model, preprocessing: Preprocessing):
     """Returns `model` for one image of pixels 0-255 (1, size, size, channels), with the normalisation inside.
 
     Normalisation is affine in the channels of a pixel, so it is written as a 1x1 convolution, whose numbers are
     computed with `normalise`. Quantisation then treats it as one operator with a scale for each channel.
     """
+    import keras
+
+    from kerasnets.data.images.per_image import normalise
+
     size, channels = preprocessing.size, len(preprocessing.mean)
     inputs = keras.Input((size, size, channels), batch_size=1, name="image")
     unit = np.concatenate([np.zeros((1, channels)), np.eye(channels)]).astype("float32")
@@ -82,3 +90,82 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "ops:" in line.lower() or "error:" in line.lower()]
     return (telling or lines or [type(error).__name__])[0]
+
+
+def load_tflite(path: str | Path) -> Runner:
+    """Loads a .tflite file, to run on one thread.
+
+    Raises:
+        ValueError: for a file that is truncated or not an exported network. Some damage only shows when it runs.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with _one_line(path):
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run_one(image: np.ndarray) -> np.ndarray:
+        if source["dtype"] == np.uint8:
+            image = np.clip(np.rint(image), 0, 255)
+        with _one_line(path):
+            interpreter.set_tensor(source["index"], image[np.newaxis].astype(source["dtype"]))
+            interpreter.invoke()
+        return interpreter.get_tensor(sink["index"])[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.stack([run_one(image) for image in images])
+
+    return Runner(run, int(sink["shape"][-1]))
+
+
+@contextlib.contextmanager
+def _one_line(path: str | Path):
+    """Turns the errors of LiteRT for a damaged file into a ValueError of one line."""
+    try:
+        yield
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(f"{path} is not a TFLite file, or damaged: {first_line(error)}") from None
+
+
+def read_ops(path: str | Path) -> list[dict]:
+    """Returns the operators of a .tflite file in the order of execution.
+
+    Each is `{"op": "CONV_2D", "name": <name of its first output>, "float": <whether it computes in float32>}`. A
+    custom operator, such as a "Flex" operator of TensorFlow, has its own name as `"op"`.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    codes = [_code_name(model.OperatorCodes(i), names) for i in range(model.OperatorCodesLength())]
+    ops = []
+    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+        for op in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            outputs = [graph.Tensors(op.Outputs(i)) for i in range(op.OutputsLength())]
+            name = outputs[0].Name().decode() if outputs else ""
+            is_float = any(tensor.Type() == schema.TensorType.FLOAT32 for tensor in outputs)
+            ops.append({"op": codes[op.OpcodeIndex()], "name": name, "float": is_float})
+    return ops
+
+
+def summarise_ops(ops: list[dict], quantised: bool) -> dict:
+    """Counts the operators: `{"ops": {name: count}, "flex_ops": [name], "float_islands": ["OP name"]}`.
+
+    A float island is an operator of a quantised file that computes in float32 because it has no integer kernel. Local
+    response normalisation is the known one. The conversions around it are not counted.
+    """
+    counts = Counter(op["op"] for op in ops)
+    islands = [f"{op['op']} {op['name']}" for op in ops if quantised and op["float"] and op["op"] not in _CONVERSIONS]
+    return {
+        "ops": dict(counts.most_common()),
+        "flex_ops": sorted(name for name in counts if name.startswith("Flex")),
+        "float_islands": islands,
+    }
+
+
+def _code_name(code, names: dict[int, str]) -> str:
+    if code.CustomCode():
+        return code.CustomCode().decode()
+    # Old files keep the number in a field of one byte; the larger of the two numbers is valid.
+    return names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]

@@ -211,7 +211,7 @@ def test_tflite_agrees_and_is_built_in(name, tmp_path):
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.exporters.runtime import read_ops, summarise_ops
+    from kerasnets.exporters.tflite import read_ops, summarise_ops
 
     model = build_twin(name, classifier_activation=None)
     fill(model)

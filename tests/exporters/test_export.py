@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.data.images.per_image import normalise
-from kerasnets.exporters.check import ExportError, check_file
+from kerasnets.exporters.check import check_file
 from kerasnets.exporters.export import export
-from kerasnets.exporters.files import FORMS, read_metadata
+from kerasnets.exporters.files import FORMS, ExportError, read_metadata
 from kerasnets.exporters.images import calibration_images, check_images
 from kerasnets.exporters.open_network import LoadedNetwork, probabilities
 from kerasnets.exporters.predict import open_predictor, predict
-from kerasnets.exporters.runtime import load_bytes_runner, load_runner
-from kerasnets.exporters.tflite import pixel_network
+from kerasnets.exporters.saved_model import load_serve_bytes
+from kerasnets.exporters.tflite import load_tflite, pixel_network
 from kerasnets.graph.inference import classifier, inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
@@ -161,7 +161,7 @@ def test_predict_reports_a_missing_file(exported, tmp_path):
 
 def test_encoded_files_give_what_predict_gives(exported, image_files, digits):
     files = [image_files / "a.png", image_files / "deep" / "c.jpg"]
-    inside = load_bytes_runner(exported["saved-model"]["path"])([file.read_bytes() for file in files])
+    inside = load_serve_bytes(exported["saved-model"]["path"])([file.read_bytes() for file in files])
     predictor = open_predictor(exported["saved-model"]["path"])
     for row, entry in zip(inside, predict(predictor, files, top=10), strict=True):
         outside = {prediction["index"]: prediction["probability"] for prediction in entry["predictions"]}
@@ -202,7 +202,7 @@ def test_a_truncated_file_is_one_clear_line(digits, exported, tmp_path, keep):
         check_file(path, "tflite", images, np.zeros((4, 10)), labels)
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="not a TFLite file, or damaged"):
-        load_runner(path)
+        load_tflite(path)
 
 
 def test_a_file_without_its_description_says_what_is_missing(exported, tmp_path):

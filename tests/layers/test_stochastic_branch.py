@@ -171,7 +171,7 @@ def test_files_of_a_stochastic_network(tmp_path):
     """`.keras` in a fresh process, weights of the plain network, SavedModel and TFLite."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.exporters.runtime import read_ops, summarise_ops
+    from kerasnets.exporters.tflite import read_ops, summarise_ops
 
     model = build("original")
     x = pixels((2, *model.input_shape[1:]))

@@ -8,7 +8,7 @@ from damaged_files import damaged
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
-from kerasnets.exporters.runtime import load_runner
+from kerasnets.exporters.tflite import load_tflite
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.mapping import tensors
 
@@ -126,7 +126,7 @@ def test_of_160_damaged_tflite_files_each_runs_or_is_one_line(tmp_path):
     for seed in range(160):
         path.write_bytes(damaged(good, seed))
         try:
-            load_runner(path).run(np.zeros((1, 32, 32, 3), np.float32))
+            load_tflite(path).run(np.zeros((1, 32, 32, 3), np.float32))
         except ValueError as error:
             refused += 1
             assert "\n" not in str(error) and "net.tflite is not a TFLite file, or damaged" in str(error), (seed, error)
