@@ -74,7 +74,7 @@ def _tiles(epochs: list[dict], evaluation: dict) -> list[tuple[str, str]]:
     """Returns the large figures at the top of the page."""
     facts = []
     if evaluation:
-        own = ", which also chose the epoch" if evaluation.get("chosen_on") == "evaluation" else ""
+        own = " (the best epoch was chosen on them)" if evaluation.get("chosen_on") == "evaluation" else ""
         facts.append((_percent(evaluation.get("top1")), f"held-out accuracy, {evaluation['examples']:,} images{own}"))
         if evaluation.get("top5") is not None and len(evaluation.get("confusion") or []) != 5:
             facts.append((_percent(evaluation["top5"]), f"held-out top-5, {evaluation['examples']:,} images"))

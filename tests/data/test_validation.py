@@ -72,7 +72,7 @@ def test_the_held_out_split_chooses_and_the_test_split_scores(tmp_path, monkeypa
     assert run.evaluation["chosen_on"] == "validation" and run.evaluation["examples"] == 360
     (end,) = (e for e in read_log(run.path) if e["event"] == "end")
     assert end["kept"].startswith("best (epoch") and end["chosen_on"] == "validation"
-    assert "also chose the epoch" not in write_report(run.path).read_text()
+    assert "the best epoch was chosen" not in write_report(run.path).read_text()
     assert set(json.loads((run.path / "data.json").read_text())) == {"training", "validation", "evaluation"}
 
 
@@ -96,7 +96,7 @@ def test_a_score_that_was_chosen_on_its_own_split_says_so(tmp_path, capsys):
     result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     (end,) = (e for e in read_log(tmp_path / "run") if e["event"] == "end")
     assert result["chosen_on"] == end["chosen_on"] == "evaluation"
-    assert "which also chose the epoch" in (tmp_path / "run" / "report.html").read_text()
+    assert "the best epoch was chosen on them" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_without_a_validation_split_the_last_weights_are_kept(tmp_path):
