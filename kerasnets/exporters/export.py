@@ -17,8 +17,8 @@ from kerasnets.exporters.files import (
     write_metadata,
 )
 from kerasnets.exporters.images import calibration_images, check_images
-from kerasnets.exporters.open_network import LoadedNetwork, open_network, probabilities
-from kerasnets.graph.inference import classifier, inference_form
+from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
+from kerasnets.graph.fold import inference_form
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
 

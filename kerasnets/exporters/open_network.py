@@ -1,4 +1,7 @@
-"""Open the network to export, evaluate or predict with: a run folder, a .keras file, a model or a model's name."""
+"""Open a network to export, evaluate or predict with: a run folder, a .keras file, a model or a model's name.
+
+`classifier` gives an opened model one output of probabilities.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -9,6 +12,7 @@ import numpy as np
 from kerasnets.build import create_model
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
+from kerasnets.graph.walk import producer
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, did_you_mean, variant_names
 from kerasnets.runs.folder import is_run, load_model, open_run
@@ -67,6 +71,38 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
 
 def _loaded(name: str, model: keras.Model, random: bool = False) -> LoadedNetwork:
     return LoadedNetwork(name, model, preprocessing_of(model), default_labels(model.output_shape[-1]), random=random)
+
+
+def classifier(model: keras.Model) -> keras.Model:
+    """Returns `model` in float32 with one output of probabilities (batch, classes).
+
+    Auxiliary heads are left out, logits get a softmax, and a model of mixed precision becomes float32 throughout. The
+    result shares the weights of `model` unless the precision changes.
+
+    Raises:
+        ValueError: for a model whose output is not (batch, classes).
+    """
+    if any(layer.compute_dtype != "float32" for layer in model.layers):
+        model = _in_float32(model)
+    output = model.output["predictions"] if isinstance(model.output, dict) else model.output
+    if len(output.shape) != 2:
+        raise ValueError(f"A classifier's output should have the shape (batch, classes). Received: {output.shape}")
+    if getattr(producer(output), "activation", None) is keras.activations.linear:
+        output = keras.layers.Softmax(name="probabilities", dtype="float32")(output)
+    elif output is model.output:
+        return model
+    return keras.Model(model.inputs, output, name=model.name)
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    def plain(config):
+        if isinstance(config, dict):
+            return {key: "float32" if key == "dtype" else plain(value) for key, value in config.items()}
+        return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+    twin = model.__class__.from_config(plain(model.get_config()))
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def probabilities(

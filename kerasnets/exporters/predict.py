@@ -10,10 +10,9 @@ import numpy as np
 from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import load_image
 from kerasnets.exporters.files import check_labels, is_saved_model, read_metadata
-from kerasnets.exporters.open_network import open_network, probabilities
+from kerasnets.exporters.open_network import classifier, open_network, probabilities
 from kerasnets.exporters.saved_model import load_saved_model
 from kerasnets.exporters.tflite import load_tflite
-from kerasnets.graph.inference import classifier
 from kerasnets.registry import Preprocessing
 
 

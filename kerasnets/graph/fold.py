@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasnets.graph.walk import calls, deep_recursion
 from kerasnets.layers.deformable_conv import DeformableConv2D
+from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.layers.network import carried
 from kerasnets.layers.stochastic_branch import StochasticBranch
 
@@ -18,6 +19,21 @@ _LINEAR = (
     keras.layers.Dense,
     DeformableConv2D,
 )
+
+
+def inference_form(model: keras.Model) -> keras.Model:
+    """Returns the form of a classifier that exported files are written from. It is the same on every machine.
+
+    Batch normalisation is folded where possible, and each grouped convolution is one operator. The weights are copies.
+
+    Args:
+        model: a classifier with one output.
+    """
+    folded = fold_batch_norm(model)
+    for part in (part for layer in folded.layers for part in getattr(layer, "parts", (layer,))):
+        if isinstance(part, GroupedConv2D):
+            part.native = True
+    return folded
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:

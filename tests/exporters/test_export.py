@@ -15,11 +15,11 @@ from kerasnets.exporters.check import check_file
 from kerasnets.exporters.export import export
 from kerasnets.exporters.files import FORMS, ExportError, read_metadata
 from kerasnets.exporters.images import calibration_images, check_images
-from kerasnets.exporters.open_network import LoadedNetwork, probabilities
+from kerasnets.exporters.open_network import LoadedNetwork, classifier, probabilities
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.saved_model import load_serve_bytes
 from kerasnets.exporters.tflite import load_tflite, pixel_network
-from kerasnets.graph.inference import classifier, inference_form
+from kerasnets.graph.fold import inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 

@@ -11,8 +11,7 @@ from nets import build_twin, fill, pixels
 
 from kerasnets.build import create_model
 from kerasnets.graph.cost import complexity, reach
-from kerasnets.graph.fold import fold_batch_norm
-from kerasnets.graph.inference import inference_form
+from kerasnets.graph.fold import fold_batch_norm, inference_form
 from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
