@@ -85,7 +85,7 @@ MUTATIONS = [
          "data/test_pipeline.py -k 'same_seed or every_epoch'"),
         ("mixup left out", "data", "mixers = [make(alpha)", "mixers = [] and [make(alpha)",
          "training/test_augmented.py -k each"),
-        ("labels that do not mix", "data", "mixed, layer._update_labels(labels, weight, partners)", "mixed, labels",
+        ("labels that do not mix", "data", ", _blend(labels, partners, weight)", ", labels",
          "data/test_augmentation.py -k mixed"),
         ("order of decoded classes", "data", "argsort(-predictions", "argsort(predictions",
          "data/test_imagenet_labels.py"),

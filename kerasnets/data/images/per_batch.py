@@ -1,7 +1,7 @@
 """Augmentation of a whole batch: RandomCutout, MixUp and CutMix, with random numbers of our own.
 
 keras-cv's layers draw from their own generators, which a parallel pipeline cannot reproduce. Here stateless operations
-draw the numbers from our seed, with the distributions of keras-cv; its layers fill rectangles and mix the labels.
+draw the numbers from our seed, with the distributions of keras-cv; its functions fill the rectangles.
 """
 
 from collections.abc import Callable
@@ -75,29 +75,27 @@ def _partners(count, seed):
     return tf.random.experimental.stateless_shuffle(tf.range(count), seed)
 
 
+def _blend(values, partners, weight):
+    """Returns `weight * values + (1 - weight) * values[partners]`, with one weight for each example."""
+    weight = tf.reshape(weight, [-1, *[1] * (values.shape.rank - 1)])
+    return weight * values + (1.0 - weight) * tf.gather(values, partners)
+
+
 def _mixup(alpha: float) -> Callable:
     """MixUp (Zhang et al. 2017): blends each image and its label with another of the batch."""
-    from keras_cv.layers import MixUp
-
-    layer = MixUp(alpha)
 
     def mix(images, labels, seed):
         count = tf.shape(images)[0]
         partners = _partners(count, seed)
         weight = _beta(alpha, count, tf.random.experimental.stateless_fold_in(seed, 1))
-        column = tf.reshape(weight, [-1, 1, 1, 1])
-        mixed = column * images + (1.0 - column) * tf.gather(images, partners)
-        return mixed, layer._update_labels(labels, weight, partners)
+        return _blend(images, partners, weight), _blend(labels, partners, weight)
 
     return mix
 
 
 def _cutmix(alpha: float) -> Callable:
     """CutMix (Yun et al. 2019): replaces a rectangle of each image by that of another; area weights the labels."""
-    from keras_cv.layers import CutMix
     from keras_cv.src.utils.fill_utils import corners_to_mask
-
-    layer = CutMix(alpha)
 
     def mix(images, labels, seed):
         count, height, width = tf.unstack(tf.shape(images)[:3])
@@ -112,6 +110,6 @@ def _cutmix(alpha: float) -> Callable:
         (left, right), (top, bottom) = tf.unstack(spans[0]), tf.unstack(spans[1])
         inside = corners_to_mask(tf.stack([left, top, right, bottom], axis=1), (width, height))[..., tf.newaxis]
         area = (right - left) * (bottom - top) / tf.cast(height * width, tf.float32)
-        return tf.where(inside, tf.gather(images, partners), images), layer._update_labels(labels, 1.0 - area, partners)
+        return tf.where(inside, tf.gather(images, partners), images), _blend(labels, partners, 1.0 - area)
 
     return mix
