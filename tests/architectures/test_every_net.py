@@ -12,7 +12,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from nets import SUPPORT, build_twin, fill, pixels, read_json, representatives, twin
+from nets import SUPPORT, build_twin, check_tflite, fill, pixels, read_json, representatives, twin
 
 from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
@@ -208,26 +208,9 @@ def test_reload_in_a_fresh_process(names, tmp_path):
 
 @exported
 def test_tflite_agrees_and_is_built_in(name, tmp_path):
-    import tensorflow as tf
-    from ai_edge_litert.interpreter import Interpreter
-
-    from kerasnets.exporters.tflite import read_ops, summarise_ops
-
     model = build_twin(name, classifier_activation=None)
     fill(model)
-    x = pixels((1, *model.input_shape[1:]))
-    fixed = keras.Input(batch_shape=x.shape)
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed, training=False)))
-    path = tmp_path / "net.tflite"
-    path.write_bytes(converter.convert())
-    assert not summarise_ops(read_ops(path), quantised=False)["flex_ops"]
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
-    interpreter.invoke()
-    y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    expected = np.asarray(model(x, training=False))
-    assert np.abs(y - expected).max() <= 1e-3 * expected.std()
+    check_tflite(model, pixels((1, *model.input_shape[1:])), tmp_path / "net.tflite")
 
 
 MIRRORED = """

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import build_twin, fill, pixels
+from nets import build_twin, check_tflite, fill, pixels
 
 from kerasnets.build import create_model
 from kerasnets.graph.cost import complexity, reach
@@ -168,9 +168,6 @@ print("same outputs")
 
 def test_files_of_a_stochastic_network(tmp_path):
     """`.keras` in a fresh process, weights of the plain network, SavedModel and TFLite."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    from kerasnets.exporters.tflite import read_ops, summarise_ops
 
     model = build("original")
     x = pixels((2, *model.input_shape[1:]))
@@ -186,17 +183,7 @@ def test_files_of_a_stochastic_network(tmp_path):
     model.export(tmp_path / "saved", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "saved")
     np.testing.assert_allclose(loaded.serve(x), y, rtol=1e-4, atol=1e-5)
-    fixed = keras.Input(batch_shape=x.shape)
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed, training=False)))
-    (tmp_path / "net.tflite").write_bytes(converter.convert())
-    ops = summarise_ops(read_ops(tmp_path / "net.tflite"), quantised=False)
-    assert not ops["flex_ops"]
-    interpreter = Interpreter(str(tmp_path / "net.tflite"))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
-    interpreter.invoke()
-    got = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    assert np.abs(got - y).max() <= 1e-3 * y.std()
+    check_tflite(model, x, tmp_path / "net.tflite")
 
 
 MIRRORED = """
@@ -204,7 +191,7 @@ import keras, numpy as np, sys, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 sys.path.insert(0, sys.argv[1])
-from nets import build_twin, fill, pixels
+from nets import build_twin, check_tflite, fill, pixels
 from kerasnets.distribution.replicas import prepare_for_replicas
 
 def steps(strategy, copies, synchronized):

@@ -55,6 +55,27 @@ def build_twin(name: str, **changes):
     return build(variant, **{**arguments, **changes})
 
 
+def check_tflite(model, x, path: Path) -> None:
+    """Checks that a model's TFLite file, written to `path`, agrees with it on `x` and has built-in operators only."""
+    import keras
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from kerasnets.exporters.tflite import read_ops, summarise_ops
+
+    fixed = keras.Input(batch_shape=x.shape)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed, training=False)))
+    path.write_bytes(converter.convert())
+    assert not summarise_ops(read_ops(path), quantised=False)["flex_ops"]
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    expected = np.asarray(model(x, training=False))
+    assert np.abs(found - expected).max() <= 1e-3 * expected.std()
+
+
 def representatives(*columns: str) -> list[str]:
     """The variant with the fewest parameters for each combination of some of its fields ("family", "body")."""
     numbers, chosen = read_json("outside_numbers.json"), {}
