@@ -175,8 +175,9 @@ def test_a_file_outside_its_bounds_gets_no_name_and_the_older_one_stays(digits, 
         export(digits, "tflite-float16", output=path, bounds={"largest_difference": 0.0})
     assert failure.value.report["passed"] is False and failure.value.report["bounds"]["largest_difference"] == 0.0
     assert path.read_bytes() == b"an older, good file"
-    with pytest.raises(ExportError):
-        export(digits, "tflite", output=tmp_path / "new.tflite", bounds={"largest_difference": -1.0})
+    for bounds, words in (({"top1_agreement": 1.1}, "top-1 agreement"), ({"accuracy_drop": -1.0}, "below Keras")):
+        with pytest.raises(ExportError, match=words):
+            export(digits, "tflite", output=tmp_path / "new.tflite", bounds=bounds, examples=20)
     assert [file.name for file in tmp_path.iterdir()] == ["net.tflite"]
 
 

@@ -3,8 +3,8 @@
     python files_followed.py
 
 Each of the three runs once under a profiler, and a file counts when one of its functions runs; code that runs while
-a module is imported does not count. A process that the export starts is followed too. The network itself
-(`architectures/`, `blocks/`, `layers/`) is left out: its files are another question.
+a module is imported does not count. A process that the export starts is followed too. How the network is built
+(`registry.py`, `build.py`, `architectures/`, `blocks/`, `layers/`) is left out: its files are another question.
 
 The program ends with 1 when one of the three needs more files than `GOALS` allows.
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 SUPPORT = Path(__file__).resolve().parent
 PACKAGE = SUPPORT.parents[1] / "kerasnets"
-NETWORK = ("architectures", "blocks", "layers")
+NETWORK = ("registry.py", "build.py", "architectures", "blocks", "layers")
 # The most files that each may need.
 GOALS = {"step": 14, "load": 6, "export": 10}
 # Names a file to which other processes add what they ran; `sitecustomize.py` in this folder of PYTHONPATH starts them.
@@ -97,24 +97,25 @@ def follow_load(folder: Path) -> set[str]:
     from golden_files import golden_weights
     from safetensors.numpy import save_file
 
-    import kerasnets
+    from kerasnets.build import create_model
+    from kerasnets.weights.load import load_weights
 
-    model = kerasnets.ResNet18(weights=None)
+    model = create_model("resnet18", weights=None)
     save_file(golden_weights("torchvision__resnet18"), folder / "resnet18.safetensors")
     with Follower() as follower:
-        kerasnets.load_weights(model, folder / "resnet18.safetensors")
+        load_weights(model, folder / "resnet18.safetensors")
     return follower.files
 
 
 def follow_export(folder: Path) -> set[str]:
-    import kerasnets
+    from kerasnets.exporters.export import export
 
     others, search = folder / "others.txt", os.environ.get("PYTHONPATH")
     (folder / "sitecustomize.py").write_text("import files_followed\nfiles_followed.follow_this_process()\n")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), str(SUPPORT), search)))
     os.environ[CHILDREN] = str(others)
     with Follower() as follower:
-        kerasnets.export("lenet5_modern", "tflite", output=folder / "net.tflite", allow_random=True, examples=20)
+        export("lenet5_modern", "tflite", output=folder / "net.tflite", allow_random=True, examples=20)
     del os.environ[CHILDREN]
     assert others.exists(), "the process of the check was not followed"
     files = follower.files | set(others.read_text().split())

@@ -210,3 +210,11 @@ def test_best_weights_are_kept_and_a_run_that_does_not_improve_stops(tmp_path):
     run = train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
     end = read_log(run.path)[-1]
     assert end["event"] == "end" and end["stopped_early"] and end["step"] == 12 and end["kept"] == "best (epoch 1)"
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", min), ("val_top1", max)])
+def test_the_best_epoch_has_the_lowest_loss_or_the_highest_accuracy(monitor, best, tmp_path):
+    overrides = [*TINY, "epochs=4", "evaluation.max_batches=8", "evaluation.keep=best", f"evaluation.monitor={monitor}"]
+    run = train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
+    values = [event[monitor] for event in read_log(run.path) if event["event"] == "epoch"]
+    assert len(set(values)) > 1 and read_log(run.path)[-1]["kept"] == f"best (epoch {values.index(best(values)) + 1})"
