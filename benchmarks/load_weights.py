@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
 from kerasnets.weights.load import load_weights
-from kerasnets.weights.mapping import tensors
+from kerasnets.weights.mapping import weight_targets
 
 NAMES = ("ours", "Keras's own file")
 
@@ -52,10 +52,8 @@ def write_torch_file(model, path: Path) -> int:
     It does not know depthwise convolutions, nor dense layers behind a flattened map.
     """
     back = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-    arrays = {}
-    for tensor in tensors(model):
-        array = np.array(tensor.variable)
-        arrays[tensor.name()] = np.ascontiguousarray(array.transpose(back[array.ndim]))
+    arrays = {name: np.array(target.variable) for name, target in weight_targets(model).items()}
+    arrays = {name: np.ascontiguousarray(array.transpose(back[array.ndim])) for name, array in arrays.items()}
     save_file(arrays, path)
     return sum(array.nbytes for array in arrays.values())
 

@@ -125,8 +125,8 @@ def load_initial_weights(model: keras.Model, variant: Variant, weights, argument
     extras = {key: arguments[key] for key in variant.extras if key in arguments}
     path = Path(weights) if is_path(weights) else fetch(checkpoint_of(variant, weights, extras))
     report = load_weights(model, path)
-    if report.left:
-        warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.left)}", stacklevel=2)
+    if report.kept_initial:
+        warnings.warn(f"{path.name}: left at initial values: {'; '.join(report.kept_initial)}", stacklevel=2)
     return report
 
 

@@ -14,7 +14,8 @@ from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log, environment, read_json, write_opening
 from kerasnets.training.advice import advise
 from kerasnets.training.job import Job, variables, warn
-from kerasnets.weights.preprocess import assumption, is_path, numbers_in
+from kerasnets.weights.load import assumption, numbers_in
+from kerasnets.weights.preprocess import is_path
 
 
 def begin_or_resume(job: Job, resume: bool) -> None:
@@ -43,7 +44,8 @@ def _log_beginning(job: Job) -> None:
         warn(job, message)
     if job.loaded:
         source = job.recipe.model.arguments["weights"]
-        append_log(job.folder, "weights", source=str(source), summary=str(job.loaded), left=job.loaded.left)
+        kept = job.loaded.kept_initial
+        append_log(job.folder, "weights", source=str(source), summary=str(job.loaded), kept_initial=kept)
         if is_path(source) and numbers_in(source) is None and job.recipe.preprocessing.mean is None:
             warn(job, assumption(Path(source).name, job.trainer.preprocessing))
 

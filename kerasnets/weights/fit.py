@@ -1,171 +1,244 @@
-"""Tensors that a checkpoint does not hold as such, but that follow from what it holds."""
+"""Plan a load: which tensor goes into which variable, which are changed to fit, and what does not fit.
 
+A plan is made from names and shapes alone. Nothing is read or assigned before it is complete.
+"""
+
+import dataclasses
+import difflib
 import math
 from functools import partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from kerasnets.graph.walk import calls, classifiers, consumers, flattened_from
+from kerasnets.graph.walk import consumers
 from kerasnets.weights.files import Checkpoint
-from kerasnets.weights.keras_names import keras_names
-from kerasnets.weights.mapping import Entry, Tensor, entry, tensors, torch_names
+from kerasnets.weights.mapping import Match, SourceTensor, WeightTarget, ignorable
 
-BACKGROUND_CLASSES = 1001
+_BACKGROUND_CLASSES = 1001
+# A tensor that is changed to fit may be this many times larger than its target, so that a file cannot fill the memory.
+_MOST_TIMES_LARGER = 64
 
 
-def fold_biases(found: dict, spare: dict, model: keras.Model) -> None:
-    """Takes the bias of a convolution that has none here off the mean of the normalisation that follows it.
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did. Every field lists names of the checkpoint.
+
+    Attributes:
+        loaded: tensors that were copied as they are.
+        adapted: tensors that were changed to fit, with the change.
+        kept_initial: weights that keep their initial values: a classifier of other classes, with both shapes, and with
+            `skip_mismatch=True` weights that the checkpoint does not have, under the model's names.
+        unused: tensors that the model has no weight for.
+        skipped: tensors whose shape does not fit, with both shapes (only with `skip_mismatch=True`).
+    """
+
+    loaded: tuple[str, ...]
+    adapted: tuple[str, ...] = ()
+    kept_initial: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{len(getattr(self, f.name))} {f.name}" for f in dataclasses.fields(self))
+
+
+class Plan(NamedTuple):
+    """What a load will do: the pairs (variable, tensor that is copied into it), and the report of it."""
+
+    copies: list[tuple[keras.Variable, SourceTensor]]
+    report: LoadReport
+
+
+def fit(match: Match, targets: dict[str, WeightTarget], skip_mismatch: bool = False) -> Plan:
+    """Plans how the tensors of a checkpoint go into the weights of a model.
 
     Args:
-        found: our name of a tensor -> entry; changed in place.
-        spare: our name -> entry of what nothing wants; the biases that were used are taken out.
+        match: the tensors of the checkpoint under our names.
+        targets: the weights of the model.
+        skip_mismatch: whether tensors that do not fit are left out instead of raising.
+
+    Raises:
+        ValueError: for a tensor that is missing, unknown, or of another shape.
     """
-    for name in [name for name in spare if name.endswith(".bias")]:
-        norm = following_norm(model, name.removesuffix(".bias"))
-        mean = found.get(f"{norm}.running_mean")
-        if mean is None or mean.shape != spare[name].shape:
+    tensors, unused = _derive(match, targets)
+    missing = [name for name in targets if name not in tensors]
+    allowed = ignorable(unused, match.checkpoint, targets)
+    unknown = [name for name in unused if name not in allowed]
+    if (missing or unknown) and not skip_mismatch:
+        raise ValueError(_names_error(match.checkpoint, targets, missing, unknown))
+    fitted = {name: adapt(tensor, targets[name]) for name, tensor in tensors.items()}
+    unfit = [name for name, tensor in fitted.items() if tensor is None]
+    heads = [name for name in unfit if _has_other_classes(tensors[name], targets[name])]
+    skipped = [name for name in unfit if name not in heads]
+    if skipped and not skip_mismatch:
+        raise ValueError(_shape_error(match.checkpoint, len(skipped), tensors[skipped[0]], targets[skipped[0]]))
+    copies = [(targets[name].variable, tensor) for name, tensor in fitted.items() if tensor is not None]
+    shapes = {name: f"{tensors[name].name}: {_shapes(tensors[name], targets[name])}" for name in unfit}
+    report = LoadReport(
+        loaded=tuple(tensor.name for _, tensor in copies if not tensor.note),
+        adapted=tuple(f"{tensor.name}: {tensor.note}" for _, tensor in copies if tensor.note),
+        kept_initial=(*missing, *(shapes[name] for name in heads)),
+        unused=tuple(sorted(unused)),
+        skipped=tuple(shapes[name] for name in skipped),
+    )
+    return Plan(copies, report)
+
+
+def _derive(match: Match, targets: dict[str, WeightTarget]) -> tuple[dict[str, SourceTensor], list[str]]:
+    """Returns (our name -> tensor, names of the checkpoint that are not used), with tensors derived from others."""
+    tensors = {name: match.tensors[name] for name in targets if name in match.tensors}
+    spare = {name: tensor for name, tensor in match.tensors.items() if name not in targets}
+    biases = _fold_biases(tensors, spare, targets)
+    used = {tensor.name for tensor in (*tensors.values(), *biases)}
+    _add_scales(tensors, targets)
+    _drop_background(tensors, targets)
+    return tensors, [name for name in match.checkpoint if name not in used]
+
+
+def _fold_biases(
+    tensors: dict[str, SourceTensor], spare: dict[str, SourceTensor], targets: dict[str, WeightTarget]
+) -> list[SourceTensor]:
+    """Subtracts the biases of layers that have none here from the means of the batch normalisations after them.
+
+    Args:
+        tensors: our name -> tensor; the means are replaced.
+        spare: our name -> tensor, for those that the model has no weight for.
+        targets: the weights of the model.
+
+    Returns:
+        The biases that were used.
+    """
+    layers, used = {target.layer.name: target.layer for target in targets.values()}, []
+    for layer, bias in ((n.removesuffix(".bias"), tensor) for n, tensor in spare.items() if n.endswith(".bias")):
+        readers = consumers(layers[layer]) if layer in layers else []
+        if len(readers) != 1 or not isinstance(readers[0], keras.layers.BatchNormalization):
             continue
-        bias = spare.pop(name)
-        found[f"{norm}.running_mean"] = mean._replace(
-            read=lambda mean=mean, bias=bias: mean.read() - bias.read(), note=f"less {bias.name}"
-        )
+        name = f"{readers[0].name}.running_mean"
+        if name in tensors and tensors[name].shape == bias.shape:
+            read = partial(_difference, tensors[name].read, bias.read)
+            tensors[name] = tensors[name]._replace(read=read, note=f"less {bias.name}")
+            used.append(bias)
+    return used
 
 
-def following_norm(model: keras.Model, name: str) -> str | None:
-    """The batch normalisation that alone takes the output of the layer `name`."""
-    layer = next((layer for layer in model.layers if layer.name == name), None)
-    takers = consumers(layer) if layer is not None else []
-    return takers[0].name if len(takers) == 1 and isinstance(takers[0], keras.layers.BatchNormalization) else None
+def _difference(read_first, read_second) -> np.ndarray:
+    return read_first() - read_second()
 
 
-def add_scales(found: dict, make) -> None:
-    """Gives normalisations ones for a scale when the source has no scales at all.
-
-    Args:
-        found: our name of a tensor -> entry; changed in place.
-        make: `(name, shape, read, note) -> entry`.
-    """
-    means = {name.removesuffix(".running_mean"): e for name, e in found.items() if name.endswith(".running_mean")}
-    if any(f"{layer}.weight" in found for layer in means):
+def _add_scales(tensors: dict[str, SourceTensor], targets: dict[str, WeightTarget]) -> None:
+    """Adds scales of one to the batch normalisations, when the checkpoint has no scale at all."""
+    means = {n.removesuffix(".running_mean"): tensor for n, tensor in tensors.items() if n.endswith(".running_mean")}
+    if any(f"{layer}.weight" in tensors for layer in means):
         return
     for layer, mean in means.items():
-        ones = np.ones(mean.shape or (), np.float32)
-        found[f"{layer}.weight"] = make(f"{layer}.weight", mean.shape, lambda ones=ones: ones, "ones, not in the file")
+        if (name := f"{layer}.weight") in targets:
+            read = partial(np.ones, mean.shape, np.float32)
+            tensors[name] = SourceTensor(name, mean.shape, mean.shape, read, "ones, not in the file")
 
 
-def drop_background(found: dict, model: keras.Model) -> None:
-    """Drops class 0, the background, of a classifier of ImageNet's 1,000 classes and one more."""
-    heads = classifiers(model)
-    for tensor in tensors(model):
-        entry = found.get(tensor.name())
-        if entry is None or tensor.layer not in heads or not entry.shape or entry.shape[-1] != BACKGROUND_CLASSES:
+def _drop_background(tensors: dict[str, SourceTensor], targets: dict[str, WeightTarget]) -> None:
+    """Drops class 0, the background, from a classifier of ImageNet's 1,000 classes and one more."""
+    for name, tensor in tensors.items():
+        shape, target = tensor.shape, targets[name]
+        if not target.is_classifier or not shape or target.shape[-1] != _BACKGROUND_CLASSES - 1:
             continue
-        if tensor.variable.shape[-1] == BACKGROUND_CLASSES - 1:
-            shape = (*entry.shape[:-1], BACKGROUND_CLASSES - 1)
-            found[tensor.name()] = entry._replace(
-                shape=shape, read=lambda entry=entry: entry.read()[..., 1:], note="without the background class"
+        if shape[-1] == _BACKGROUND_CLASSES:
+            tensors[name] = tensor._replace(
+                shape=(*shape[:-1], _BACKGROUND_CLASSES - 1),
+                read=lambda tensor=tensor: tensor.read()[..., 1:],
+                note="without the background class",
             )
 
 
-def entries(checkpoint: Checkpoint, model: keras.Model, format: str) -> tuple[dict[str, Entry], list[str]]:
-    """Finds each tensor of a model in a checkpoint.
+def adapt(tensor: SourceTensor, target: WeightTarget) -> SourceTensor | None:
+    """Returns the tensor with the shape of its target, or `None` when it cannot have it.
 
-    Returns:
-        What the model's tensors are called -> entry, for those that were found; the checkpoint's names that nothing
-        wants.
-
-    Raises:
-        ValueError: for a format that the file cannot have.
+    Two kernels are changed: of a convolution that reads the image itself, for another number of channels, and of a
+    dense layer whose inputs were flattened from a map of another size.
     """
-    if (checkpoint.layout == "keras") != format.startswith("keras"):
-        raise ValueError(f"{checkpoint.source} is in {checkpoint.layout}'s layout. Received: format={format!r}")
-    if checkpoint.layout == "keras":
-        names = keras_names(checkpoint, model, own=format == "keras")
-    else:
-        names = torch_names(checkpoint, model, format)
-    wanted = {tensor.name(): tensor for tensor in tensors(model)}
-    found = {name: entry(checkpoint, names[name], tensor) for name, tensor in wanted.items() if name in names}
-    spare = {n: Entry(r, checkpoint.shape(r), partial(checkpoint.__getitem__, r)) for n, r in names.items()}
-    spare = {name: kept for name, kept in spare.items() if name not in wanted}
-    given = set(spare)
-    fold_biases(found, spare, model)
-    used = {names[name] for name in (*found, *(given - set(spare)))}
-    add_scales(found, Entry)
-    drop_background(found, model)
-    return {n: e for n, e in found.items() if n in wanted}, [name for name in checkpoint if name not in used]
-
-
-def adapt(name: str, array: np.ndarray, tensor: Tensor, model) -> np.ndarray | None:
-    """Returns `array` made to fit `tensor.variable`, or `None` when it cannot be.
-
-    Two things are adapted: the channels of a convolution that sees the image itself, and a dense layer whose input was
-    flattened from a map of another size.
-
-    Args:
-        name: what the checkpoint calls it.
-        array: its values in Keras's layout, of another shape than the variable.
-        tensor: where it goes.
-        model: the network that it goes into.
-    """
-    layer = next((layer for layer in model.layers if layer.name == tensor.layer), None)
-    shape = tuple(tensor.variable.shape)
-    if tensor.variable is not getattr(layer, "kernel", None) or array.ndim != len(shape) or array.size == 0:
+    shape, wanted = tensor.shape, target.shape
+    if shape == wanted:
+        return tensor
+    change = _change(shape, target) if shape and len(shape) == len(wanted) and target.suffix == "weight" else None
+    if change is None or not 0 < math.prod(shape) <= _MOST_TIMES_LARGER * math.prod(wanted):
         return None
-    if isinstance(layer, keras.layers.Dense):
-        grid = flattened_from(layer)
-        return resample(array, grid) if grid and array.shape[1] == shape[1] else None
-    if not isinstance(layer, keras.layers.Conv2D) or layer.groups > 1 or layer.name not in image_readers(model):
-        return None
-    same_but_channels = array.shape[:2] == shape[:2] and array.shape[3] == shape[3]
-    return change_channels(array, shape[2]) if same_but_channels else None
+    return tensor._replace(shape=wanted, read=lambda: change(tensor.read()), note=_shapes(tensor, target))
 
 
-def image_readers(model) -> set[str]:
-    """The layers with weights that see the image itself, through layers without weights at most."""
-    image, readers = {id(tensor) for tensor in model.inputs}, set()
-    for layer, inputs, outputs in calls(model):
-        if any(id(tensor) in image for tensor in inputs):
-            if getattr(layer, "weights", ()):
-                readers.add(layer.name)
-            else:
-                image |= {id(tensor) for tensor in outputs}
-    return readers
+def _change(shape: tuple, target: WeightTarget):
+    """Returns the function that gives a kernel the shape of its target, `None` when there is none."""
+    layer, wanted = target.layer, target.shape
+    if isinstance(layer, keras.layers.Dense) and target.flattened and shape[1] == wanted[1]:
+        channels = target.flattened[2]
+        side = math.isqrt(shape[0] // channels)
+        return partial(resample, grid=target.flattened) if 0 < side * side * channels == shape[0] else None
+    reads_image = isinstance(layer, keras.layers.Conv2D) and layer.groups == 1 and target.reads_image
+    if reads_image and shape[:2] == wanted[:2] and shape[3] == wanted[3]:
+        return partial(change_channels, channels=wanted[2])
+    return None
 
 
 def change_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     """Returns a kernel (height, width, n, filters) for an image of `channels` channels.
 
-    Channels are dealt out in turn: channel j of the image takes what n has at j, j + n, ... So 3 -> 1 is the sum; 3 ->
-    4 repeats the first, and halves both copies. An image that is the same in every channel gives the same response
+    The shorter list of channels is repeated until it is as long as the other, and the two are paired. A channel of the
+    kernel is split equally between the channels of the image that it is paired with. So 3 -> 1 is the sum; 3 -> 4
+    repeats the first channel and halves both copies. An image whose channels are equal gives the same response before
+    and after.
+    """
+    before = kernel.shape[2]
+    shares = np.zeros((channels, before), kernel.dtype)
+    for place in range(max(before, channels)):
+        shares[place % channels, place % before] = 1
+    return np.einsum("jn,hwnf->hwjf", shares / shares.sum(0), kernel).astype(kernel.dtype)
+
+
+def resample(kernel: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+    """Returns a dense kernel (side * side * channels, units) for flattened maps of `grid` (height, width, channels).
+
+    The interpolation is bilinear and keeps the sum of the weights, so that a map without detail gives the same response
     before and after.
     """
-    before, longer = kernel.shape[2], max(kernel.shape[2], channels)
-    dealt = np.zeros((channels, before), kernel.dtype)
-    for place in range(longer):
-        dealt[place % channels, place % before] = 1
-    return np.einsum("jn,hwnf->hwjf", dealt / dealt.sum(0), kernel).astype(kernel.dtype)
-
-
-def resample(kernel: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray | None:
-    """Returns a dense kernel (side * side * channels, units) for flattened maps (height, width, channels), its `grid`.
-
-    Bilinear over the places of the map, and every place hands on all of its weight: maps without detail give the same
-    response before and after. `None` when the kernel is not of a square map with these channels.
-    """
     height, width, channels = grid
-    side = math.isqrt(len(kernel) // channels)
-    if side == 0 or side * side * channels != len(kernel):
-        return None
-    units = kernel.shape[1]
-    rows = spread(side, height, kernel.dtype) @ kernel.reshape(side, -1)
-    return (spread(side, width, kernel.dtype) @ rows.reshape(height, side, -1)).reshape(-1, units)
+    side, units = math.isqrt(len(kernel) // channels), kernel.shape[1]
+    rows = _interpolation(side, height, kernel.dtype) @ kernel.reshape(side, -1)
+    return (_interpolation(side, width, kernel.dtype) @ rows.reshape(height, side, -1)).reshape(-1, units)
 
 
-def spread(before: int, after: int, dtype="float32") -> np.ndarray:
-    """The matrix (after, before) that resamples a line of weights bilinearly and keeps the sum of what each gives."""
+def _interpolation(before: int, after: int, dtype) -> np.ndarray:
+    """Returns the matrix (after, before) of a bilinear interpolation; each of its columns has the sum 1."""
     scale = before / after
     centres = (np.arange(after) + 0.5) * scale - 0.5
     matrix = np.maximum(1 - np.abs(np.arange(before) - centres[:, None]) / max(scale, 1.0), 0)
     matrix /= matrix.sum(1, keepdims=True)
     return (matrix / matrix.sum(0)).astype(dtype)
+
+
+def _has_other_classes(tensor: SourceTensor, target: WeightTarget) -> bool:
+    """Whether the number of classes alone makes the shapes differ."""
+    return target.is_classifier and tensor.shape is not None and tensor.shape[:-1] == target.shape[:-1]
+
+
+def _shapes(tensor: SourceTensor, target: WeightTarget) -> str:
+    return f"{tensor.stored_shape} into {target.shape}"
+
+
+def _names_error(checkpoint: Checkpoint, targets: dict, missing: list[str], unknown: list[str]) -> str:
+    name, others = (missing[0], checkpoint) if missing else (unknown[0], targets)
+    near = difflib.get_close_matches(name, others, n=10, cutoff=0.0)
+    return (
+        f"{checkpoint.source} does not fit the model: {len(missing)} tensors are missing (first {missing[:1]}), "
+        f"{len(unknown)} are not the model's (first {unknown[:1]}). "
+        f"Nearest to {name!r}: {near}. `skip_mismatch=True` loads what fits."
+    )
+
+
+def _shape_error(checkpoint: Checkpoint, count: int, tensor: SourceTensor, target: WeightTarget) -> str:
+    order = {"torch": "PyTorch", "keras": "Keras"}[checkpoint.layout]
+    return (
+        f"{checkpoint.source}: {count} tensors have other shapes than the model, first {tensor.name!r}: the model's is "
+        f"{target.shape} in Keras's order. `skip_mismatch=True` loads what fits. "
+        f"Received: {tensor.stored_shape} in {order}'s order"
+    )

@@ -15,7 +15,7 @@ from kerasnets.graph.fold import fold_batch_norm, inference_form
 from kerasnets.layers import grouped_conv
 from kerasnets.layers.stochastic_branch import StochasticBranch
 from kerasnets.layers.stochastic_depth import StochasticDepth
-from kerasnets.weights.mapping import tensors
+from kerasnets.weights.mapping import weight_targets
 
 NETS = {  # variants, small, of each block that takes stochastic depth
     "original": ("resnet110_stochastic_depth_cifar", {"stochastic_depth": 0.5}),
@@ -99,7 +99,9 @@ def test_every_block_has_its_rate():
 def test_inference_scales_the_branches_of_the_same_weights(kind):
     """At a rate near zero the network is the one without stochastic depth, under the same names."""
     plain, stochastic = build(kind, stochastic_depth=0.0), build(kind, stochastic_depth=1e-9)
-    names, others = ({(t.name(), t.variable.path) for t in tensors(net)} for net in (plain, stochastic))
+    names, others = (
+        {(name, t.variable.path) for name, t in weight_targets(net).items()} for net in (plain, stochastic)
+    )
     assert names == others
     x = pixels((2, *plain.input_shape[1:]))
     np.testing.assert_allclose(stochastic(x), plain(x), rtol=1e-4, atol=1e-5)

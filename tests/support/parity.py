@@ -52,8 +52,8 @@ def beside_torch(row, source: str, name: str) -> tuple[float, int, int]:
     theirs.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
     ours = build(row, input_shape=(size, size, 3), classifier_activation=None)
     report = load_weights(ours, arrays)
-    if report.left or report.skipped:
-        raise ValueError(f"tensors that found no place: {report.left or report.skipped}")
+    if report.kept_initial or report.skipped:
+        raise ValueError(f"tensors that found no place: {report.kept_initial or report.skipped}")
     x = pixels((1, size, size, 3), seed=size)
     with torch.inference_mode():
         expected = theirs(torch.as_tensor(x.transpose(0, 3, 1, 2).copy())).numpy()

@@ -7,6 +7,7 @@ import yaml
 from nets import fill
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
+from torch_arrays import torch_arrays
 
 from kerasnets.build import create_model
 from kerasnets.recipe.read import load_recipe
@@ -16,9 +17,6 @@ from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.prepare import prepare
-from kerasnets.weights.mapping import tensors
-
-TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +24,8 @@ def weights(tmp_path_factory):
     """A checkpoint of ResNet-20 with 100 classes and three channels."""
     model = create_model("resnet20_cifar", classes=100)
     fill(model)
-    arrays = {t.name(): np.array(t.variable).transpose(TORCH.get(len(t.variable.shape))) for t in tensors(model)}
     path = tmp_path_factory.mktemp("weights") / "net.safetensors"
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    save_file(torch_arrays(model), path)
     return path
 
 
@@ -75,7 +72,7 @@ def test_frozen_layers_keep_their_weights_and_the_head_is_trained(weights, tmp_p
     assert moved(run, start) == {"predictions/kernel", "predictions/bias"}
     (said,) = [event for event in read_log(run.path) if event["event"] == "weights"]
     assert said["source"] == str(weights) and "1 adapted" in said["summary"]
-    assert [line.split(":")[0] for line in said["left"]] == ["predictions.weight", "predictions.bias"]
+    assert [line.split(":")[0] for line in said["kept_initial"]] == ["predictions.weight", "predictions.bias"]
     (stage,) = stage_events(run)
     assert stage["trained_parameters"] == 64 * 10 + 10
 

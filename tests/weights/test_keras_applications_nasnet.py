@@ -14,7 +14,7 @@ from nets import fill, pixels
 from kerasnets.architectures.nasnet import Spec
 from kerasnets.build import build
 from kerasnets.registry import get_variant
-from kerasnets.weights.keras_names import nasnet_names
+from kerasnets.weights.keras_names import nasnet_layers
 
 ZEROS = ("avg", "max")
 # Which of their weights a layer of ours has: a separable convolution is one layer there and two here.
@@ -42,7 +42,7 @@ def test_logits_equal_those_of_keras_applications(spec, size):
     )
     fill(ours)
     used = 0
-    for layer, (name, part) in nasnet_names([layer.name for layer in ours.layers if layer.weights]).items():
+    for layer, (name, part) in nasnet_layers([layer.name for layer in ours.layers if layer.weights]).items():
         sources, targets = ours.get_layer(layer).weights, outside.get_layer(name).weights[PARTS[part]]
         for source, target in zip(sources, targets, strict=True):
             target.assign(source)

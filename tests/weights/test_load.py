@@ -39,7 +39,7 @@ def test_file_and_dict_give_the_same(net, tmp_path):
     fill(net)
     assert load_weights(net, tmp_path / "net.safetensors") == report
     assert unchanged(net, from_dict)
-    assert len(report.loaded) == 102 and not (report.skipped or report.left or report.unused)
+    assert len(report.loaded) == 102 and not (report.skipped or report.kept_initial or report.unused)
     again = create_model("resnet18", input_shape=(64, 64, 3), weights=str(tmp_path / "net.safetensors"))
     assert unchanged(again, from_dict)
 
@@ -75,7 +75,7 @@ def test_skip_mismatch_reports(net):
     arrays["layer1.0.conv1.weight"] = arrays["layer1.0.conv1.weight"][:, :32]
     del arrays["bn1.bias"]
     report = load_weights(net, arrays, skip_mismatch=True)
-    assert report.left == ("bn1.bias",)
+    assert report.kept_initial == ("bn1.bias",)
     assert report.skipped == ("layer1.0.conv1.weight: (64, 32, 3, 3) into (3, 3, 64, 64)",)
 
 
@@ -83,7 +83,7 @@ def test_a_classifier_of_other_classes_keeps_its_initial_values(net):
     fill(net)
     before = {name: np.array(net.get_layer(name).weights[0]) for name in ("conv1", "predictions")}
     report = load_weights(net, checkpoint(classes=10))
-    assert report.left == ("fc.weight: (10, 512) into (512, 1000)", "fc.bias: (10,) into (1000,)")
+    assert report.kept_initial == ("fc.weight: (10, 512) into (512, 1000)", "fc.bias: (10,) into (1000,)")
     assert len(report.loaded) == 100 and not report.skipped
     assert (np.array(net.get_layer("predictions").kernel) == before["predictions"]).all()
     assert (np.array(net.get_layer("conv1").kernel) != before["conv1"]).any()
