@@ -1,6 +1,6 @@
-"""Which public checkpoints each row has: facts of their publishers, kept as data in `catalogue.json`.
+"""The public checkpoints of each network, as their publishers describe them. The data is in `catalogue.json`.
 
-Nothing heavy is imported here, so that `kerasnets info` can answer from it.
+Nothing heavy is imported here, because `kerasnets info` uses this file.
 """
 
 import dataclasses
@@ -17,17 +17,18 @@ class PublicCheckpoint:
     """One published set of weights.
 
     Attributes:
-        tag: its name among the checkpoints of a row.
+        tag: its name among the checkpoints of a network.
         source: the project that publishes it: `"torchvision"`, `"timm"`, `"keras.applications"`, or an author's own.
-        file: what it is called in the cache and in a mirror.
+        file: the name of its file in the cache and in a mirror.
         license: as its publisher states it.
-        preprocessing: the plain numbers that turn an image file into its input.
-        hash: `"sha256:..."` or `"md5:..."`, as far as the publisher gives it; "" otherwise.
-        url: where the file is; "" for one of the Hugging Face hub.
-        hub, revision: repository and revision there.
-        dataset: what it was trained for: `"imagenet"` (1,000 classes) or `"cifar10"`.
-        top1, top5: published accuracy in percent on that data's held-out images, of `measured_at` pixels.
-        arguments: what the row has to be built with, for example `{"alpha": 0.5}`.
+        preprocessing: the numbers that turn an image file into the input of the network.
+        hash: `"sha256:..."` or `"md5:..."` with as many digits as the publisher gives; "" when there are none.
+        url: the address of the file; "" when the file is on the Hugging Face hub.
+        hub, revision: repository and revision on the Hugging Face hub.
+        dataset: the data that it was trained on: `"imagenet"` (1,000 classes) or `"cifar10"`.
+        top1, top5: published accuracy in percent on the held-out split of that data, at `measured_at` pixels.
+        measured_at: height and width of the images that the accuracy was measured with.
+        arguments: the builder's arguments that it was trained with, for example `{"alpha": 0.5}`.
     """
 
     tag: str
@@ -47,7 +48,7 @@ class PublicCheckpoint:
 
     @property
     def address(self) -> str:
-        """The address that a browser would fetch it from."""
+        """The address of the file for a browser."""
         return self.url or f"{_HUB}/{self.hub}/resolve/{self.revision}/model.safetensors"
 
 
@@ -56,12 +57,12 @@ def _facts() -> dict:
 
 
 def checkpoints(name: str) -> tuple[PublicCheckpoint, ...]:
-    """Returns the public checkpoints of the row called `name`, the one that `weights="imagenet"` means first."""
+    """Returns the public checkpoints of a network; the first is the one that `weights="imagenet"` means."""
     return tuple(map(_checkpoint, _facts()["checkpoints"].get(name, ())))
 
 
 def all_checkpoints() -> dict[str, tuple[PublicCheckpoint, ...]]:
-    """Returns a row's name -> its public checkpoints, for every row that has any."""
+    """Returns name -> public checkpoints, for every network that has any."""
     return {name: tuple(map(_checkpoint, found)) for name, found in _facts()["checkpoints"].items()}
 
 
@@ -70,34 +71,37 @@ def _checkpoint(facts: dict) -> PublicCheckpoint:
 
 
 def checkpoint_in(file: str) -> PublicCheckpoint | None:
-    """Returns the public checkpoint whose file is called `file`, `None` for any other name."""
+    """Returns the public checkpoint whose file has this name, or `None`."""
     named = (facts for found in _facts()["checkpoints"].values() for facts in found if facts["file"] == file)
     return next(map(_checkpoint, named), None)
 
 
 def sibling(name: str) -> str:
-    """Returns the row nearest to `name` that has public weights, "" when there is none."""
+    """Returns the network nearest to `name` that has public weights, or ""."""
     return _facts()["siblings"].get(name, "")
 
 
 def without_weights(name: str) -> str:
-    """Returns a sentence for a row that nobody has published weights of: which other row has some."""
+    """Returns the sentence for a network without public weights. It names the nearest network that has some."""
     nearest = sibling(name)
-    return f"{name!r} has no public weights" + (f"; {nearest!r} has." if nearest else ", and no row near to it has.")
+    return f"{name!r} has no public weights" + (
+        f"; {nearest!r} has." if nearest else ", nor has a network near to it."
+    )
 
 
 def choose(name: str, tag: str, given: dict, defaults: dict) -> PublicCheckpoint:
-    """Returns the checkpoint that a builder's `weights` means.
+    """Returns the checkpoint that the `weights` argument of a builder means.
 
     Args:
-        name: a network.
-        tag: a checkpoint's tag, or `"imagenet"` for the first that fits.
-        given: arguments of the network that it is built with, for example `{"alpha": 0.5}`. A tag brings those that are
-            not given; for `"imagenet"` they are the defaults.
-        defaults: the network's own arguments with their defaults.
+        name: the name of the network.
+        tag: the tag of a checkpoint, or `"imagenet"` for the first checkpoint that fits the arguments.
+        given: the arguments of the builder, for example `{"alpha": 0.5}`. Those that are not given fit any tag; for
+            `"imagenet"` they are the defaults.
+        defaults: the family's own arguments of the builder with their defaults.
 
     Raises:
-        ValueError: for a row without public weights, an unknown tag, or arguments that it was not trained with.
+        ValueError: for a network without public weights, an unknown tag, or arguments that no checkpoint was trained
+            with.
     """
     found = checkpoints(name)
     tags = {checkpoint.tag: checkpoint for checkpoint in found}

@@ -1,9 +1,11 @@
-"""Bringing a public checkpoint to this machine: cache, mirrors, resumed downloads, hashes.
+"""Fetch public checkpoints: cache, mirrors, resumed downloads, hashes.
 
-The cache is `KERASNETS_HOME` (by default `kerasnets` in the user's cache folder). `KERASNETS_MIRROR`, a folder or a
-base address, is asked instead of the publishers. A file takes its place in the cache when it is whole and its hash is
-right, and never before. Where no full hash is published, the hash of the first file is recorded beside it and checked
-from then on. (`keras.utils.get_file` can neither go on with half a file nor keep the old one.)
+The cache is the folder `KERASNETS_HOME`, by default `kerasnets` in the user's cache folder. When `KERASNETS_MIRROR` is
+set, a folder or a base address, files are fetched from there instead of from the publishers.
+
+A file is moved into the cache only when it is complete and its hash is right. When the publisher gives no full hash,
+the hash of the first file is recorded beside the file and checked from then on. (`keras.utils.get_file` cannot resume a
+download, and does not keep the old file when a new one is wrong.)
 """
 
 import contextlib
@@ -25,16 +27,16 @@ _FULL = {"md5": 32, "sha256": 64}
 
 
 def home() -> Path:
-    """Returns the folder that checkpoints are kept in."""
+    """Returns the folder of the cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("KERASNETS_HOME") or Path(cache) / "kerasnets")
 
 
 def fetch(checkpoint: PublicCheckpoint) -> Path:
-    """Returns the path of a public checkpoint, brought here first when the cache does not hold it.
+    """Returns the path of a public checkpoint. It is downloaded first when the cache does not hold it.
 
     Raises:
-        RuntimeError: when it cannot be fetched, is not whole, or its hash is wrong; the cache is left as it was.
+        RuntimeError: when the file cannot be fetched, is not complete, or has a wrong hash. The cache does not change.
     """
     target = home() / checkpoint.file
     if _is_good(checkpoint, target, target):
@@ -42,57 +44,57 @@ def fetch(checkpoint: PublicCheckpoint) -> Path:
     mirror = os.environ.get("KERASNETS_MIRROR", "")
     if mirror and "://" not in mirror:
         return _mirrored(checkpoint, target, Path(mirror) / checkpoint.file)
-    with _alone(target):
+    with _locked(target):
         if _is_good(checkpoint, target, target):
-            return target  # another process was faster
+            return target  # another process has fetched it meanwhile
         part = target.with_name(target.name + ".part")
         if mirror or not checkpoint.hub:
             url = f"{mirror.rstrip('/')}/{checkpoint.file}" if mirror else checkpoint.url
             download(url, part, target, length_needed=not is_full(checkpoint.hash))
         else:
             _from_hub(checkpoint, part, target)
-        if wrong := complaint(part, expected_hash(checkpoint, target)):
+        if wrong := checksum_error(part, expected_hash(checkpoint, target)):
             part.unlink()
             raise RuntimeError(
-                f"What came for {checkpoint.file!r} from {_origin(checkpoint)} is refused: {wrong}."
-                + (f" The hash was recorded in {str(_record(target))!r}." if _record(target).is_file() else "")
+                f"The download of {checkpoint.file!r} from {_origin(checkpoint)} is refused: {wrong}."
+                + (f" The hash is recorded in {str(_hash_file(target))!r}." if _hash_file(target).is_file() else "")
             )
-        _remember(checkpoint, part, target)
+        _record_hash(checkpoint, part, target)
         os.replace(part, target)
     return target
 
 
 def _is_good(checkpoint: PublicCheckpoint, path: Path, target: Path) -> bool:
-    """Whether a file is here and right; one that is used for the first time has its hash recorded."""
-    if not path.is_file() or complaint(path, expected_hash(checkpoint, target)):
+    """Whether a file exists and has the right hash. At the first use the hash is recorded."""
+    if not path.is_file() or checksum_error(path, expected_hash(checkpoint, target)):
         return False
-    with contextlib.suppress(OSError):  # a cache that cannot be written serves what it has
-        _remember(checkpoint, path, target)
+    with contextlib.suppress(OSError):  # a read-only cache still serves the files that it has
+        _record_hash(checkpoint, path, target)
     return True
 
 
-def _remember(checkpoint: PublicCheckpoint, path: Path, target: Path) -> None:
-    """Records a file's hash, where the publisher gives none in full and no record of this file is there."""
+def _record_hash(checkpoint: PublicCheckpoint, path: Path, target: Path) -> None:
+    """Records the hash of a file, unless the full hash is known already."""
     if not is_full(expected_hash(checkpoint, target)):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _record(target).write_text(f"sha256:{digest(path, 'sha256')}\n", encoding="utf-8")
+        _hash_file(target).write_text(f"sha256:{digest(path, 'sha256')}\n", encoding="utf-8")
 
 
 def is_full(hash: str) -> bool:
-    """Whether a hash ("kind:digits") has all of its digits, and not only the first ones."""
+    """Whether a hash ("kind:digits") has all its digits, and not only the first."""
     kind, _, digits = hash.partition(":")
     return len(digits) == _FULL.get(kind)
 
 
 def expected_hash(checkpoint: PublicCheckpoint, target: Path) -> str:
-    """The hash recorded at first use, unless it is against the publisher's; the publisher's otherwise."""
-    record = _record(target)
-    recorded = record.read_text(encoding="utf-8").strip() if record.is_file() else ""
+    """Returns the hash recorded at the first use if it agrees with the publisher's, otherwise the publisher's."""
+    file = _hash_file(target)
+    recorded = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
     return recorded if recorded.startswith(checkpoint.hash) else checkpoint.hash
 
 
-def complaint(path: Path, expected: str) -> str:
-    """Returns what is wrong with a file, "" when its hash begins as `expected` ("kind:digits") does."""
+def checksum_error(path: Path, expected: str) -> str:
+    """Returns what is wrong with a file; "" when its hash begins with `expected` ("kind:digits")."""
     kind, _, digits = expected.partition(":")
     if not path.stat().st_size:
         return "it is empty"
@@ -102,33 +104,33 @@ def complaint(path: Path, expected: str) -> str:
 
 
 def digest(path: Path, kind: str) -> str:
-    """Returns a file's hash in hexadecimal digits, read block by block."""
+    """Returns the hash of a file in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
 def download(url: str, part: Path, target: Path, length_needed: bool = True) -> None:
-    """Fetches `url` into `part`, going on where an earlier try stopped if the file there is still the same.
+    """Downloads a file. An earlier part is continued if the file on the server is still the same.
 
     Args:
-        url: where the file is.
-        part: where it is written.
-        target: what it will become, for messages.
-        length_needed: whether an answer that does not say its length is refused, as it must be where no hash can
-            tell whether it is whole.
+        url: the address of the file.
+        part: the path that is written.
+        target: the path that the file will have in the cache, for messages.
+        length_needed: whether an answer without a length is refused. Without a length and a hash nobody can tell
+            whether the file is complete.
 
     Raises:
-        RuntimeError: when the server refuses or cannot be reached; the message says where to put the file by hand.
+        RuntimeError: when the server refuses or cannot be reached. The message says where to put the file by hand.
     """
     for attempt in range(_TRIES):
         try:
-            if _went_on(url, part, length_needed):
-                return _origin_of(part).unlink(missing_ok=True)
+            if resume_download(url, part, length_needed):
+                return _validator_file(part).unlink(missing_ok=True)
         except urllib.error.HTTPError as error:
-            if error.code == 416 and part.exists():  # nothing is left to fetch, or what is here is another file
+            if error.code == 416 and part.exists():  # the part is the whole file, or a part of another file
                 whole = error.headers.get("Content-Range", "") == f"bytes */{part.stat().st_size}"
                 if whole and _is_of_same_file(part, error.headers):
-                    return _origin_of(part).unlink(missing_ok=True)
+                    return _validator_file(part).unlink(missing_ok=True)
                 part.unlink()
                 continue
             raise _unreachable(target, url, f"the server answered {error.code} {error.reason}") from None
@@ -137,11 +139,11 @@ def download(url: str, part: Path, target: Path, length_needed: bool = True) -> 
                 raise _unreachable(target, url, str(getattr(error, "reason", error))) from None
         time.sleep(attempt)
     held = part.stat().st_size if part.exists() else 0
-    raise RuntimeError(f"{url} broke off after {held:,} bytes. Ask again to go on from there.")
+    raise RuntimeError(f"The download from {url} broke off after {held:,} bytes. Try again to resume it.")
 
 
-def _went_on(url: str, part: Path, length_needed: bool) -> bool:
-    """Fetches as much as the server gives; whether that was all of it."""
+def resume_download(url: str, part: Path, length_needed: bool) -> bool:
+    """Downloads what is missing of `part`, as far as the server sends it. Returns whether the file is complete."""
     request = urllib.request.Request(url, headers={"User-Agent": "kerasnets", "Accept-Encoding": "identity"})
     known = _validators(part) if part.exists() else {}
     held = part.stat().st_size if known.get("url") == url else 0
@@ -155,11 +157,11 @@ def _went_on(url: str, part: Path, length_needed: bool) -> bool:
             part.unlink()
             return False
         if length is None and length_needed:
-            raise ValueError("the server does not say how long the file is, and no hash is known to check it by")
+            raise ValueError("the server does not say how long the file is, and no hash is known to check it with")
         start = held if resumed else 0
         total = start + int(length) if length else None
         if not resumed:
-            _note_validators(url, part, answer.headers)
+            _save_validators(url, part, answer.headers)
         with open(part, "ab" if resumed else "wb") as file, _progress(target_name(part), start, total) as advance:
             while block := answer.read1(_BLOCK):
                 file.write(block)
@@ -172,36 +174,36 @@ def _starts_at(held: int, headers) -> bool:
     return found is not None and int(found[1]) == held
 
 
-def _note_validators(url: str, part: Path, headers) -> None:
-    """Keeps what tells whether a later answer is of the same file; without that, half a file is not gone on with."""
+def _save_validators(url: str, part: Path, headers) -> None:
+    """Saves the headers that identify this version of the file. Without them a download is not resumed."""
     found = {key: headers[key] for key in ("ETag", "Last-Modified") if headers.get(key)}
     if found.get("ETag", "").startswith("W/"):
-        del found["ETag"]  # a weak one does not promise the same bytes
+        del found["ETag"]  # a weak tag does not promise the same bytes
     facts = json.dumps({"url": url, **found} if found else {})
-    _origin_of(part).write_text(facts, encoding="utf-8")
+    _validator_file(part).write_text(facts, encoding="utf-8")
 
 
 def _validators(part: Path) -> dict:
-    """What `_note_validators` kept, `{}` when there is nothing."""
+    """Returns the headers that `_save_validators` saved, or `{}`."""
     try:
-        return dict(json.loads(_origin_of(part).read_text(encoding="utf-8")))
+        return dict(json.loads(_validator_file(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 
 
 def _is_of_same_file(part: Path, headers) -> bool:
-    """Whether no validator of an answer is against those of the half-finished file."""
+    """Whether an answer agrees with the saved headers of the part."""
     known = _validators(part)
     pairs = [(known.get(key), headers.get(key)) for key in ("ETag", "Last-Modified")]
     return bool(known) and all(old == new for old, new in pairs if old and new)
 
 
-def _origin_of(part: Path) -> Path:
+def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".from")
 
 
 def target_name(part: Path) -> str:
-    """The file that a half-finished one will become."""
+    """Returns the name that the finished file will have."""
     return part.name.removesuffix(".part")
 
 
@@ -224,9 +226,9 @@ def _progress(name: str, start: int, total: int | None):
 
 
 def _from_hub(checkpoint: PublicCheckpoint, part: Path, target: Path) -> None:
-    """Fetches from the Hugging Face hub, whose library goes on with half-finished files by itself.
+    """Downloads from the Hugging Face hub. Its library resumes downloads by itself.
 
-    The hub is asked first which commit it will give, and for the file's SHA-256, which it knows of every large file.
+    First the hub is asked for the commit that the revision means and for the SHA-256 that it knows of every large file.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -240,26 +242,26 @@ def _from_hub(checkpoint: PublicCheckpoint, part: Path, target: Path) -> None:
     os.replace(whole, part)
     shutil.rmtree(folder, ignore_errors=True)
     stated = f"sha256:{facts.etag}"
-    if is_full(stated) and (wrong := complaint(part, stated)):
+    if is_full(stated) and (wrong := checksum_error(part, stated)):
         part.unlink()
-        raise RuntimeError(f"What came for {checkpoint.file!r} from {checkpoint.address} is refused: {wrong}.")
+        raise RuntimeError(f"The download of {checkpoint.file!r} from {checkpoint.address} is refused: {wrong}.")
 
 
 def _mirrored(checkpoint: PublicCheckpoint, target: Path, source: Path) -> Path:
-    """A file of a mirror that is a folder; it is used where it stands."""
+    """Returns the path of a file in a mirror that is a folder. The file is not copied."""
     if not source.is_file():
         raise RuntimeError(
-            f"The mirror has no {checkpoint.file!r}: put it at {str(source)!r}, from {checkpoint.address}"
+            f"The mirror has no {checkpoint.file!r}. Put it at {str(source)!r}; its address is {checkpoint.address}"
         )
     if not _is_good(checkpoint, source, target):
-        wrong = complaint(source, expected_hash(checkpoint, target))
+        wrong = checksum_error(source, expected_hash(checkpoint, target))
         raise RuntimeError(f"{str(source)!r} is refused: {wrong}.")
     return source
 
 
 @contextlib.contextmanager
-def _alone(target: Path):
-    """Lets one process at a time fetch a file."""
+def _locked(target: Path):
+    """Holds a lock, so that one process at a time fetches a file."""
     from filelock import FileLock
 
     try:
@@ -268,8 +270,8 @@ def _alone(target: Path):
         lock.acquire()
     except OSError as error:
         raise RuntimeError(
-            f"The cache {str(target.parent)!r} cannot be written ({error.strerror}); set KERASNETS_HOME to a folder "
-            "that can."
+            f"The cache {str(target.parent)!r} cannot be written ({error.strerror}). Set KERASNETS_HOME to another "
+            "folder."
         ) from None
     try:
         yield
@@ -277,7 +279,7 @@ def _alone(target: Path):
         lock.release()
 
 
-def _record(target: Path) -> Path:
+def _hash_file(target: Path) -> Path:
     return target.with_name(target.name + ".hash")
 
 

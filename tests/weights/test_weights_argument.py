@@ -33,7 +33,7 @@ def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
     ("row", "arguments", "words"),
     [
         ("alexnet", {"weights": "imagenet"}, "'alexnet_torchvision' has"),
-        ("lenet5", {"weights": "imagenet"}, "no row near to it"),
+        ("lenet5", {"weights": "imagenet"}, "nor has a network near to it"),
         ("resnet18", {"weights": "tv_in2k"}, "Did you mean 'tv_in1k'"),
         ("resnet18", {"weights": 3}, "should be either `None`"),
         ("mobilenet_v1", {"weights": "imagenet", "alpha": 0.3}, "{'alpha': 0.3}"),
