@@ -84,9 +84,7 @@ def sibling(name: str) -> str:
 def without_weights(name: str) -> str:
     """Returns the sentence for a network without public weights. It names the nearest network that has some."""
     nearest = sibling(name)
-    return f"{name!r} has no public weights" + (
-        f"; {nearest!r} has." if nearest else ", nor has a network near to it."
-    )
+    return f"{name!r} has no public weights" + (f"; {nearest!r} has." if nearest else ", nor has a network near to it.")
 
 
 def choose(name: str, tag: str, given: dict, defaults: dict) -> PublicCheckpoint:

@@ -1,4 +1,4 @@
-"""Files that cameras, converters and broken disks leave: photographs (some hold a picture), and copies of any file."""
+"""Files as cameras, converters and broken disks leave them: photographs, and damaged copies of any file."""
 
 import io
 import resource
@@ -35,7 +35,7 @@ def deep(seed: int) -> bytes:
 
 
 def huge_png(seed: int, side: int) -> bytes:
-    """A PNG of a few bytes that says it has side x side pixels."""
+    """A PNG of a few bytes whose header claims side x side pixels."""
     contents = bytearray(encode(photo(seed), "PNG"))
     contents[16:24] = struct.pack(">II", side, side)
     contents[29:33] = struct.pack(">I", zlib.crc32(bytes(contents[12:29])))
@@ -43,7 +43,7 @@ def huge_png(seed: int, side: int) -> bytes:
 
 
 def huge_jpeg(seed: int, side: int) -> bytes:
-    """A JPEG, complete to its last marker, that says so."""
+    """A complete JPEG whose header claims side x side pixels."""
     contents = bytearray(encode(photo(seed), "JPEG"))
     place = contents.index(b"\xff\xc0") + 5
     contents[place : place + 4] = struct.pack(">HH", side, side)
@@ -51,7 +51,7 @@ def huge_jpeg(seed: int, side: int) -> bytes:
 
 
 def huge_gif(seed: int, side: int) -> bytes:
-    """A GIF whose screen and picture say so."""
+    """A GIF whose screen and picture claim side x side pixels."""
     contents = bytearray(encode(photo(seed), "GIF"))
     place = contents.index(b"\x2c\0\0\0\0" + struct.pack("<HH", 56, 40)) + 5
     contents[6:10] = contents[place : place + 4] = struct.pack("<HH", side, side)
@@ -63,9 +63,9 @@ def cut(kind: str, seed: int) -> bytes:
     return contents[: len(contents) // 3]
 
 
-# (suffix, seed -> contents, whether a picture can be got out of it)
+# (suffix, seed -> contents, whether the picture can be decoded)
 KINDS = (
-    # Claims that a decoder which believes them makes room for; the first file is also looked at before training.
+    # A decoder that believes such a claim allocates the memory. The first file is also opened before the training.
     ("jpg", lambda seed: huge_jpeg(seed, 10_000), False),
     ("png", lambda seed: huge_png(seed, 10_000), False),
     ("gif", lambda seed: huge_gif(seed, 10_000), False),
@@ -89,7 +89,7 @@ KINDS = (
 
 
 def write_damaged(root, count: int, good: int) -> tuple[list[str], list[str]]:
-    """Writes `count` odd files and `good` plain ones in two classes; returns the names of the bad and of all files."""
+    """Writes `count` odd and `good` plain files of two classes; returns the undecodable files and all files."""
     bad, names = [], []
     for number in range(count + good):
         suffix, make, readable = ("jpg", lambda seed: encode(photo(seed), "JPEG"), True)
@@ -105,7 +105,7 @@ def write_damaged(root, count: int, good: int) -> tuple[list[str], list[str]]:
 
 
 def damaged(good: bytes, seed: int) -> bytes:
-    """A copy of a file as a broken disk or line leaves it; every second one is hit near its beginning."""
+    """Returns a damaged copy of a file; for every second seed the damage is near the beginning."""
     random, contents = np.random.default_rng(seed), bytearray(good)
     reach = len(good) if seed % 2 else min(len(good), 8192)
     place = int(random.integers(reach))
@@ -122,7 +122,7 @@ def damaged(good: bytes, seed: int) -> bytes:
 
 
 def refused(net, path, *words, error=ValueError):
-    """Checks that a weights file is refused in one line that names it, changes no weight and takes no memory."""
+    """Checks that a weights file is refused with one line that names it, and that no weight and no memory changes."""
     from kerasnets.weights.load import load_weights
 
     before = [np.array(v) for v in net.weights]

@@ -1,4 +1,4 @@
-"""A server on this machine that hands out files, and can misbehave: what the tests of downloads talk to."""
+"""A server of files on this machine, for the tests of downloads. It can misbehave."""
 
 import contextlib
 import http.server
@@ -7,11 +7,18 @@ import threading
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers from `server.files`; `server.breaks_after` cuts the next answers short, `server.asked` keeps the log.
+    """Answers from the attributes of its server.
 
-    `server.etag` names the version of the files, `server.resumes` is whether parts are given, `server.minds_if_range`
-    whether a part of another version is not, `server.says_length` whether answers have a length, `server.shift` how far
-    from the place that was asked for a part begins, and `server.headers` are sent with everything.
+    Attributes of the server:
+        files: path -> contents.
+        asked: the requests so far: (method, path, first byte).
+        breaks_after, then: after how many bytes the next answer breaks off, and the answers after it.
+        etag: the version of the files.
+        resumes: whether a request for a part of a file is answered with that part.
+        minds_if_range: whether a request for a part of another version is answered with the whole file.
+        says_length: whether answers have a length.
+        shift: how far from the place that was asked for a part begins.
+        headers: more headers of every answer.
     """
 
     protocol_version = "HTTP/1.1"

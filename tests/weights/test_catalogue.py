@@ -1,4 +1,4 @@
-"""The catalogue of public checkpoints beside what its sources say of themselves, where they are installed."""
+"""The catalogue of public checkpoints, compared with its sources where they are installed."""
 
 import dataclasses
 import functools
@@ -47,7 +47,7 @@ def test_hashes_and_commits_are_whole_or_said_to_be_a_part():
     assert len(set(whole)) == len(whole) >= 66
 
 
-def test_every_row_has_checkpoints_or_names_a_row_that_has():
+def test_every_network_has_checkpoints_or_names_a_network_that_has():
     assert list_models(weights=True) == sorted(FACTS)
     assert all(sibling(name) == "" for name in FACTS)
     assert all(sibling(name) in ("", *FACTS) for name in list_models(weights=False))

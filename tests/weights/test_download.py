@@ -1,4 +1,4 @@
-"""Public checkpoints on their way here: a server on this machine stands for the publishers."""
+"""Downloads of public checkpoints; a server on this machine stands for the publishers."""
 
 import dataclasses
 import functools
@@ -74,7 +74,7 @@ def test_a_server_that_cannot_resume_starts_over(server, home):
 
 
 @pytest.mark.parametrize("minds", [True, False])
-def test_half_of_a_file_that_has_changed_is_thrown_away(server, home, minds):
+def test_a_part_of_a_file_that_has_changed_is_thrown_away(server, home, minds):
     item, server.minds_if_range = checkpoint(server, hash=""), minds
     server.breaks_after, server.then = 1000, [0, 0]
     refused(item, "broke off")
@@ -89,7 +89,7 @@ def test_a_part_that_begins_elsewhere_is_thrown_away(server, home, shift):
     assert fetch(item).read_bytes() == CONTENT
 
 
-def test_half_a_file_of_unknown_origin_is_not_gone_on_with(server, home):
+def test_a_part_of_unknown_origin_is_not_resumed(server, home):
     home.mkdir()
     (home / "net.pth.part").write_bytes(b"something else")
     assert fetch(checkpoint(server, hash="")).read_bytes() == CONTENT
@@ -280,14 +280,14 @@ def test_two_processes_at_once_download_once(server, home):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("said", ["", "\n ", "offline\nmore of it"])
-def test_an_error_of_the_hub_without_a_word_is_named_by_its_kind(said, home, monkeypatch):
+@pytest.mark.parametrize("text", ["", "\n ", "offline\nmore of it"])
+def test_an_error_of_the_hub_without_a_text_is_named_by_its_class(text, home, monkeypatch):
     def fail(*_, **__):
-        raise TimeoutError(said)
+        raise TimeoutError(text)
 
     for name in ("get_hf_file_metadata", "hf_hub_download"):
         monkeypatch.setattr(f"huggingface_hub.{name}", fail)
     item = PublicCheckpoint("v1", "timm", "net.safetensors", "MIT", Preprocessing(), hub="timm/net", revision="main")
-    with pytest.raises(RuntimeError, match="offline" if "offline" in said else "TimeoutError") as error:
+    with pytest.raises(RuntimeError, match="offline" if "offline" in text else "TimeoutError") as error:
         fetch(item)
     assert "more of it" not in str(error.value)

@@ -20,19 +20,19 @@ LARGE = {
 
 
 @pytest.mark.parametrize(
-    ("builder", "row"),
+    ("builder", "variant"),
     [*SMALL.items(), *(pytest.param(*item, marks=pytest.mark.slow) for item in LARGE.items())],
 )
-def test_parity_with_a_file_of_keras_applications(builder, row, tmp_path):
+def test_parity_with_a_file_of_keras_applications(builder, variant, tmp_path):
     size = SIZES.get(builder, 64)
     theirs = peer(builder, size)
     theirs.save_weights(tmp_path / "theirs.weights.h5")
     x = pixels((1, size, size, 3))
     expected = np.asarray(theirs(x * (255 if "Efficient" in builder else 1), training=False))
-    model = ours(row, size)
+    model = ours(variant, size)
     report = load_weights(model, tmp_path / "theirs.weights.h5")
     assert not report.kept_initial and not report.skipped
     folded = builder in ("ResNet50", "ResNet101", "ResNet152")  # biases in front of normalisations
     assert bool(report.adapted) == folded
     difference = np.abs(np.asarray(model(x, training=False)) - expected).max() / expected.std()
-    assert expected.std() > 0.01 and difference <= 1e-4, f"{builder} -> {row}: {difference:.1e}"
+    assert expected.std() > 0.01 and difference <= 1e-4, f"{builder} -> {variant}: {difference:.1e}"

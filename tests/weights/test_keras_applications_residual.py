@@ -33,7 +33,7 @@ def densenet_name(theirs: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("row", "theirs", "name"),
+    ("variant", "theirs", "name"),
     [
         ("resnet50_v2_keras", "ResNet50V2", str),
         pytest.param("resnet50", "ResNet50", resnet_name, marks=pytest.mark.slow),
@@ -42,10 +42,10 @@ def densenet_name(theirs: str) -> str:
         pytest.param("densenet201", "DenseNet201", densenet_name, marks=pytest.mark.slow),
     ],
 )
-def test_same_logits(row, theirs, name):
+def test_same_logits(variant, theirs, name):
     shape = (64, 64, 3)
     peer = getattr(keras.applications, theirs)(weights=None, classes=10, input_shape=shape, classifier_activation=None)
-    ours = create_model(row, classes=10, input_shape=shape, classifier_activation=None)
+    ours = create_model(variant, classes=10, input_shape=shape, classifier_activation=None)
     fill(peer)
     for layer in (layer for layer in peer.layers if layer.weights):
         target = ours.get_layer(name(layer.name))

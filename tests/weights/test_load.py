@@ -1,4 +1,4 @@
-"""The importer: names, layouts, reports and damaged files."""
+"""`load_weights`: dicts and files, reports, errors that change nothing, damaged files."""
 
 import json
 import struct
@@ -58,6 +58,8 @@ def test_counters_and_a_missing_top_are_no_error(net):
         (lambda a: a.update({"layer1.0.conv9.weight": np.zeros(3)}), "'layer1.0.conv9.weight'"),
         (lambda a: a.update({"layer1.0.conv1.weight": np.zeros((64, 32, 3, 3), np.float32)}), "(64, 32, 3, 3)"),
         (lambda a: a.update({"fc.weight": np.zeros((1000, 500), np.float32)}), "(1000, 500)"),
+        (lambda a: a.update({"layer1.0.conv1.weight": np.zeros(64, np.float32)}), "(64,)"),
+        (lambda a: a.update({"fc.weight": np.zeros((), np.float32)}), "Received: ()"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_changes(net, change, words):

@@ -55,15 +55,15 @@ def test_own_file_with_other_classes_keeps_the_initial_classifier(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("builder", "row"), [("MobileNet", "mobilenet_v1"), pytest.param("VGG16", "vgg16", marks=pytest.mark.slow)]
+    ("builder", "variant"), [("MobileNet", "mobilenet_v1"), pytest.param("VGG16", "vgg16", marks=pytest.mark.slow)]
 )
-def test_the_older_h5_of_keras_applications(builder, row, tmp_path):
+def test_the_older_h5_of_keras_applications(builder, variant, tmp_path):
     import h5py
 
     theirs = peer(builder, 64)
     with h5py.File(tmp_path / "theirs.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, theirs)
-    ours = create_model(row, classes=10, classifier_activation=None, input_shape=(64, 64, 3))
+    ours = create_model(variant, classes=10, classifier_activation=None, input_shape=(64, 64, 3))
     report = load_weights(ours, tmp_path / "theirs.h5")
     x = pixels((1, 64, 64, 3))
     expected = np.asarray(theirs(x, training=False))

@@ -1,16 +1,19 @@
 """`preprocess_input`: pure, for arrays and tensors of any dtype, and the same numbers as the pipeline."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import build_twin
+from nets import build_twin, read_json
 
 from kerasnets.data.images.per_image import normalise
 from kerasnets.registry import get_variant
 from kerasnets.weights.catalogue import all_checkpoints, checkpoints
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
 
+KERAS = "keras.applications"
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype="uint8")
 
 
@@ -25,20 +28,44 @@ def test_arrays_and_tensors_of_any_dtype(make, dtype):
     np.testing.assert_array_equal(preprocess_input(images[0], "efficientnet_lite0"), result[0])
 
 
-def test_the_numbers_are_the_pipelines():
-    for name in ("nin", "resnet18", "lenet5"):
-        numbers = preprocessing_of(name)
-        images = IMAGES[..., : len(numbers.mean)]
-        np.testing.assert_array_equal(preprocess_input(images, name), normalise(images, preprocessing_of(name)))
+def keras_preprocess_input(builder: str):
+    """What keras.applications does with the pixels of a network; some have it inside the model and not beside it."""
+    modes = {"EfficientNet": "torch", "MobileNetV3": "tf"}
+    if mode := next((mode for family, mode in modes.items() if builder.startswith(family)), None):
+        return lambda x: keras.applications.imagenet_utils.preprocess_input(x, mode=mode)
+    return sys.modules[getattr(keras.applications, builder).__module__].preprocess_input
 
 
-def test_keras_modes():
-    """Against keras.applications' own arithmetic for the rows whose public weights are its own."""
-    x = IMAGES.astype("float32")
-    expected = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode="caffe")
-    np.testing.assert_allclose(preprocess_input(IMAGES, "vgg16", "keras"), expected, atol=1e-4)
-    expected = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode="torch")
-    np.testing.assert_allclose(preprocess_input(IMAGES, "densenet121"), expected, atol=1e-5)
+PEERS = {name: found["keras.applications"] for name, found in read_json("parity_rows.json").items() if KERAS in found}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_pixels_are_those_of_keras_applications(name):
+    """For every checkpoint that keras.applications publishes, in `preprocess_input` and in the pipeline."""
+    expected = keras_preprocess_input(PEERS[name])(IMAGES.astype("float32"))
+    tags = [checkpoint.tag for checkpoint in checkpoints(name) if checkpoint.source == KERAS]
+    assert tags
+    for tag in tags:
+        np.testing.assert_allclose(preprocess_input(IMAGES, name, tag), expected, atol=1e-4)
+        np.testing.assert_allclose(normalise(IMAGES, preprocessing_of(name, tag)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixel", "expected"),
+    [
+        # LeCun et al. 1998, section III.A: the background is -0.1, the ink 1.175.
+        ("lenet5", (0,), (-0.1,)),
+        ("lenet5", (255,), (1.175,)),
+        # The authors' train_val.prototxt: blue, green, red less 104, 117, 123.
+        ("nin", (255, 117, 0), (0 - 104, 117 - 117, 255 - 123)),
+        # The mean and standard deviation that torchvision documents, for pixels from 0 to 1.
+        ("resnet18", (255, 0, 51), ((1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225)),
+    ],
+)
+def test_pixels_of_a_network_are_those_of_its_source(name, pixel, expected):
+    image = np.array(pixel, np.uint8).reshape(1, 1, 1, -1)
+    for result in (preprocess_input(image, name), normalise(image, preprocessing_of(name))):
+        np.testing.assert_allclose(np.ravel(result), expected, atol=1e-4)
 
 
 def test_every_public_checkpoint_has_its_numbers():

@@ -30,7 +30,7 @@ def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "arguments", "words"),
+    ("variant", "arguments", "words"),
     [
         ("alexnet", {"weights": "imagenet"}, "'alexnet_torchvision' has"),
         ("lenet5", {"weights": "imagenet"}, "nor has a network near to it"),
@@ -40,9 +40,9 @@ def test_weights_by_tag_and_by_imagenet(tmp_path, monkeypatch):
         ("mobilenet_v1", {"weights": "keras_0.50", "alpha": 0.25}, "keras_0.50: {'alpha': 0.5}"),
     ],
 )
-def test_what_there_is_not(row, arguments, words):
+def test_what_there_is_not(variant, arguments, words):
     with pytest.raises(ValueError) as caught:
-        build_twin(row, **arguments)
+        build_twin(variant, **arguments)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
