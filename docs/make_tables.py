@@ -55,7 +55,7 @@ def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
         outside: a variant's name -> `{"parameters", "multiply_adds", "source"}` as others published them.
     """
     lines = [
-        "| name | paper | input | parameters | multiply-adds | published elsewhere |",
+        "| name | paper | input | parameters | multiply-adds | counts compared with |",
         "| --- | --- | --- | ---: | ---: | --- |",
     ]
     for name, row in sorted(rows.items(), key=_age):
@@ -66,7 +66,7 @@ def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
             shape,
             f"{row['parameters']:,}",
             f"{row['multiply_adds']:,}",
-            _published(outside.get(name, {})),
+            _compared(row, outside.get(name, {})),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -82,10 +82,11 @@ def _short(authors: str) -> str:
     return first.split()[-1] + (" et al." if others else "")
 
 
-def _published(numbers: dict) -> str:
+def _compared(row: dict, outside: dict) -> str:
+    """Returns the source of the outside counts, after those of them that differ from ours."""
     words = {"parameters": "parameters", "multiply_adds": "multiply-adds"}
-    counts = [f"{numbers[key]:,} {word}" for key, word in words.items() if numbers.get(key)]
-    return ", ".join(counts) + (f" ({numbers['source']})" if numbers.get("source") else "")
+    other = [f"{outside[key]:,} {word}" for key, word in words.items() if outside.get(key, row[key]) != row[key]]
+    return "; ".join([*other, *filter(None, [outside.get("source")])])
 
 
 def write_readme(readme: Path, rows: dict[str, dict]) -> None:
