@@ -9,7 +9,7 @@ sections 3.1 to 3.5 (layers), 4.2 (dropout), 5 (initialisation).
 * Input size: the paper says 224, but its 55x55 map needs 227 without padding (or 224 with three columns of zeros). Here
   it is 227.
 * `alexnet_torchvision` is the one-column network of Krizhevsky 2014, "One weird trick for parallelizing convolutional
-  neural networks", as torchvision has it.
+  neural networks", as in torchvision.
 * Layer names of `alexnet` are those of Caffe's `bvlc_alexnet`.
 """
 
@@ -143,9 +143,9 @@ register(
             "one column of 64-192-384-256-256 filters (paper: 96-256-384-384-256 in two groups)",
             "no local response normalisation",
             "padding 2 around a 224x224 input (paper: 227 without padding)",
-            "dropout before the first and the second dense layer (paper: behind them)",
-            "pixels are divided by their deviation",
-            "started with He et al.'s and Glorot's deviations (paper: 0.01)",
+            "dropout before the first and the second dense layer (paper: after them)",
+            "pixels are divided by their standard deviation",
+            "initial weights with He's and Glorot's standard deviations (paper: 0.01)",
         ),
     ),
 )

@@ -76,8 +76,8 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 
 
 _STRIDE = "a classifier: conv5 has stride 2 and no dilation (papers' detectors: stride 1, dilated by 2)"
-_CONV5 = {"summary": "ResNet-50, conv5 deformable", "paper": V1}
-_CONV3_TO_5 = {"summary": "ResNet-50, conv3 to conv5 modulated", "paper": V2}
+_CONV5 = {"summary": "ResNet-50 with deformable convolutions in conv5", "paper": V1}
+_CONV3_TO_5 = {"summary": "ResNet-50 with modulated deformable convolutions in conv3 to conv5", "paper": V2}
 
 register(
     _variant("resnet50_dcn", "ResNet50DCN", Spec((3, 4, 6, 3), 4, False), **_CONV5),

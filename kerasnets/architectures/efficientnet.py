@@ -11,7 +11,7 @@ networks and the Lite ones are those of the authors' code (tensorflow/tpu, model
 * Squeeze-and-excitation reduces to a quarter of the block's input channels, not of the expanded ones.
 * Stochastic depth ("drop connect") is decided for every image, and its rate grows by block to 0.2, as in the code
   (first version of the text: 0.3).
-* Lite: no squeeze-and-excitation, ReLU6 for swish; stem, last convolution, first and last stage are not scaled.
+* Lite: no squeeze-and-excitation, ReLU6 instead of swish; stem, last convolution, first and last stage are not scaled.
 """
 
 import math
@@ -118,7 +118,7 @@ def _variant(name: str, python_name: str, spec: Spec, *, resized=None, **columns
         name=name,
         python_name=python_name,
         family="efficientnet",
-        summary=f"the mobile inverted residual network at scale {name.split('_')[1].upper()}",
+        summary=f"the mobile inverted residual network at scale {name.split('_')[1].capitalize()}",
         paper=PAPER,
         body=efficientnet,
         head=efficientnet_head,
@@ -135,9 +135,9 @@ def _tv(*scaling, **constants) -> Spec:
     return Spec(source, *scaling, last=("features.8.0", "features.8.1"))
 
 
-_RELU6 = "no squeeze-and-excitation, ReLU6 for swish (paper: B0 to B7 only; this is the authors' network for phones)"
+_RELU6 = "no squeeze-and-excitation, ReLU6 instead of swish (the authors' networks for phones; paper: B0 to B7 only)"
 _FIXED = "stem, last convolution, and the repeats of the first and last stage are not scaled"
-_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_PADDING = "symmetric padding where the stride is 2 (authors' code: more zeros at the bottom and right)"
 _EPSILON = "batch normalisation with epsilon 1e-5 and momentum 0.9 (authors' code: 1e-3 and 0.99)"
 _SIZE = "288x288 pixels (authors: 260)"
 

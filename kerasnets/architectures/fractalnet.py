@@ -130,8 +130,8 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 
 _COUNT = "33.7 million parameters, as the text and the authors' generator give them (paper's table: 38.6 million)"
 _STEM = (
-    "a conjecture where the paper is silent: the stem pools and the last block does not (a public "
-    "re-implementation: the opposite); nobody published its parameters or multiply-adds"
+    "our assumption where the paper does not say: the stem pools and the last block does not (a public "
+    "re-implementation: the opposite); no published counts"
 )
 _CIFAR = {"body": fractalnet_cifar, **CIFAR, "min_size": 32}
 

@@ -181,13 +181,11 @@ def _variant(name: str, python_name: str, spec: Spec, *, channels, **columns) ->
 
 _MODULES = "10, 20 and 10 modules (paper: 5, 10 and 5)"
 _STEM = "the stem of Inception-ResNet v1, then max pooling and one Inception module (paper: the stem of Inception v4)"
-_END = (
-    "the last module is neither scaled nor rectified, and a 1x1 convolution to 1536 channels follows (paper: neither)"
-)
-_MOMENTUM = "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"
-_GAMMA = "batch normalisation scales as well (released code: shifts only)"
-_DROPOUT = "no dropout before the classifier unless asked for (paper: 0.2)"
-_SUMS = "modules B and C end in 1152 and 2144 channels, which the sums need (printed: 1154 and 2048)"
+_END = "the last module has no scaling and no ReLU, and a 1x1 convolution to 1536 channels follows (not in the paper)"
+_MOMENTUM = "momentum 0.99 in batch normalisation (released code: 0.9997)"
+_GAMMA = "batch normalisation has a scale (released code: only an offset)"
+_DROPOUT = "no dropout before the classifier by default (paper: 0.2)"
+_SUMS = "modules B and C end in 1152 and 2144 channels, as the residual sums require (paper: 1154 and 2048)"
 
 _V1 = Spec(
     stem=stem_v1,
@@ -206,7 +204,7 @@ register(
         "inception_resnet_v1",
         "InceptionResNetV1",
         _V1,
-        summary="the residual network as costly as Inception v3",
+        summary="a residual network with the cost of Inception v3",
         channels=(256, 896, 1792, 1792),
     ),
     _variant(
@@ -222,7 +220,7 @@ register(
         "inception_resnet_v2_timm",
         "InceptionResNetV2Timm",
         Spec(stem_released, released=True, gamma=True, momentum=0.9),
-        summary="Inception-ResNet v2 as timm has it",
+        summary="Inception-ResNet v2 as in timm",
         channels=(320, 1088, 2080, 1536),
         head=pooled_head,
         preprocessing=TIMM_PIXELS,
@@ -233,7 +231,7 @@ register(
         "inception_resnet_v2_paper",
         "InceptionResNetV2Paper",
         Spec(functools.partial(inception_v4_stem, name="stem"), modules=(5, 10, 5), gamma=True),
-        summary="the residual network as costly as Inception v4, as the paper has it",
+        summary="a residual network with the cost of Inception v4, as in the paper",
         channels=(384, 1152, 2144, 2144),
         differences=(_SUMS,),
     ),

@@ -165,7 +165,7 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 
 
 _STEM = "the released code's stem (paper, table 1: 3x3 convolutions to 80, 192 and 288 channels)"
-_MOMENTUM = "batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)"
+_MOMENTUM = "momentum 0.99 in batch normalisation (released code: 0.9997)"
 
 register(
     _variant(
@@ -180,11 +180,11 @@ register(
         "inception_v3_torchvision",
         "InceptionV3Torchvision",
         Spec(gamma=True, momentum=0.9, counts_padding=True),
-        summary="Inception v3 as torchvision has it",
+        summary="Inception v3 as in torchvision",
         head=dropout_head(0.5),
         differences=(
             _STEM,
-            "batch normalisation scales as well (released code: shifts only)",
+            "batch normalisation has a scale (released code: only an offset)",
             "average pooling inside the modules counts its padding as zeros (released code: leaves it out)",
             "dropout 0.5 (released code: 0.2)",
         ),

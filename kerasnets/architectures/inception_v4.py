@@ -147,17 +147,17 @@ register(
         summary="Inception v4 as its authors released it",
         head=dropout_head(0.2),
         preprocessing=PIXELS,
-        differences=("batch normalisation's moving averages decay by 0.99 a step (released code: 0.9997)",),
+        differences=("momentum 0.99 in batch normalisation (released code: 0.9997)",),
     ),
     _variant(
         "inception_v4_timm",
         "InceptionV4Timm",
         Spec(gamma=True, momentum=0.9),
-        summary="Inception v4 as timm has it",
+        summary="Inception v4 as in timm",
         preprocessing=TIMM_PIXELS,
         differences=(
-            "batch normalisation scales as well (released code: shifts only)",
-            "no dropout before the classifier unless asked for (paper: 0.2)",
+            "batch normalisation has a scale (released code: only an offset)",
+            "no dropout before the classifier by default (paper: 0.2)",
         ),
     ),
 )

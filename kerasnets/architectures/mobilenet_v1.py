@@ -77,8 +77,8 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 
 
 _RELU6 = "ReLU6, as in the authors' code and weights (paper's text: ReLU, here `hidden_activation='relu'`)"
-_STRIDE = "the last depthwise convolution has stride 1 (table 1 prints 2, with a map that stays 7x7)"
-_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_STRIDE = "the last depthwise convolution has stride 1 (table 1: 2, although the map stays 7x7)"
+_PADDING = "symmetric padding where the stride is 2 (authors' code: more zeros at the bottom and right)"
 _EPSILON = "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)"
 
 register(

@@ -91,7 +91,7 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     )
 
 
-_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_PADDING = "symmetric padding where the stride is 2 (authors' code: more zeros at the bottom and right)"
 _EPSILON = "batch normalisation with epsilon 1e-5 (authors' code: 1e-3)"
 _SHAPES = {
     "conv_stem": (112, 112, 32),

@@ -114,8 +114,8 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 
 
 _FEATURES = "1024 features before the classifier, as released (table 2: 1280)"
-_GATE = "no squeeze-and-excitation in the last convolution, to 576, as released (table 2: with it)"
-_PADDING = "zeros on all sides where the stride is 2 (authors' code: more of them below and on the right)"
+_GATE = "no squeeze-and-excitation in the last convolution (576 channels), as released (table 2: with it)"
+_PADDING = "symmetric padding where the stride is 2 (authors' code: more zeros at the bottom and right)"
 _AUTHORS, _TORCHVISION = tensorflow(momentum=0.99), torchvision(epsilon=1e-3, momentum=0.99)
 
 register(
@@ -123,7 +123,7 @@ register(
         "mobilenet_v3_large",
         "MobileNetV3Large",
         Spec(_AUTHORS, LARGE, 960, 1280, ("blocks.6.0.conv", "blocks.6.0.bn1")),
-        summary="the large of the two searched networks",
+        summary="the large network found by search",
         head=mobilenet_v3_head,
         preprocessing=PIXELS,
         feature_shapes={
@@ -141,7 +141,7 @@ register(
         "mobilenet_v3_small",
         "MobileNetV3Small",
         Spec(_AUTHORS, SMALL, 576, 1024, ("blocks.5.0.conv", "blocks.5.0.bn1")),
-        summary="the small of the two searched networks",
+        summary="the small network found by search",
         head=mobilenet_v3_head,
         preprocessing=PIXELS,
         feature_shapes={
@@ -159,7 +159,7 @@ register(
         "mobilenet_v3_large_torchvision",
         "MobileNetV3LargeTorchvision",
         Spec(_TORCHVISION, LARGE, 960, 1280, ("features.16.0", "features.16.1")),
-        summary="the large of the two searched networks",
+        summary="the large network found by search",
         head=torchvision_head,
         feature_shapes={
             "features.0.0": (112, 112, 16),
@@ -177,7 +177,7 @@ register(
         "mobilenet_v3_small_torchvision",
         "MobileNetV3SmallTorchvision",
         Spec(_TORCHVISION, SMALL, 576, 1024, ("features.12.0", "features.12.1")),
-        summary="the small of the two searched networks",
+        summary="the small network found by search",
         head=torchvision_head,
         feature_shapes={
             "features.0.0": (112, 112, 16),

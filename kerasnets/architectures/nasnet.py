@@ -234,7 +234,7 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 _ZEROS = "average pooling with stride 2 counts the padded zeros (authors' code: it does not)"
 _LARGE_SPEC = Spec(6, 168, 96, skip_reduction=True, drop_path=0.3)
 _LARGE = {
-    "summary": "6@4032, the most accurate one",
+    "summary": "NASNet-A (6 @ 4032), the large network for ImageNet",
     "head": dropout_head(0.5),
     "input_shape": (331, 331, 3),
     "preprocessing": LARGE_PIXELS,
@@ -255,7 +255,7 @@ register(
         "nasnet_mobile",
         "NASNetMobile",
         Spec(4, 44, 32),
-        summary="4@1056, for phones",
+        summary="NASNet-A (4 @ 1056), the mobile network for ImageNet",
         head=dropout_head(0.5),
         preprocessing=PIXELS,
         feature_shapes={
@@ -281,7 +281,7 @@ register(
         "nasnet_cifar",
         "NASNetCIFAR",
         Spec(6, 32, 96, stem_cells=False, drop_path=0.4, epsilon=1e-5, momentum=0.9),
-        summary="6@768, for CIFAR-10",
+        summary="NASNet-A (6 @ 768), for CIFAR-10",
         feature_shapes={"cell_5": (32, 32, 192), "cell_11": (16, 16, 384), "cell_17": (8, 8, 768)},
         **{**CIFAR, "min_size": 32},
     ),

@@ -112,7 +112,7 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
     )
 
 
-_POOLING = "max pooling pads by one (authors' Caffe files: none, last incomplete window counted)"
+_POOLING = "max pooling pads by one (authors' Caffe files: no padding, an incomplete last window)"
 _STRIDE = "the bottleneck's stride is in the 3x3 convolution (paper: in the first 1x1)"
 _BIASES = "convolutions have no biases (authors' code: biases, which the normalisation cancels)"
 _FAN_OUT = "convolutions start from a variance of 2 / fan-out (authors' code: 2 / fan-in)"

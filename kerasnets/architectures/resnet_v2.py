@@ -126,7 +126,7 @@ def _keras_shapes(depths) -> dict[str, tuple[int, int, int]]:
     return {f"conv{i}_block{depth}_out": (size, size, w) for i, (depth, size, w) in enumerate(sizes_and_widths, 2)}
 
 
-_STEM = "no normalisation in the stem, whose map is pooled before any ReLU"
+_STEM = "no batch normalisation and no ReLU in the stem, before its pooling"
 _BIASES = "no normalisation in the stem; biases in the stem, the shortcuts and the last convolutions"
 _STRIDE = "the stride is in the last unit of a stage, whose shortcut is a subsampled identity"
 _CIFAR = {"body": resnet_v2_cifar, **CIFAR}

@@ -129,7 +129,9 @@ def _variant(name: str, python_name: str, spec: Spec, *, side=111, **columns) ->
     )
 
 
-_SIZE = "224x224 input, pixels in RGB order divided by their deviation (authors: 227x227, BGR, mean subtracted)"
+_SIZE = (
+    "224x224 input, pixels in RGB order, divided by their standard deviation (authors: 227x227, BGR, mean subtracted)"
+)
 _PADDING = "no padding in conv10 (authors' file: 1)"
 _V1_1 = {"stem": (64, 3), "pools": (3, 5)}
 _TORCHVISION = {"torchvision": True, "initializer": "he_uniform"}
@@ -160,7 +162,7 @@ register(
         "squeezenet1_0_torchvision",
         "SqueezeNet1_0Torchvision",
         Spec(**_TORCHVISION),
-        summary="v1.0 as torchvision has it",
+        summary="v1.0 as in torchvision",
         side=109,
         differences=(_PADDING, _SIZE),
         **_AT_224,
@@ -169,7 +171,7 @@ register(
         "squeezenet1_1_torchvision",
         "SqueezeNet1_1Torchvision",
         Spec(**_V1_1, **_TORCHVISION),
-        summary="v1.1 as torchvision has it",
+        summary="v1.1 as in torchvision",
         differences=(_SIZE,),
         **_AT_224,
     ),

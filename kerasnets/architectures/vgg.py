@@ -95,7 +95,7 @@ def _variant(name: str, python_name: str, spec: Spec, *, configuration: str, **c
     )
 
 
-_PIXELS = "pixels are divided by a deviation too (paper: only the mean colour is subtracted)"
+_PIXELS = "pixels are also divided by a standard deviation (paper: only the mean colour is subtracted)"
 _NORM = "batch normalisation before every ReLU of a convolution (paper: none)"
 
 # Table 1: 3 and 1 are conv3 and conv1.

@@ -134,12 +134,12 @@ register(
         "xception_timm",
         "XceptionTimm",
         Spec(epsilon=1e-5, momentum=0.9, symmetric_pool=True),
-        summary="Xception as timm has it (legacy_xception)",
+        summary="Xception as in timm (legacy_xception)",
         preprocessing=TIMM_PIXELS,
         differences=(
             "max pooling pads by one on both sides (author's code: TensorFlow's \"same\")",
             "batch normalisation's epsilon is 1e-5 (author's code: 1e-3)",
-            "no dropout before the classifier unless asked for (paper: 0.5)",
+            "no dropout before the classifier by default (paper: 0.5)",
         ),
     ),
 )

@@ -109,6 +109,6 @@ def _variant(name: str, python_name: str, spec: Spec, **columns) -> Variant:
 _WIDE = "ZFNet with 512, 1024 and 512 filters in its last convolutions"
 
 register(
-    _variant("zfnet", "ZFNet", Spec((96, 256, 384, 384, 256)), summary="AlexNet improved by looking inside"),
+    _variant("zfnet", "ZFNet", Spec((96, 256, 384, 384, 256)), summary="AlexNet with a first layer of 7x7, stride 2"),
     _variant("zfnet_wide", "ZFNetWide", Spec((96, 256, 512, 1024, 512)), summary=_WIDE),
 )
