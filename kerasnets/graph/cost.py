@@ -63,14 +63,13 @@ def complexity(model: keras.Model) -> Complexity:
         raise ValueError(
             f"`complexity` needs a functional model with a known input size. Received: input shapes {shapes}"
         )
-    rows = [row for call in calls(model) for row in _costs(*call)]
-    weighted = [row for row in rows if row.multiply_adds]
+    layers = [layer for call in calls(model) for layer in _costs(*call)]
     return Complexity(
         parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
         total_parameters=model.count_params(),
-        multiply_adds=sum(row.multiply_adds for row in rows),
-        activations=sum(math.prod(row.output_shape) for row in weighted),
-        layers=tuple(rows),
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        activations=sum(math.prod(layer.output_shape) for layer in layers if layer.multiply_adds),
+        layers=tuple(layers),
     )
 
 

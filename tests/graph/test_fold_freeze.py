@@ -111,7 +111,7 @@ def test_batch_norm_may_go_on_in_the_frozen_part():
     assert all(path.split("/")[0] in {*norms(model), "predictions"} for path in changed)
 
 
-def test_freezing_a_part_and_thawing_it():
+def test_freezing_a_part_and_unfreezing_it():
     model = build_twin("resnet20_cifar", classifier_activation=None)
     everything = trained(model)
     frozen = freeze(model, "layer2")
