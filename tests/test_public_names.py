@@ -68,7 +68,7 @@ def test_python_names_are_unique():
 def test_every_public_name_is_what_its_file_defines():
     for name in set(dir(kerasnets)) - {"__version__"}:
         value = getattr(kerasnets, name)
-        assert callable(value) and value.__name__ == name, name
+        assert value.__name__ == name and value.__module__ == kerasnets._FUNCTIONS.get(name, "kerasnets"), name
 
 
 def test_importing_every_file_leaves_public_names_as_they_are():
