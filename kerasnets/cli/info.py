@@ -33,7 +33,7 @@ def info_command(name: NAME, json: JSON = False) -> None:
         ("multiply-adds", f"{found.multiply_adds:,} (convolutions and dense layers, one image)"),
     ]
     lines += _paragraph("preprocessing", _preprocessing(found.preprocessing))
-    lines += _paragraph("differences", found.differences or ("none from the paper",))
+    lines += _paragraph("differences", found.differences or ("none",))
     lines += _paragraph("weights", _weights(found))
     print_table(("", ""), lines)
 

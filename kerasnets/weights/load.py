@@ -27,7 +27,8 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
     are adapted.
 
     The model's `preprocessing` is set too: to that of a public checkpoint, recognised by the name of the file, or to
-    that in a `.keras` file. For any other file a warning says which numbers the model keeps. A dict changes none.
+    that in a `.keras` file. For any other file the model keeps its own, and a warning shows it. A dict does not change
+    it.
 
     Args:
         model: a network of this package.

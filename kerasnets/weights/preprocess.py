@@ -109,9 +109,9 @@ def preprocess_input(x, name_or_model, tag: str | None = None):
     Args:
         x: RGB or grey pixels 0-255, (height, width, channels) or (batch, height, width, channels): an array of any
             dtype, or a tensor.
-        name_or_model: a model, which carries the numbers of its weights under any name, or the name of a network.
-        tag: a public checkpoint of the network. `None` means what the model carries; for a name it means the first
-            checkpoint that `kerasnets info` shows, or the network's own numbers when it has none.
+        name_or_model: a model, which knows the preprocessing of its weights, or the name of a variant.
+        tag: a public checkpoint of the variant. `None` means the preprocessing of the model. For a name, it means the
+            first checkpoint that `kerasnets info` shows, or the variant's own preprocessing if it has none.
 
     Returns:
         float32 of the same shape: an array for an array, a tensor for a tensor. For a model built with
