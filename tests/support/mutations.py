@@ -43,7 +43,7 @@ MUTATIONS = [
         ("rows of GoogLeNet swapped", "architectures",
          '"4b": (160, 112, 224, 24, 64, 64),\n    "4c": (128, 128, 256, 24, 64, 64)',
          '"4b": (128, 128, 256, 24, 64, 64),\n    "4c": (160, 112, 224, 24, 64, 64)',
-         "architectures/test_every_net.py -k 'counts and googlenet'"),
+         f"{GOLDENS} -k torchvision__googlenet"),
         ("stage of MobileNetV2", "architectures", "(6, 96, 3, 1),", "(6, 96, 3, 2),",
          f"{GOLDENS} -k torchvision__mobilenet_v2"),
         ("place of an auxiliary head", "architectures", '"aux1": "inception4a"', '"aux1": "inception4b"',
