@@ -34,8 +34,9 @@ def peer(builder: str, size: int):
     return model
 
 
-def ours(row: str, size: int):
-    row = get_variant(row)
-    if row.family == "nasnet":  # keras.applications counts the zeros that it pads with, the authors do not
-        row = dataclasses.replace(row, spec=row.spec._replace(counts_zeros=("avg", "max")))
-    return build(row, classes=10, classifier_activation=None, input_shape=(size, size, 3))
+def ours(name: str, size: int):
+    """Our network that computes the same."""
+    variant = get_variant(name)
+    if variant.family == "nasnet":  # keras.applications counts the zeros that it pads with, the authors do not
+        variant = dataclasses.replace(variant, spec=variant.spec._replace(counts_zeros=("avg", "max")))
+    return build(variant, classes=10, classifier_activation=None, input_shape=(size, size, 3))

@@ -1,10 +1,10 @@
-"""`make parity`: every network beside its outside implementations, live, on the same filled weights.
+"""`make parity`: compares every network with its outside implementations, on the same weights.
 
     python tests/support/parity.py ['resnet*' ...]
 
-Prints a table: row, source, the largest difference of the logits in units of their standard deviation, parameters on
-both sides. Sources that are not installed are "not run". Exit code 1 when one of those that ran differs by more than
-1e-4, or has another number of parameters.
+Prints a table: name, source, name there, the largest difference of the logits in units of their standard deviation, and
+the number of parameters. Sources that are not installed are "not run". The exit code is 1 when a network that was run
+differs by more than 1e-4 or has another number of parameters.
 """
 
 import fnmatch
@@ -26,7 +26,7 @@ from kerasnets.registry import get_variant, variant_names
 from kerasnets.weights.load import load_weights
 
 BOUND = 1e-4
-# An odd size shows padding; a flattening classifier needs the row's own.
+# An odd size shows wrong padding. A classifier that flattens needs the input size of its variant.
 SIZE = 107
 
 
@@ -42,18 +42,18 @@ def torch_model(source: str, name: str):
     return models.get_model(name, weights=None, **options).eval()
 
 
-def beside_torch(row, source: str, name: str) -> tuple[float, int, int]:
-    """(difference, our parameters, theirs)."""
+def beside_torch(variant, source: str, name: str) -> tuple[float, int, int]:
+    """Returns (difference, our parameters, theirs)."""
     import torch
 
-    size = row.input_shape[0] if row.fixed_size else SIZE
+    size = variant.input_shape[0] if variant.fixed_size else SIZE
     theirs = torch_model(source, name)
     arrays = {n: np.asarray(tensor_from_name(n, tuple(t.shape))) for n, t in theirs.state_dict().items()}
     theirs.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
-    ours = build(row, input_shape=(size, size, 3), classifier_activation=None)
+    ours = build(variant, input_shape=(size, size, 3), classifier_activation=None)
     report = load_weights(ours, arrays)
     if report.kept_initial or report.skipped:
-        raise ValueError(f"tensors that found no place: {report.kept_initial or report.skipped}")
+        raise ValueError(f"weights without a tensor that fits: {report.kept_initial or report.skipped}")
     x = pixels((1, size, size, 3), seed=size)
     with torch.inference_mode():
         expected = theirs(torch.as_tensor(x.transpose(0, 3, 1, 2).copy())).numpy()
@@ -62,12 +62,12 @@ def beside_torch(row, source: str, name: str) -> tuple[float, int, int]:
     return difference(ours, x, expected), parameters(ours), count
 
 
-def beside_keras(row, source: str, name: str) -> tuple[float, int, int]:
-    """(difference, our parameters, theirs): through a file that its `save_weights` wrote."""
+def beside_keras(variant, source: str, name: str) -> tuple[float, int, int]:
+    """Returns (difference, our parameters, theirs), with a file that their `save_weights` wrote."""
     from keras_applications import SIZES, ours, peer
 
     size = SIZES.get(name, 64)
-    theirs, model = peer(name, size), ours(row.name, size)
+    theirs, model = peer(name, size), ours(variant.name, size)
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_weights(Path(folder) / "theirs.weights.h5")
         load_weights(model, Path(folder) / "theirs.weights.h5")
@@ -87,7 +87,7 @@ def parameters(model) -> int:
 
 
 def compare(name: str, source: str, theirs: str) -> tuple[str, bool]:
-    """A line of the table, and whether it is right."""
+    """Returns a line of the table, and whether it is right."""
     keras.backend.clear_session()
     try:
         run = beside_keras if source == "keras.applications" else beside_torch
@@ -104,7 +104,7 @@ def compare(name: str, source: str, theirs: str) -> tuple[str, bool]:
 def main(patterns: list[str]) -> int:
     """Prints the table; returns the number of lines that are wrong."""
     peers, wrong, ran = read_json("parity_rows.json"), 0, 0
-    print(f"{'row':32} {'source':20} {'there':28} {'difference':>10} {'parameters':>14}")
+    print(f"{'name':32} {'source':20} {'there':28} {'difference':>10} {'parameters':>14}")
     names = [n for n in variant_names() if not patterns or any(fnmatch.fnmatchcase(n, p) for p in patterns)]
     for name in names:
         for source, theirs in peers.get(name, {}).items():
@@ -112,9 +112,8 @@ def main(patterns: list[str]) -> int:
             print(line, flush=True)
             wrong, ran = wrong + (not right), ran + 1
     alone = [name for name in names if name not in peers]
-    print(
-        f"{ran} comparisons, {wrong} wrong. No outside implementation is known of {len(alone)} rows: {', '.join(alone)}"
-    )
+    print(f"{ran} comparisons, {wrong} wrong.")
+    print(f"{len(alone)} networks have no outside implementation: {', '.join(alone)}")
     return wrong
 
 

@@ -25,11 +25,13 @@ def of(source: str):
 
 def test_every_entry_is_whole():
     for name, found in FACTS.items():
-        row = get_variant(name)
+        variant = get_variant(name)
         assert len({item.tag for item in found}) == len(found) and not found[0].arguments, name
         for item in found:
             assert bool(item.url) != bool(item.hub and item.revision) and item.license and item.file, item
-            assert len(item.preprocessing.mean) == row.input_shape[2] and set(item.arguments) <= set(row.extras), item
+            assert len(item.preprocessing.mean) == variant.input_shape[2] and set(item.arguments) <= set(
+                variant.extras
+            ), item
             assert item.hash == "" or item.hash.partition(":")[0] in ("md5", "sha256"), item
     files = [(item.file, item.address) for found in FACTS.values() for item in found]
     assert len({file for file, _ in files}) == len({address for _, address in files})
@@ -120,14 +122,15 @@ def test_every_checkpoint_is_built_with_its_arguments_size_and_numbers(monkeypat
     walked = 0
     for name, found in FACTS.items():
         for item in found:
-            calls, row = [], get_variant(name)
-            row = dataclasses.replace(row, body=stub(row.body, calls), head=stub(row.head, calls))
-            model = build(row, weights=item.tag, name="renamed")
+            calls, variant = [], get_variant(name)
+            variant = dataclasses.replace(variant, body=stub(variant.body, calls), head=stub(variant.head, calls))
+            model = build(variant, weights=item.tag, name="renamed")
             size, built = item.preprocessing.size, {key: v for call in calls for key, v in call.items()}
-            assert model.input_shape == (None, size, size, row.input_shape[2]), (name, item.tag)
+            assert model.input_shape == (None, size, size, variant.input_shape[2]), (name, item.tag)
             assert model.preprocessing == item.preprocessing, (name, item.tag)
             assert built.items() >= item.arguments.items(), (name, item.tag)
-            defaults = {key: p.default for key, p in row.extras.items() if key in built and key not in item.arguments}
+            others = [key for key in variant.extras if key in built and key not in item.arguments]
+            defaults = {key: variant.extras[key].default for key in others}
             assert built.items() >= defaults.items(), (name, item.tag)
             walked += 1
     assert walked == sum(map(len, FACTS.values())) == 242

@@ -1,7 +1,7 @@
-"""NASNet-A beside that of keras.applications, on the same weights; the public rows: test_keras_applications_files.py.
+"""NASNet-A beside that of keras.applications, on the same weights. Files: test_keras_applications_files.py.
 
-keras.applications pads its stride-2 pooling with zeros that count (the authors do not), and so does the row here, for
-the comparison.
+keras.applications counts the zeros that it pads with when it averages, the authors do not. Here our network counts them
+too, for the comparison.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ PARTS = {"": slice(None), "depthwise": slice(0, 1), "pointwise": slice(1, 2)}
 )
 def test_logits_equal_those_of_keras_applications(spec, size):
     options = {"weights": None, "classes": 10, "classifier_activation": None, "input_shape": (size, size, 3)}
-    row = dataclasses.replace(get_variant("nasnet_mobile"), spec=spec)
-    ours = build(row, **options)
+    variant = dataclasses.replace(get_variant("nasnet_mobile"), spec=spec)
+    ours = build(variant, **options)
     outside = NASNet(
         penultimate_filters=24 * spec.filters,
         num_blocks=spec.cells,
@@ -56,11 +56,9 @@ def test_logits_equal_those_of_keras_applications(spec, size):
 
 def test_the_authors_pooling_differs_from_that_of_keras_applications():
     """So that the comparison above would see a wrong pooling."""
-    row = get_variant("nasnet_mobile")
-    models = [
-        dataclasses.replace(row, spec=Spec(1, 8, 8, counts_zeros=zeros))(input_shape=(64, 64, 3), classes=10)
-        for zeros in ((), ZEROS)
-    ]
+    variant = get_variant("nasnet_mobile")
+    specs = (Spec(1, 8, 8, counts_zeros=zeros) for zeros in ((), ZEROS))
+    models = [build(dataclasses.replace(variant, spec=spec), input_shape=(64, 64, 3), classes=10) for spec in specs]
     for model in models:
         fill(model)
     first, second = (np.asarray(model(pixels((1, 64, 64, 3)), training=False)) for model in models)

@@ -38,8 +38,8 @@ TORCH = keras.applications.imagenet_utils.preprocess_input(IMAGES.astype("float3
 
 
 def small_vgg(weights=None, name=None, **changes):
-    row, arguments = twin("vgg16")
-    return build(row, **arguments | {"weights": weights, "name": name} | changes)
+    variant, arguments = twin("vgg16")
+    return build(variant, **arguments | {"weights": weights, "name": name} | changes)
 
 
 def checkpoint_file(tmp_path, tag: str):
@@ -115,9 +115,9 @@ def test_a_keras_file_brings_its_numbers(caffe_vgg, tmp_path):
     caffe_vgg.save(tmp_path / "mine.keras")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row, arguments = twin("vgg16")
+        variant, arguments = twin("vgg16")
         built = build(
-            row, **{k: v for k, v in arguments.items() if k != "input_shape"}, weights=tmp_path / "mine.keras"
+            variant, **{k: v for k, v in arguments.items() if k != "input_shape"}, weights=tmp_path / "mine.keras"
         )
         loaded = small_vgg()
         load_weights(loaded, tmp_path / "mine.keras")
