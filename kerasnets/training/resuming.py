@@ -29,7 +29,7 @@ def begin_or_resume(job: Job, resume: bool) -> None:
         return
     tensors, state, complaints = found
     for complaint in complaints:
-        warn(job, f"{complaint}; going on from the checkpoint before it")
+        warn(job, f"{complaint}; continuing from the checkpoint before it")
     checkpoints.write_variables(variables(job), tensors)
     for key, value in state.items():
         setattr(job.state, key, value)

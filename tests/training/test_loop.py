@@ -17,7 +17,7 @@ from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.recipe.read import load_recipe
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import open_run, read_log
-from kerasnets.training.loop import train
+from kerasnets.training.loop import fit_segments, train
 
 ROOT = Path(__file__).parents[2]
 # test_recipes.py runs those of ImageNet and CIFAR.
@@ -218,3 +218,11 @@ def test_the_best_epoch_has_the_lowest_loss_or_the_highest_accuracy(monitor, bes
     run = train(DIGITS, tmp_path / "run", overrides=overrides, progress=False)
     values = [event[monitor] for event in read_log(run.path) if event["event"] == "epoch"]
     assert len(set(values)) > 1 and read_log(run.path)[-1]["kept"] == f"best (epoch {values.index(best(values)) + 1})"
+
+
+def test_the_calls_of_fit_that_complete_a_run():
+    assert fit_segments(0, 4, 2) == [(0, 2, 4)]
+    assert fit_segments(4, 4, 2) == [(1, 2, 4)]
+    assert fit_segments(6, 4, 3) == [(1, 2, 2), (2, 3, 4)]
+    assert fit_segments(7, 4, 2) == [(1, 2, 1)]
+    assert fit_segments(8, 4, 2) == []
