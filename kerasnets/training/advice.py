@@ -30,11 +30,11 @@ WARM_UP, CALLS, BATCHES = 3, 5, 4
 def advise(job) -> list[str]:
     """Returns the warnings about a run before its first step, one line each."""
     recipe, replicas = job.recipe, job.trainer.distribute_strategy.num_replicas_in_sync
-    found = pixels(job.source, job.trainer.preprocessing)
+    found = check_pixels(job.source, job.trainer.preprocessing)
     if job.steps_per_epoch * recipe.epochs > TRIAL_STEPS:
-        found += rate(recipe.optimizer, recipe.batch_size)
+        found += check_learning_rate(recipe.optimizer, recipe.batch_size)
     for source in job.sources.values():
-        found += missing_classes(source)
+        found += check_classes(source)
     if recipe.batch_size % replicas:
         found.append(
             f"batch_size={recipe.batch_size} is not a multiple of {replicas} devices: some of them wait for the "
@@ -43,7 +43,7 @@ def advise(job) -> list[str]:
     return found
 
 
-def pixels(source: Source, preprocessing: Preprocessing) -> list[str]:
+def check_pixels(source: Source, preprocessing: Preprocessing) -> list[str]:
     """Warns if the values of a few images do not fit the normalisation, which expects 0-255 pixels."""
     images = [image for image in _samples(source, len(preprocessing.mean)) if image is not None]
     if not images:
@@ -79,7 +79,7 @@ def _decoded(image, channels):
         return None
 
 
-def missing_classes(source: Source) -> list[str]:
+def check_classes(source: Source) -> list[str]:
     """Warns of classes without an image in a split. A stream, which would have to be read whole, is not checked."""
     if source.stream:
         return []
@@ -93,7 +93,7 @@ def missing_classes(source: Source) -> list[str]:
     return [f"no image of class {missing[0]!r}{more} in {source.name}/{source.split}"] if missing else []
 
 
-def rate(options, batch_size: int) -> list[str]:
+def check_learning_rate(options, batch_size: int) -> list[str]:
     """Warns if the learning rate is far from the rule for its optimizer and batch size."""
     base, power = RULES[options.name]
     usual = base * (batch_size / 256) ** power

@@ -36,23 +36,23 @@ def numbers(mean, std):
 
 
 def test_pixels_that_do_not_fit(tmp_path):
-    assert advice.pixels(arrays(tmp_path), numbers(127.5, 127.5)) == []
-    (dark,) = advice.pixels(arrays(tmp_path, highest=16), numbers(127.5, 127.5))
+    assert advice.check_pixels(arrays(tmp_path), numbers(127.5, 127.5)) == []
+    (dark,) = advice.check_pixels(arrays(tmp_path, highest=16), numbers(127.5, 127.5))
     assert "reach 16 of 255" in dark
-    (wrong,) = advice.pixels(arrays(tmp_path), numbers(0.485, 0.229))
+    (wrong,) = advice.check_pixels(arrays(tmp_path), numbers(0.485, 0.229))
     assert "preprocessing.mean and preprocessing.std are in units of 0-255" in wrong
 
 
 def test_classes_without_an_image(tmp_path):
-    assert advice.missing_classes(arrays(tmp_path)) == []
-    assert advice.missing_classes(arrays(tmp_path, labels=(0, 2))) == ["no image of class '1' in a/test"]
+    assert advice.check_classes(arrays(tmp_path)) == []
+    assert advice.check_classes(arrays(tmp_path, labels=(0, 2))) == ["no image of class '1' in a/test"]
     (tmp_path / "set").mkdir()
     for name, count in (("cat", 6), ("dog", 3)):
         (tmp_path / "set" / name).mkdir()
         for i in range(count):
             (tmp_path / "set" / name / f"{i}.png").write_bytes(tf.io.encode_png(np.zeros((4, 4, 3), "uint8")).numpy())
     source = open_source(SourceOptions(kind="folder", path=str(tmp_path / "set")), "test")
-    assert advice.missing_classes(source) == ["no image of class 'dog' in set/test"]
+    assert advice.check_classes(source) == ["no image of class 'dog' in set/test"]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_classes_without_an_image(tmp_path):
 )
 def test_learning_rates_far_from_the_rule(name, rate, batch, far):
     options = TypeAdapter(OptimizerOptions).validate_python({"name": name, "learning_rate": rate})
-    found = advice.rate(options, batch)
+    found = advice.check_learning_rate(options, batch)
     assert bool(found) == far and all(f"batch_size={batch}" in line for line in found)
 
 
 @pytest.mark.parametrize("path", sorted(DIGITS.parent.glob("*.yaml")), ids=lambda path: path.stem)
 def test_our_recipes_give_no_warning(path):
     recipe = load_recipe(path)
-    assert advice.rate(recipe.optimizer, recipe.batch_size) == []
+    assert advice.check_learning_rate(recipe.optimizer, recipe.batch_size) == []
 
 
 def test_speeds_are_compared_with_both_figures():
