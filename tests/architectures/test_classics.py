@@ -80,7 +80,7 @@ def test_vgg_a_lrn_is_a_with_alexnet_s_normalisation_behind_its_first_convolutio
         ("vgg16", "only the mean colour is subtracted"),
         ("vgg11_bn", "only the mean colour is subtracted"),
         ("fractalnet20_cifar", "38.6 million"),
-        ("fractalnet34", "conjecture"),
+        ("fractalnet34", "our assumption where the paper does not say"),
         ("resnet110_stochastic_depth_cifar", "no biases"),
         ("mobilenet_v3_small", "squeeze-and-excitation in the last convolution"),
         ("mobilenet_v3_small_torchvision", "squeeze-and-excitation in the last convolution"),
