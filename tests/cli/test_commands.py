@@ -35,6 +35,7 @@ NOT_RUN = {
     "make test-all": "it is what runs this",
     "make style": "test_layout.py runs ruff and import-linter",
     "make files": "minutes; it only prints names of files",
+    "make mutations": "an hour: it runs the tests of thirty mutations",
     "make tables": "builds and counts every network: test_every_net.py compares the counts",
     "make parity": "needs torch, torchvision and timm: test_goldens.py compares with stored outputs",
     "make distribution-check": "minutes: tests/distribution/test_distributed_steps.py runs its cases",
