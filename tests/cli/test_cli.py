@@ -1,7 +1,6 @@
 """The command line: answers, JSON, exit codes, errors of one line, and a small job from training to prediction."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +42,8 @@ def test_list_and_info_read_the_model_index(capsys):
     assert "11,689,512" in said(capsys)[0]
 
 
-def test_light_commands_are_quick_and_leave_tensorflow_alone():
-    """Processor time is measured: other work on the machine changes it less than the time on the clock."""
+def test_light_commands_leave_heavy_packages_alone():
+    """Their time is that of imports: these packages take most of a second each, or more."""
     light = [
         ["list"],
         ["info", "resnet50"],
@@ -57,15 +56,10 @@ def test_light_commands_are_quick_and_leave_tensorflow_alone():
 from kerasnets.cli.app import run
 for arguments in {light}:
     assert run(arguments) == 0, arguments
-assert not {{"tensorflow", "keras", "numpy"}} & set(sys.modules)"""
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    seconds = []
-    for _ in range(3):
-        before = os.times()
-        subprocess.run([sys.executable, "-m", "kerasnets", "list"], check=True, capture_output=True)
-        after = os.times()
-        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(seconds) < 0.5
+heavy = {{"tensorflow", "keras", "numpy", "PIL", "huggingface_hub", "h5py", "jinja2"}} & set(sys.modules)
+assert not heavy, heavy"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "info", "train", "evaluate", "predict", "export", "profile"])
