@@ -6,11 +6,15 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-all style tables parity distribution-check kill-check files mutations clean
 
+NEXT = @printf '\n`. .venv/bin/activate` lets this shell find `kerasnets`; then try `kerasnets --help`.\n'
+
 demo: $(READY)
-	@$(BIN)/python -m kerasnets.cli.demo
+	@$(BIN)/kerasnets demo
+	$(NEXT)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
+	$(NEXT)
 
 test-all: $(READY)
 	$(BIN)/python -m pip install -q -e ".[test,torch,photos,onnx,tensorboard]"
@@ -44,7 +48,7 @@ style: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf runs build dist .pytest_cache .ruff_cache kerasnets.egg-info
+	rm -rf runs build dist .pytest_cache .ruff_cache
 	find kerasnets tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -1,4 +1,4 @@
-"""Writes what is generated from the registry: kerasnets/model_index.json, and the README's table of models from it.
+"""Writes what is generated from the registry: kerasnets/model_index.json, the README's table of models, and the stub.
 
 `make tables` runs it. Every variant is built and counted once, which takes minutes.
 """
@@ -7,6 +7,8 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from make_stub import STUB, stub
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- models: begin, written by `make tables` -->", "<!-- models: end -->"
@@ -24,6 +26,7 @@ def main() -> None:
         print(f"{name:28} {counts}", flush=True)
     model_index_path().write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_readme(ROOT / "README.md", read_model_index())
+    STUB.write_text(stub(), encoding="utf-8")
 
 
 def generate() -> Iterator[tuple[str, dict]]:

@@ -16,6 +16,7 @@ import sys
 _FUNCTIONS = {
     "create_model": "kerasnets.build",
     "list_models": "kerasnets.model_index",
+    "list_pretrained": "kerasnets.model_index",
     "model_info": "kerasnets.model_index",
     "ModelInfo": "kerasnets.model_index",
     "load_model": "kerasnets.runs.folder",

@@ -19,6 +19,7 @@ from kerasnets.graph.walk import deep_recursion
 from kerasnets.layers.network import Network, at_size
 from kerasnets.layers.preprocessing import PixelNormalization
 from kerasnets.registry import Preprocessing, did_you_mean, get_variant
+from kerasnets.weights.catalogue import split_tag
 from kerasnets.weights.download import fetch
 from kerasnets.weights.load import LoadReport, load_weights
 from kerasnets.weights.preprocess import checkpoint_of, is_path, with_checkpoint
@@ -67,12 +68,18 @@ _EXTRAS = {
 
 
 def create_model(name: str, **arguments) -> keras.Model:
-    """Builds the network called `name`; `arguments` are its builder's, for example `classes=10` or `include_top=False`.
+    """Builds the network called `name`.
+
+    Args:
+        name: a variant, `"resnet50"`, or a variant and the tag of its weights, `"resnet50_v1_5.a1_in1k"`.
+            `list_models` and `list_pretrained` list them.
+        arguments: those of its builder, for example `classes=10` or `include_top=False`.
 
     Raises:
-        ValueError: for an unknown name or a wrong argument.
+        ValueError: for an unknown name or tag, or a wrong argument.
     """
-    return build(get_variant(name), **arguments)
+    network, weights = split_tag(name, arguments.get("weights"))
+    return build(get_variant(network), **arguments | ({"weights": weights} if weights is not None else {}))
 
 
 def build(variant: Variant, /, *args, **kwargs) -> keras.Model:

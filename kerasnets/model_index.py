@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from kerasnets.registry import Paper, Preprocessing, did_you_mean
-from kerasnets.weights.catalogue import PublicCheckpoint, all_checkpoints, checkpoints
+from kerasnets.weights.catalogue import PublicCheckpoint, all_checkpoints, checkpoints, split_tag, without_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +84,41 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
     )
 
 
-def model_info(name: str) -> ModelInfo:
-    """Returns what is known of the network called `name`; the Python name, `"ResNet50"`, is known as well.
+def list_pretrained(pattern: str | None = None, *, family: str | None = None) -> list[str]:
+    """Returns the public weights as `"name.tag"`, sorted by name; a network's default weights come first.
+
+    Args:
+        pattern: a shell pattern for the whole, such as `"resnet*"` or `"*.a1_in1k"`.
+        family: a family's name such as `"resnet"`.
 
     Raises:
-        ValueError: for an unknown name, with the closest ones.
+        ValueError: for a family that does not exist.
     """
     rows = read_model_index()
+    names = list_models(family=family, weights=True)
+    found = [f"{name}.{checkpoint['tag']}" for name in names for checkpoint in rows[name]["checkpoints"]]
+    return [name for name in found if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+
+
+def model_info(name: str) -> ModelInfo:
+    """Returns what is known of a network.
+
+    Args:
+        name: `"resnet50"`, its Python name `"ResNet50"`, or with the tag of one of its checkpoints
+            (`"resnet50_v1_5.a1_in1k"`), to be told of that one alone.
+
+    Raises:
+        ValueError: for an unknown name or tag, with the closest ones.
+    """
+    rows, (name, tag) = read_model_index(), split_tag(name)
     name = {row["python_name"]: key for key, row in rows.items()}.get(name, name)
     if name not in rows:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = rows[name] | {key: tuple(rows[name][key]) for key in ("input_shape", "differences")}
     facts["paper"], facts["checkpoints"] = Paper(**facts["paper"]), checkpoints(name)
+    if tag:
+        if not facts["checkpoints"]:
+            raise ValueError(f"{without_weights(name)} Received: tag={tag!r}")
+        facts["checkpoints"] = tuple(checkpoint for checkpoint in facts["checkpoints"] if checkpoint.tag == tag)
     facts["preprocessing"] = Preprocessing.from_plain(facts["preprocessing"])
     return ModelInfo(name, **facts)

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,13 +121,6 @@ def test_no_module_keeps_state_but_the_registry():
             if isinstance(node, ast.Assign | ast.AnnAssign) and is_mutable(node.value):
                 wrong.append(f"{name_of(path)}: {ast.unparse(node)[:60]}")
     assert len(wrong) == 1 and wrong[0].startswith("kerasnets/registry.py: _REGISTRY"), wrong
-
-
-def test_the_wheel_has_every_file_of_the_package():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    files = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
-    others = {file for file in files if not file.endswith((".py", ".pyc"))}
-    assert others == set(settings["tool"]["setuptools"]["package-data"]["kerasnets"])
 
 
 def most_lines(path: Path) -> int:

@@ -7,11 +7,14 @@ A command imports what it calls when it runs. So `list`, `info` and `--help` ans
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
 from kerasnets.cli import (
     benchmark,
+    demo,
+    doctor,
     evaluate,
     export,
     info,
@@ -24,7 +27,6 @@ from kerasnets.cli import (
 )
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,8 +34,20 @@ app = typer.Typer(
     epilog="`kerasnets COMMAND --help` shows the options of a command and an example. "
     "--debug, anywhere, shows the traceback of an error.",
 )
+VERSION = Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)]
+
+
+@app.callback(invoke_without_command=True)
+def _before_all_commands(version: VERSION = False) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(version_of("kerasnets"))
+        raise typer.Exit()
+
+
 # In the order of `kerasnets --help`.
-for module in (list_models, info, train, launch, evaluate, predict, export, profile, shard):
+for module in (demo, list_models, info, train, launch, evaluate, predict, export, profile, shard, doctor):
     app.add_typer(module.app)
 app.add_typer(benchmark.app, name="benchmark", epilog=benchmark.EXAMPLE)
 

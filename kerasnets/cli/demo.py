@@ -1,4 +1,4 @@
-"""`make demo`: one real job from training to prediction. Each step is a command that a user would type.
+"""`kerasnets demo`: one real job from training to prediction. Each step is a command that a user would type.
 
 LeNet-5 is trained on handwritten digits, exported in three forms, and classifies image files; a report shows it all.
 The exit code is 1 if the held-out accuracy is below 98 %, or the accuracy of int8 more than one point lower still.
@@ -9,20 +9,30 @@ import sys
 import time
 from pathlib import Path
 
-from kerasnets.cli.app import run
+import typer
+
 from kerasnets.cli.output import file_size, percent, print_table, start_tensorflow
 
-RECIPE = "recipes/lenet5_digits.yaml"
+app = typer.Typer()
+RECIPE = "lenet5_digits"
 RUN = Path("runs/lenet5_digits")
 FORMS = ("saved-model", "tflite", "tflite-int8")
 LEAST_ACCURACY, MOST_LOST = 0.98, 0.01
+NEXT = """
+Go on with
+  kerasnets list --recipes                 the recipes that come with kerasnets
+  kerasnets info resnet50                  one of the networks
+  kerasnets predict photo.jpg --model efficientnet_lite0 --weights imagenet
+"""
 
 
 def kerasnets(*arguments: str) -> None:
     """Prints and runs one command line. If it fails, the demo ends with its exit code."""
+    from kerasnets.cli.app import run
+
     print(f"\n$ kerasnets {' '.join(arguments)}", flush=True)
     if code := run(list(arguments)):
-        sys.exit(code)
+        raise typer.Exit(code)
 
 
 def write_digits(folder: Path, count: int = 6) -> list[str]:
@@ -79,8 +89,12 @@ def verdict() -> list[str]:
     return wrong
 
 
-def main() -> None:
-    """Runs the demo in the current folder, which should be the project's."""
+@app.command("demo", epilog="Example: kerasnets demo")
+def demo_command() -> None:
+    """Train LeNet-5 on handwritten digits, export it three ways, check the files and classify images.
+
+    Takes a minute or two, downloads nothing, and writes to runs/ and saved_models/ in the current folder.
+    """
     start = time.monotonic()
     start_tensorflow()
     kerasnets("train", RECIPE, "--overwrite")
@@ -96,8 +110,6 @@ def main() -> None:
     took = f"Took {time.monotonic() - start:.0f} s"
     print(f"\nAccuracy of {count} held-out digits. {took}. The report: {RUN / 'report.html'}")
     if wrong := verdict():
-        sys.exit(f"demo: {'; '.join(wrong)}")
-
-
-if __name__ == "__main__":
-    main()
+        print(f"demo: {'; '.join(wrong)}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(NEXT, end="")

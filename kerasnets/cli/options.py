@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-RECIPE = Annotated[str, typer.Argument(help="A recipe (a YAML file).")]
+RECIPE = Annotated[str, typer.Argument(help="A recipe: a name from `kerasnets list --recipes`, or a YAML file.")]
 OVERRIDES = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe: optimizer.learning_rate=0.05."),

@@ -9,22 +9,29 @@ from kerasnets.cli.options import JSON, WEIGHTS
 from kerasnets.cli.output import percent, print_json, start_tensorflow, work_on_stderr
 
 app = typer.Typer()
-NETWORK_OR_FILE = Annotated[
-    str, typer.Argument(help="A run folder, a .keras or .tflite file, a SavedModel's folder, or a model's name.")
+WORDS = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[MODEL] IMAGES...", help="Image files, and folders of images; before them the model, without --model."
+    ),
 ]
-IMAGES = Annotated[list[str], typer.Argument(help="Image files, and folders of images.")]
+MODEL = Annotated[
+    str | None,
+    typer.Option(help="A run folder, a .keras or .tflite file, a SavedModel's folder, or a model's name."),
+]
 TOP = Annotated[int, typer.Option(help="How many classes to show for each image.")]
 
 
-@app.command("predict", epilog="Example: kerasnets predict runs/lenet5_digits photo.png folder/")
+@app.command("predict", epilog="Example: kerasnets predict photo.jpg --model efficientnet_lite0 --weights imagenet")
 def predict_command(
-    target: NETWORK_OR_FILE, images: IMAGES, weights: WEIGHTS = None, top: TOP = 5, json: JSON = False
+    words: WORDS, model: MODEL = None, weights: WEIGHTS = None, top: TOP = 5, json: JSON = False
 ) -> None:
     """Classify image files.
 
     A file that cannot be read gets one line on standard error. The other files are still classified, and the exit
     code is 1.
     """
+    target, images = (model, words) if model else _model_and_images(words)
     start_tensorflow()
     from rich.console import Console
     from rich.progress import track
@@ -48,3 +55,17 @@ def predict_command(
     if json:
         print_json(answers)
     raise typer.Exit(int(any("error" in answer for answer in answers)))
+
+
+def _model_and_images(words: list[str]) -> tuple[str, list[str]]:
+    """Splits the words of a command without --model: the first is the model, the others are images."""
+    from kerasnets.data.images.suffixes import is_image_file
+
+    first, images = words[0], words[1:]
+    if is_image_file(first):
+        raise ValueError(
+            f"The images need a model: --model NAME --weights imagenet, or --model runs/NAME. Received: {first}"
+        )
+    if not images:
+        raise ValueError(f"Say which images to classify: kerasnets predict {first} photo.jpg. Received: no image")
+    return first, images

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import evaluation_transform
+from kerasnets.data.images.suffixes import is_image_file
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import Source
 from kerasnets.exporters.open_network import LoadedNetwork

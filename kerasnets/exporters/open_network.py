@@ -16,6 +16,7 @@ from kerasnets.graph.walk import producer
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, did_you_mean, variant_names
 from kerasnets.runs.folder import is_run, load_model, open_run
+from kerasnets.weights.catalogue import split_tag
 from kerasnets.weights.preprocess import preprocessing_of
 
 
@@ -46,7 +47,7 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
     """Opens a run folder, a `.keras` file or a model, or builds the model called `target`.
 
     Args:
-        target: a run folder, a `.keras` file, a model, or a model's name.
+        target: a run folder, a `.keras` file, a model, or a model's name (`resnet50`, `resnet50_v1_5.a1_in1k`).
         weights: for a model's name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
 
     Raises:
@@ -61,12 +62,13 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
         labels = readable(run.labels)
         return LoadedNetwork(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
     names = variant_names()
-    if str(target) not in names:
+    if str(target).partition(".")[0] not in names:
         raise ValueError(
             "The target should be a run folder, a .keras file, an exported file (to predict) or a model's name."
             f"{did_you_mean(str(target), names)} Received: target={str(target)!r}"
         )
-    return _loaded(str(target), create_model(str(target), weights=weights), random=weights is None)
+    name, weights = split_tag(str(target), weights)
+    return _loaded(name, create_model(name, weights=weights), random=weights is None)
 
 
 def _loaded(name: str, model: keras.Model, random: bool = False) -> LoadedNetwork:

@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasnets.data.images.decode import is_image_file
 from kerasnets.data.images.per_image import load_image
+from kerasnets.data.images.suffixes import is_image_file
 from kerasnets.exporters.files import check_labels, is_saved_model, read_metadata
 from kerasnets.exporters.open_network import classifier, open_network, probabilities
 from kerasnets.exporters.saved_model import load_saved_model

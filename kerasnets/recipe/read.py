@@ -2,16 +2,15 @@
 
 import contextlib
 import json
-import os
 import re
 import typing
 from collections.abc import Iterable
-from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from kerasnets.recipe.schema import Recipe
+from kerasnets.recipe.shipped import find_recipe
 from kerasnets.registry import did_you_mean
 
 
@@ -35,7 +34,7 @@ def load_recipe(path, overrides: Iterable[str] = (), smoke: bool = False) -> Rec
     """Reads a recipe.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the bare name of a recipe that comes with the package: `"lenet5_digits"`.
         overrides: each `"a.b=c"`, applied in order; the value is read as YAML.
         smoke: returns the recipe cut down by `smoke_recipe`.
 
@@ -43,10 +42,7 @@ def load_recipe(path, overrides: Iterable[str] = (), smoke: bool = False) -> Rec
         FileNotFoundError: there is no such file.
         ValueError: the recipe is wrong; one line names the key, what is allowed and what was received.
     """
-    path = Path(path)
-    if not path.is_file():
-        others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"No recipe at {os.fspath(path)!r}.{did_you_mean(os.fspath(path), others)}")
+    path = find_recipe(path)
     values = _parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: a recipe should be lines of `key: value`. Received: {_short(values)}")

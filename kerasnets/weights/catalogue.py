@@ -70,6 +70,30 @@ def _checkpoint(facts: dict) -> PublicCheckpoint:
     return PublicCheckpoint(**{**facts, "preprocessing": Preprocessing.from_plain(facts["preprocessing"])})
 
 
+def split_tag(name: str, weights=None) -> tuple[str, object]:
+    """Splits `"resnet50_v1_5.a1_in1k"` into the name of a network and the tag of a checkpoint.
+
+    Args:
+        name: a network's name, with or without a tag.
+        weights: what was asked for beside it; `None` for nothing.
+
+    Returns:
+        The name of the network, and the tag; `weights` for a name without a tag.
+
+    Raises:
+        ValueError: for a name with a tag and other `weights`, or a tag that none of the network's weights has.
+    """
+    network, dot, tag = name.partition(".")
+    if not dot:
+        return name, weights
+    tags = [checkpoint.tag for checkpoint in checkpoints(network)]
+    if tags and tag not in tags:
+        raise ValueError(f"{network!r} has no checkpoint {tag!r}, but {', '.join(tags)}.{did_you_mean(tag, tags)}")
+    if weights not in (None, tag):
+        raise ValueError(f"A name with a tag already says its weights. Received: name={name!r}, weights={weights!r}")
+    return network, tag
+
+
 def checkpoint_in(file: str) -> PublicCheckpoint | None:
     """Returns the public checkpoint whose file has this name, or `None`."""
     named = (facts for found in _facts()["checkpoints"].values() for facts in found if facts["file"] == file)

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -135,7 +136,9 @@ def download(url: str, part: Path, target: Path, length_needed: bool = True) -> 
                 continue
             raise _unreachable(target, url, f"the server answered {error.code} {error.reason}") from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            if attempt == _TRIES - 1:
+            # Who has no network is told at once; a connection that broke off is tried again.
+            offline = isinstance(getattr(error, "reason", error), socket.gaierror | ConnectionRefusedError)
+            if offline or attempt == _TRIES - 1:
                 raise _unreachable(target, url, str(getattr(error, "reason", error))) from None
         time.sleep(attempt)
     held = part.stat().st_size if part.exists() else 0

@@ -106,7 +106,7 @@ def test_every_make_command_is_a_target():
 @pytest.mark.slow
 def test_demo(tmp_path):
     make_project(tmp_path)
-    subprocess.run([sys.executable, "-m", "kerasnets.cli.demo"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-m", "kerasnets", "demo"], cwd=tmp_path, check=True)
 
 
 def in_the_tests(code: str) -> tuple[str, set[str]]:

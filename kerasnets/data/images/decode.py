@@ -20,18 +20,12 @@ _JPEG_FACTORS = (1, 2, 4, 8)
 _MOST_PIXELS_A_BYTE = 1000.0
 # A blank image of another format can have more pixels a byte. Up to this number they are accepted.
 _FEW_PIXELS = 2**24
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 # The orientation entry of the first EXIF directory, little-endian (II) or big-endian (MM); \C is any byte.
 _ORIENTATION = (
     r"^\C*Exif\x00\x00(?:II\*\x00\C*?\x12\x01\x03\x00\x01\x00\x00\x00([\x02-\x08])\x00"
     r"|MM\x00\*\C*?\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x02-\x08]))\C*$"
 )
-
-
-def is_image_file(name: str) -> bool:
-    """Returns whether the ending of a file name is that of a format that can be decoded."""
-    return name.lower().endswith(_SUFFIXES)
 
 
 def exif_orientation(contents):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kerasnets.data.errors import BadImages
 from kerasnets.data.fingerprint import of_files
-from kerasnets.data.images.decode import is_image_file
+from kerasnets.data.images.suffixes import is_image_file
 from kerasnets.data.sources.source import Source, check_split
 from kerasnets.recipe.data_options import SourceOptions
 
