@@ -19,7 +19,7 @@ from steps import fit_steps, take_turns
 from kerasnets.data.images.per_image import normalise
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.training.callbacks import make_callbacks
-from kerasnets.training.prepare import build_network, prepare
+from kerasnets.training.prepare import build_network, make_job
 from kerasnets.training.stopping import StopRequest
 
 NETWORKS = {"resnet20_cifar": 32, "lenet5_modern": 64}
@@ -53,7 +53,7 @@ def bare_model(job):
 def compare(name: str, batch_size: int, steps: int, turns: int) -> float:
     """Prints both step times; returns the bare one divided by ours."""
     with tempfile.TemporaryDirectory() as folder:
-        job = prepare(recipe(name, batch_size, steps), Path(folder))
+        job = make_job(recipe(name, batch_size, steps), Path(folder))
         (Path(folder) / "checkpoints").mkdir()
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (batch_size, 32, 32, 1)).astype("uint8")

@@ -57,7 +57,7 @@ def ours(net: str, precision: str, batch: int, size: int):
     from kerasnets.distribution.precision import computing_in
     from kerasnets.recipe.read import parse_recipe
     from kerasnets.training.callbacks import make_callbacks
-    from kerasnets.training.prepare import prepare
+    from kerasnets.training.prepare import make_job
     from kerasnets.training.stopping import StopRequest
 
     form = precision if precision == "float32" else quickest_bfloat16()
@@ -72,7 +72,7 @@ def ours(net: str, precision: str, batch: int, size: int):
         "precision": form,
     }
     with computing_in(form):
-        job = prepare(parse_recipe(content), folder)
+        job = make_job(parse_recipe(content), folder)
     (folder / "checkpoints").mkdir()
     data = tf.data.Dataset.from_tensors(example(batch, size)).repeat()
     take = fit_steps(job.trainer, data, make_callbacks(job, None, False, StopRequest()))

@@ -28,6 +28,8 @@ _FUNCTIONS = {
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.graph.cost",
+    "prepare": "kerasnets.training.prepare",
+    "summary": "kerasnets.runs.summary",
     "train": "kerasnets.training.loop",
     "evaluate": "kerasnets.evaluation.evaluate",
     "export": "kerasnets.exporters.export",

@@ -20,7 +20,9 @@ from kerasnets.model_index import list_models as list_models
 from kerasnets.model_index import list_pretrained as list_pretrained
 from kerasnets.model_index import model_info as model_info
 from kerasnets.runs.folder import load_model as load_model
+from kerasnets.runs.summary import summary as summary
 from kerasnets.training.loop import train as train
+from kerasnets.training.prepare import prepare as prepare
 from kerasnets.weights.load import load_weights as load_weights
 from kerasnets.weights.preprocess import preprocess_input as preprocess_input
 

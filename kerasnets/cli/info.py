@@ -1,6 +1,7 @@
 """`kerasnets info`: answered from the model index, without TensorFlow."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +12,18 @@ from kerasnets.model_index import model_info
 from kerasnets.weights.catalogue import without_weights
 
 app = typer.Typer()
-NAME = Annotated[str, typer.Argument(help="A model's name, for example resnet50.")]
+NAME = Annotated[str, typer.Argument(help="A model's name (resnet50, resnet50_v1_5.a1_in1k), or a run folder.")]
 
 
 @app.command("info", epilog="Example: kerasnets info resnet50")
 def info_command(name: NAME, json: JSON = False) -> None:
-    """Describe a model: paper, shapes, counts, differences from the paper, public weights."""
+    """Describe a model: paper, shapes, counts, differences from the paper, public weights. Or a run folder."""
+    if (Path(name) / "recipe.yaml").is_file():
+        from kerasnets.runs.summary import summary
+
+        run = summary(name)
+        print_json(dataclasses.asdict(run) | {"path": str(run.path)}) if json else print_table(("", ""), run.lines())
+        return
     found = model_info(name)
     if json:
         print_json(dataclasses.asdict(found))

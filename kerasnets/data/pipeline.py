@@ -32,6 +32,7 @@ from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import evaluation_transform, fold_in, override, training_transform
 from kerasnets.data.loading import load_batch, replace_bad
 from kerasnets.data.sampling import make_sampler
+from kerasnets.data.sources.own import own_evaluation_batches, own_training_batches
 from kerasnets.data.sources.source import Source, in_memory
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
@@ -80,6 +81,8 @@ def training_batches(
         or float32 [B, classes] with `mixup` or `cutmix`.
     """
     steps = steps_per_epoch(source, batch_size)
+    if source.batches is not None:
+        return parallel(own_training_batches(source, start_step, steps))
     source = _cached(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
@@ -116,6 +119,8 @@ def training_batches(
 def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
     """Returns the names of the images in the batch of step `step` (from 0) of `training_batches`; no image is read."""
     epoch, number = divmod(step, steps_per_epoch(source, batch_size))
+    if source.batches is not None:
+        return [f"batch {number + 1} of {source.name}"]
     first = tf.constant(number * batch_size, tf.int64)
     cached = _cached(source, options)
     if cached.stream:
@@ -145,6 +150,8 @@ def evaluation_batches(
         A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all batches of the
         same shape. The weight is 0 for the padding of the last batch and for images that could not be decoded.
     """
+    if source.batches is not None:
+        return parallel(own_evaluation_batches(source))
     transform = transform or evaluation_transform(override(preprocessing, options))
     source = _cached(source, options)
     source.bad_images.limit = options.bad_image_limit

@@ -28,9 +28,10 @@ class SourceOptions(Options):
     `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
     `path` with the arrays `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` in `data_dir`.
     `tfrecord`: the folder `path` that `kerasnets shard` wrote; `verify: false` checks only the sizes of its files.
+    `own`: the datasets of `train(recipe, data=(train, validation))`.
     """
 
-    kind: Literal["digits", "folder", "arrays", "tfds", "tfrecord"]
+    kind: Literal["digits", "folder", "arrays", "tfds", "tfrecord", "own"]
     path: str | None = None
     name: str | None = None
     data_dir: str | None = None

@@ -198,11 +198,11 @@ def read_json(path: Path) -> dict:
 
 
 def append_log(path: Path, event: str, **values) -> None:
-    """Adds one line to the run's log. Of several workers, only the chief does.
+    """Adds one line to the run's log. Of several workers, only the chief does; without a run folder, nobody.
 
     The line is in the file when the function returns, so a killed process does not lose it.
     """
-    if cluster().is_chief:
+    if path is not None and cluster().is_chief:
         append_line(Path(path) / "log.jsonl", event, **values)
 
 

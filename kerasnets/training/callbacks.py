@@ -39,7 +39,18 @@ def make_callbacks(job: Job, metrics: dict | None, progress: bool, stop: StopReq
         BestAndEarlyStopping(job),
         *([ProgressBar(job)] if progress and cluster().is_chief else []),
         *([MetricsLogger(job)] if cluster().is_chief else []),
+        *job.callbacks,
         CheckpointCallback(job),
+    ]
+
+
+def plain_callbacks(job: Job) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of `prepare`: what a recipe asks for, and nothing that writes a file."""
+    return [
+        *([UnfreezeCallback(job)] if job.recipe.freeze else []),
+        StepCounter(job, None),
+        *([SwapAverages(job)] if job.trainer.averages else []),
+        BestAndEarlyStopping(job),
     ]
 
 

@@ -40,6 +40,7 @@ class Job:
     state: State
     loaded: object = None  # the report of the checkpoint that the run starts from
     validation_source: object = None  # chooses the best epoch; `None`: the evaluation split does
+    callbacks: tuple = ()  # of the user's own
 
     @property
     def sources(self) -> dict:

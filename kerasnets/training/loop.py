@@ -1,6 +1,7 @@
 """Training by a recipe, from the request to the finished model; a killed run continues where it was."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -10,19 +11,26 @@ from pathlib import Path
 
 import keras
 
-from kerasnets.data.pipeline import evaluation_batches, parallel, training_batches
-from kerasnets.distribution.precision import computing_in, resolve
+from kerasnets.data.pipeline import parallel
+from kerasnets.distribution.precision import computing_in
 from kerasnets.distribution.replicas import same_everywhere
 from kerasnets.distribution.strategy import cluster, distribute
 from kerasnets.evaluation.evaluate import score
-from kerasnets.recipe.read import load_recipe, smoke_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Run, append_log, claim, is_run, locked, open_run, save_model
 from kerasnets.training.advice import CompareSpeeds
 from kerasnets.training.callbacks import ProgressBar, make_callbacks
 from kerasnets.training.job import Job, log_bad_images, variables, warn
-from kerasnets.training.prepare import build_network, prepare
+from kerasnets.training.prepare import (
+    classifier,
+    evaluation_batch_size,
+    make_job,
+    training_data,
+    validation_data,
+    wanted_recipe,
+    with_own_data,
+)
 from kerasnets.training.private_api import keep_process_state
 from kerasnets.training.resuming import begin_or_resume, check_data, check_recipe
 from kerasnets.training.stopping import StopRequest, catch_signals, explain_errors
@@ -31,11 +39,22 @@ from kerasnets.training.stopping import StopRequest, catch_signals, explain_erro
 WORTH_COMPARING = 200
 
 
-def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, overrides=(), progress=True) -> Run:
+def train(  # noqa: PLR0913 - one argument for each choice of a user
+    recipe,
+    run_dir=None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    smoke: bool = False,
+    overrides=(),
+    progress: bool = True,
+    callbacks=(),
+    data=None,
+) -> Run:
     """Trains a network by a recipe and returns the finished run.
 
     Args:
-        recipe: a `Recipe`, or the path of one.
+        recipe: a `Recipe`, the name of one that comes with the package (`"lenet5_digits"`), or the path of one.
         run_dir: the run folder. By default `runs/<recipe's name>`, with `_smoke` appended for a smoke run.
         resume: continue the run in `run_dir` from its newest whole checkpoint, or begin it if there is none.
         overwrite: delete the run in `run_dir`, once everything else was checked. Without `resume` and `overwrite`, a
@@ -43,34 +62,39 @@ def train(recipe, run_dir=None, *, resume=False, overwrite=False, smoke=False, o
         smoke: train for two steps and evaluate a few examples, through the same code.
         overrides: strings `"a.b=c"` that change the recipe at a path.
         progress: whether to show a progress bar.
+        callbacks: Keras callbacks of your own. Their `self.model` is the trainer, whose `network` is the network. A
+            resumed run may call `on_train_begin` twice. Of several workers, each calls them.
+        data: `(train, validation)`, batched `tf.data.Dataset`s of your own in place of the recipe's: images
+            [B, S, S, C] of 0-255, labels [B] or [B, classes]. They are used in their order and without the recipe's
+            augmentation; the recipe's batch size is that of their first batch. With labels [B] the recipe must say
+            `model.arguments.classes`. A resumed run takes a new pass, and skips as many batches as its epoch had.
 
     Raises:
         ValueError, FileNotFoundError: the request is wrong: recipe, data, shapes, folder. Nothing was written.
         RuntimeError, OSError: the work failed: a NaN loss, too many bad images, a full disk; or SIGTERM stopped it.
         KeyboardInterrupt: Ctrl-C stopped it. After SIGTERM and Ctrl-C there is a checkpoint for `resume`.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides, smoke)
-    elif smoke:
-        recipe = smoke_recipe(recipe)
-    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
+    if wrong := [c for c in callbacks if not isinstance(c, keras.callbacks.Callback)]:
+        raise ValueError(f"`callbacks` should be `keras.callbacks.Callback`s. Received: {wrong[0]!r}")
+    recipe = wanted_recipe(recipe, overrides, smoke)
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)
     if resume and is_run(folder):
-        check_recipe(recipe, folder)
+        check_recipe(recipe if data is None else with_own_data(recipe, data)[0], folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
             return open_run(folder)
     if is_run(folder) and cluster().is_chief:
         with locked(folder):  # refuses early a folder in use; `claim` below holds the lock for the whole run
             pass
     with keep_process_state():
-        _train(recipe, folder, resume, overwrite, progress)
+        _train(recipe, folder, data, resume=resume, overwrite=overwrite, progress=progress, callbacks=callbacks)
     return open_run(folder)
 
 
-def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> None:
+def _train(recipe: Recipe, folder: Path, data, *, resume: bool, overwrite: bool, progress: bool, callbacks) -> None:
     with computing_in(recipe.precision):
-        job = prepare(recipe, folder)
+        job = make_job(recipe, folder, data)
+    job = dataclasses.replace(job, callbacks=tuple(callbacks))
     changed = check_data(job) if resume and is_run(folder) else []
     chief = cluster().is_chief
     with contextlib.ExitStack() as stack:
@@ -105,14 +129,16 @@ def fit(job: Job, progress: bool, stop: StopRequest) -> None:
         left = job.steps_per_epoch * recipe.epochs - state.step
         # Not with a stream, which would have to fill its shuffle buffer a second time.
         if left >= WORTH_COMPARING and cluster().is_chief and not job.source.stream:
-            callbacks.insert(0, CompareSpeeds(lambda: _training(job), trainer.steps_per_execution, partial(warn, job)))
+            callbacks.insert(
+                0, CompareSpeeds(lambda: training_data(job), trainer.steps_per_execution, partial(warn, job))
+            )
         execution = trainer.steps_per_execution
         for first, last, steps in fit_segments(state.step, job.steps_per_epoch, recipe.epochs):
             if not state.stopped:
                 # The calls of the rest of an epoch must be equally long and end with the epoch.
                 trainer.steps_per_execution = math.gcd(execution, steps)
                 trainer.fit(
-                    _distributed(job, _training(job), recipe.batch_size),
+                    _distributed(job, training_data(job), recipe.batch_size),
                     initial_epoch=first,
                     epochs=last,
                     steps_per_epoch=steps,
@@ -122,6 +148,7 @@ def fit(job: Job, progress: bool, stop: StopRequest) -> None:
                     shuffle=False,
                     verbose=0,
                 )
+                state.stopped = state.stopped or trainer.stop_training  # a callback of the user's own asked for it
     if _asked_after_the_last_step(job, stop):
         append_log(job.folder, "stopped", step=state.step)
         raise stop.error(f"the checkpoint of step {state.step} is written")
@@ -173,23 +200,8 @@ def _complete_epoch(job: Job, callbacks: list) -> None:
     group.on_train_end(logs)
 
 
-def _training(job: Job):
-    """Returns this worker's part of the training batches, from the state's step on."""
-    size = job.recipe.batch_size
-    settings = {"batch_size": size, "share": cluster().share(size), "seed": job.recipe.seed}
-    preprocessing = job.trainer.preprocessing
-    return training_batches(job.source, preprocessing, job.recipe.data, start_step=job.state.step, **settings)
-
-
 def _validation(job: Job):
-    """Returns the evaluation batches, as `fit` and `evaluate` take them."""
-    recipe, strategy = job.recipe, job.trainer.distribute_strategy
-    replicas = strategy.num_replicas_in_sync
-    size = -(-(recipe.evaluation.batch_size or recipe.batch_size) // replicas) * replicas
-    settings = {"batch_size": size, "share": cluster().share(size)}
-    source = job.validation_source or job.evaluation_source
-    found = evaluation_batches(source, job.trainer.preprocessing, recipe.data, **settings)
-    return _distributed(job, found.take(recipe.evaluation.max_batches or -1), size)
+    return _distributed(job, validation_data(job), evaluation_batch_size(job))
 
 
 def _distributed(job: Job, dataset, batch_size: int):
@@ -204,10 +216,7 @@ def finish(job: Job) -> None:
     """Writes the finished network as model.keras and its scores as evaluation.json."""
     recipe, folder, preprocessing = job.recipe, job.folder, job.trainer.preprocessing
     weights, kept = _kept_weights(job)
-    model = build_network(recipe, preprocessing, len(job.source.classes), training=False)
-    by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
-    for weight in model.weights:  # those of auxiliary heads are left out
-        weight.assign(by_path[weight.path])
+    model = classifier(job, weights)
     shutil.rmtree(folder / "wrong", ignore_errors=True)
     result = score(
         model,

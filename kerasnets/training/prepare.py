@@ -1,4 +1,4 @@
-"""From a recipe to a `Job`: opens the data, builds the network and the optimizer. Writes nothing."""
+"""From a recipe to a `Job`, or to what a `model.fit` of your own needs: data, network, optimizer. Writes nothing."""
 
 import dataclasses
 from pathlib import Path
@@ -8,14 +8,18 @@ import tensorflow as tf
 
 from kerasnets.build import build
 from kerasnets.data.images.per_image import override
-from kerasnets.data.pipeline import steps_per_epoch
+from kerasnets.data.pipeline import evaluation_batches, parallel, steps_per_epoch, training_batches
 from kerasnets.data.sources import open_source
+from kerasnets.data.sources.own import own_source
 from kerasnets.data.sources.source import held_out_split
+from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy
-from kerasnets.recipe.read import named_key
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
+from kerasnets.recipe.read import load_recipe, named_key, smoke_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_variant
+from kerasnets.training.callbacks import plain_callbacks
 from kerasnets.training.initial_weights import set_initial_weights
 from kerasnets.training.job import Job, State
 from kerasnets.training.optimizers import Schedule, make_optimizer
@@ -28,12 +32,95 @@ DECIDED = ("include_top", "input_tensor", "input_shape", "pooling", "classifier_
 DECIDED += ("include_preprocessing",)
 
 
-def prepare(recipe: Recipe, folder: Path) -> Job:
-    """Returns everything that a run needs. Whatever is wrong in a request is found here.
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What `model.fit` needs to train by a recipe.
+
+    Attributes:
+        model: the compiled model. It takes 0-255 pixels and normalises them itself.
+        train: endless batches (images, labels).
+        validation: one pass of (images, labels, weights).
+        callbacks: what the recipe asks for besides the step: unfreezing, moving averages, early stopping, plateaus.
+        epochs, steps_per_epoch: the length of the training.
+        labels: the names of the classes.
+    """
+
+    model: keras.Model
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    callbacks: list[keras.callbacks.Callback]
+    epochs: int
+    steps_per_epoch: int
+    labels: tuple[str, ...]
+    job: Job = dataclasses.field(repr=False)
+
+    def network(self) -> keras.Model:
+        """Returns the network as it is now: normalised pixels -> probabilities, without auxiliary heads.
+
+        Of a recipe with moving averages it has the averages.
+        """
+        return classifier(self.job, [weight.numpy() for weight in self.model.inference_weights()])
+
+
+def prepare(recipe, *, overrides=(), smoke: bool = False, data=None) -> Prepared:
+    """Prepares what a recipe says for a `model.fit` of your own. No file is written.
+
+        ready = kerasnets.prepare("lenet5_digits")
+        ready.model.fit(
+            ready.train, validation_data=ready.validation, callbacks=ready.callbacks,
+            epochs=ready.epochs, steps_per_epoch=ready.steps_per_epoch,
+        )
+        net = ready.network()
+
+    Seeds, and TensorFlow's switch for determinism if the recipe asks for it, are set for the whole process.
+
+    Args:
+        recipe: a `Recipe`, a recipe's name, or the path of one.
+        overrides: strings `"a.b=c"` that change the recipe at a path.
+        smoke: prepare two steps and a small evaluation.
+        data: `(train, validation)`, datasets of your own, as for `train`.
 
     Raises:
         ValueError, FileNotFoundError: the recipe, its data or its weights do not fit together.
     """
+    recipe = wanted_recipe(recipe, overrides, smoke)
+    with computing_in(recipe.precision):
+        job = make_job(recipe.model_copy(update={"keep": "last"}), None, data)
+    recipe = job.recipe
+    return Prepared(
+        model=job.trainer,
+        train=training_data(job),
+        validation=validation_data(job),
+        callbacks=plain_callbacks(job),
+        epochs=recipe.epochs,
+        steps_per_epoch=job.steps_per_epoch,
+        labels=job.source.classes,
+        job=job,
+    )
+
+
+def wanted_recipe(recipe, overrides, smoke: bool) -> Recipe:
+    """Returns the recipe of a request: read if it is a name or path, and with the precision that `auto` stands for."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides, smoke)
+    elif smoke:
+        recipe = smoke_recipe(recipe)
+    return recipe.model_copy(update={"precision": resolve(recipe.precision)})
+
+
+def make_job(recipe: Recipe, folder: Path | None, data=None) -> Job:
+    """Returns everything that a run needs. Whatever is wrong in a request is found here.
+
+    Args:
+        recipe: with its precision resolved.
+        folder: the run folder; `None` for `prepare`.
+        data: `(train, validation)`, datasets of the user's own, in place of the recipe's.
+
+    Raises:
+        ValueError, FileNotFoundError: the recipe, its data or its weights do not fit together.
+    """
+    if data is not None:
+        recipe, splits = with_own_data(recipe, data)
     strategy = make_strategy()
     replicas, workers = strategy.num_replicas_in_sync, cluster().workers
     keras.utils.set_random_seed(recipe.seed)
@@ -44,7 +131,7 @@ def prepare(recipe: Recipe, folder: Path) -> Job:
     with named_key("model.name"):
         get_variant(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
-    source, validation_source, evaluation_source = open_splits(recipe)
+    source, validation_source, evaluation_source = splits if data is not None else open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
     check_compilation(recipe.jit_compile, replicas)
     full_epoch = steps_per_epoch(source, recipe.batch_size)
@@ -84,6 +171,71 @@ def open_splits(recipe: Recipe) -> tuple:
             odd = sorted(set(other.classes) ^ set(source.classes))
             raise ValueError(f"All splits need the same classes. Only one of two has: {', '.join(odd[:5])}")
     return source, validation, evaluation
+
+
+def with_own_data(recipe: Recipe, data) -> tuple[Recipe, tuple]:
+    """Returns the recipe for datasets of the user's own, and their splits as `open_splits` gives them.
+
+    Size and batch size are those of the first batch. The recipe's augmentation does not apply.
+    """
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ValueError(f"`data` should be a pair of datasets (train, validation). Received: data={data!r}")
+    if cluster().workers > 1:
+        raise ValueError("`data` of your own trains in one process. Received: several workers in TF_CONFIG")
+    classes = recipe.model.arguments.get("classes")
+    source = own_source(data[0], "training", classes, recipe.steps_per_epoch)
+    evaluation = own_source(data[1], "validation", classes or len(source.classes))
+    batch_size, height, width, channels = source.batch_shape
+    if height != width or evaluation.batch_shape[1:] != source.batch_shape[1:]:
+        raise ValueError(
+            "The images of both datasets should be square and of one shape. "
+            f"Received: {source.batch_shape[1:]} and {evaluation.batch_shape[1:]}"
+        )
+    changes = recipe.preprocessing.model_dump(exclude_none=True)
+    known = changes.get("mean") or preprocessing_of(recipe.model.name, recipe.model.arguments.get("weights")).mean
+    if len(known) != channels:
+        raise ValueError(
+            f"The images have {channels} channels and the network takes {len(known)}; set preprocessing.mean and "
+            f"preprocessing.std. Received: images of shape {source.batch_shape[1:]}"
+        )
+    own = DataOptions(source=SourceOptions(kind="own"), size=height)
+    return recipe.model_copy(update={"data": own, "batch_size": batch_size}), (source, None, evaluation)
+
+
+def classifier(job: Job, weights: list) -> keras.Model:
+    """Returns a network of probabilities without auxiliary heads.
+
+    Args:
+        weights: the values of the trained network's weights, auxiliary heads included.
+    """
+    model = build_network(job.recipe, job.trainer.preprocessing, len(job.source.classes), training=False)
+    by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
+    for weight in model.weights:
+        weight.assign(by_path[weight.path])
+    return model
+
+
+def training_data(job: Job):
+    """Returns this worker's part of the training batches, from the state's step on."""
+    size = job.recipe.batch_size
+    settings = {"batch_size": size, "share": cluster().share(size), "seed": job.recipe.seed}
+    preprocessing = job.trainer.preprocessing
+    return training_batches(job.source, preprocessing, job.recipe.data, start_step=job.state.step, **settings)
+
+
+def validation_data(job: Job):
+    """Returns the evaluation batches of this worker."""
+    recipe, size = job.recipe, evaluation_batch_size(job)
+    source = job.validation_source or job.evaluation_source
+    settings = {"batch_size": size, "share": cluster().share(size)}
+    found = evaluation_batches(source, job.trainer.preprocessing, recipe.data, **settings)
+    return parallel(found.take(recipe.evaluation.max_batches or -1))
+
+
+def evaluation_batch_size(job: Job) -> int:
+    """Returns the global batch of an evaluation, a multiple of the number of replicas."""
+    replicas = job.trainer.distribute_strategy.num_replicas_in_sync
+    return -(-(job.recipe.evaluation.batch_size or job.recipe.batch_size) // replicas) * replicas
 
 
 def make_preprocessing(recipe: Recipe) -> Preprocessing:

@@ -16,7 +16,7 @@ from data_files import RGB, data_options, encode, photo, write_photo_recipe
 from kerasnets.data.pipeline import op_determinism, parallel, training_batches
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.read import load_recipe
-from kerasnets.training.prepare import prepare
+from kerasnets.training.prepare import make_job
 from kerasnets.training.private_api import keep_process_state
 
 ROOT = Path(__file__).parents[2]
@@ -116,4 +116,4 @@ def test_compilation_is_what_the_recipe_asks_for(tmp_path, wanted):
     recipe = load_recipe(ROOT / "recipes" / "lenet5_digits.yaml", [f"jit_compile={wanted}"])
     assert recipe.deterministic
     with keep_process_state():
-        assert prepare(recipe, tmp_path / "run").trainer.jit_step is wanted
+        assert make_job(recipe, tmp_path / "run").trainer.jit_step is wanted

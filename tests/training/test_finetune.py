@@ -16,7 +16,7 @@ from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.optimizers import Schedule, make_optimizer
-from kerasnets.training.prepare import prepare
+from kerasnets.training.prepare import make_job
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def write_recipe(folder, weights, **changes):
 
 def start_of(recipe, folder):
     """Returns the weights before the first step, by path."""
-    network = prepare(load_recipe(recipe), folder).trainer.network
+    network = make_job(load_recipe(recipe), folder).trainer.network
     return {v.path: np.array(v) for v in network.weights}
 
 
@@ -96,7 +96,7 @@ def test_stages_begin_on_time_also_after_a_resume(weights, tmp_path):
     assert trained[0] == 650 and trained[0] < trained[1] < trained[2]
     # The run as it was after the second epoch.
     checkpoint, _ = checkpoints.load(run.path / "checkpoints" / "previous.safetensors")
-    network = prepare(load_recipe(recipe), run.path).trainer.network
+    network = make_job(load_recipe(recipe), run.path).trainer.network
     after_two = {v.path: checkpoint[f"network/{i:04d}"] for i, v in enumerate(network.variables)}
     changed = {path.split(".")[0] for path in start if (after_two[path] != start[path]).any()}
     assert changed == {"layer3", "predictions/kernel", "predictions/bias"}

@@ -27,7 +27,7 @@ from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
 from kerasnets.runs.folder import open_run, read_log
 from kerasnets.training.loop import train
-from kerasnets.training.prepare import prepare
+from kerasnets.training.prepare import make_job
 from kerasnets.weights.catalogue import checkpoints
 from kerasnets.weights.load import load_weights
 from kerasnets.weights.preprocess import preprocess_input, preprocessing_of
@@ -194,7 +194,7 @@ def test_a_run_from_a_file_has_its_numbers_or_says_what_it_assumes(caffe_vgg, tm
 
 
 def test_a_recipe_takes_the_arguments_of_its_checkpoint(tmp_path):
-    job = prepare(recipe("mobilenet_v1", weights=str(alpha_file(tmp_path))), tmp_path / "run")
+    job = make_job(recipe("mobilenet_v1", weights=str(alpha_file(tmp_path))), tmp_path / "run")
     assert job.trainer.network.count_params() == create_model("mobilenet_v1", alpha=0.25, classes=10).count_params()
 
 

@@ -3,6 +3,7 @@
 from kerasnets.data.sources.arrays import open_arrays
 from kerasnets.data.sources.digits import open_digits
 from kerasnets.data.sources.folder import open_folder
+from kerasnets.data.sources.own import open_own
 from kerasnets.data.sources.shards import open_shards
 from kerasnets.data.sources.source import Source
 from kerasnets.data.sources.tfds import open_tfds
@@ -14,6 +15,7 @@ OPENERS = {
     "arrays": open_arrays,
     "tfds": open_tfds,
     "tfrecord": open_shards,
+    "own": open_own,
 }
 
 

@@ -36,6 +36,8 @@ class Source:
         bad_images: collects the images that could not be decoded.
         memory: holds the files after `in_memory` has read them.
         facts: () -> what the split is made of, by name (fingerprint.py).
+        batches: batches of the user's own, which are used as they are (own.py); otherwise None.
+        batch_shape: the shape of the images of such a batch.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Source:
     shuffle_buffer: int = 10_000
     memory: list = dataclasses.field(default_factory=list, repr=False, compare=False)
     facts: Callable[[], dict] | None = None
+    batches: tf.data.Dataset | None = None
+    batch_shape: tuple[int, ...] = ()
 
 
 def check_split(split: str, allowed, where: str) -> None:
