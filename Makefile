@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables parity distribution-check kill-check files mutations clean
+.PHONY: demo test test-all style tables docs linkcheck parity distribution-check kill-check files mutations clean
 
 NEXT = @printf '\n`. .venv/bin/activate` lets this shell find `kerasnets`; then try `kerasnets --help`.\n'
 
@@ -41,6 +41,15 @@ mutations: $(READY)
 
 tables: $(READY)
 	$(BIN)/python docs/make_tables.py
+
+docs: $(READY)
+	$(BIN)/python -m pip install -q -e ".[docs]"
+	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
+
+# Asks every external link, so it needs a network.
+linkcheck: $(READY)
+	$(BIN)/python -m pip install -q -e ".[docs]"
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 style: $(READY)
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,47 @@
+"""Configuration of the documentation site; `make docs` builds it."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from make_families import write_pages  # noqa: E402
+
+write_pages(HERE / "families")
+
+project = "kerasnets"
+version = release = importlib.metadata.version("kerasnets")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_heading_anchors = 4
+exclude_patterns = ["_build", "gallery"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"github_url": "https://github.com/kerasnets/kerasnets"}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+autodoc_typehints = "none"
+default_role = "code"
+
+if list((HERE / "gallery").glob("*.py")):
+    extensions.append("sphinx_gallery.gen_gallery")
+    sphinx_gallery_conf = {
+        "examples_dirs": ["gallery"],
+        "gallery_dirs": ["examples"],
+        "filename_pattern": r"\.py$",
+        "abort_on_example_error": False,
+    }
+
+
+def mark_code(app, what, name, obj, options, lines: list[str]) -> None:
+    """Puts `::` before the indented examples of a docstring, so that they are read as code."""
+    for number in range(len(lines) - 1, 1, -1):
+        above, gap, line = lines[number - 2 : number + 1]
+        if line.startswith("    ") and not gap.strip() and above.strip() and not above.startswith(" "):
+            lines[number:number] = ["::", ""]
+
+
+def setup(app) -> None:
+    """Registers the hook above, before the one of napoleon."""
+    app.connect("autodoc-process-docstring", mark_code, priority=400)

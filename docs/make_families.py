@@ -1,0 +1,125 @@
+"""Writes a page for every family of networks, from the model index, the docstrings and the recipes. Sphinx calls it."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from kerasnets.model_index import read_model_index
+
+ROOT = Path(__file__).parent.parent
+RAW = "```"
+
+
+def write_pages(folder: Path) -> None:
+    """Writes `index.md` and one page for each family into `folder`."""
+    folder.mkdir(exist_ok=True)
+    rows = read_model_index()
+    pages = {family: family_page(family, rows) for family in families(rows)}
+    pages["index"] = index_page(rows)
+    for name, text in pages.items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def families(rows: dict[str, dict]) -> list[str]:
+    """Returns the families of the model index, the oldest paper first."""
+    years = {}
+    for row in rows.values():
+        years[row["family"]] = min(row["paper"]["year"], years.get(row["family"], 9999))
+    return sorted(years, key=lambda family: (years[family], family))
+
+
+def docstring(family: str) -> str:
+    """Returns the docstring of a family's file; the file is not imported."""
+    source = (ROOT / "kerasnets" / "architectures" / f"{family}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source))
+
+
+def title(family: str) -> str:
+    """Returns the name of a family as its file writes it."""
+    return docstring(family).splitlines()[0].split(": ")[0].rstrip(".")
+
+
+def recipes_of(names: set[str]) -> dict[str, str]:
+    """Returns recipe name -> header, for the recipes that train one of the variants `names`."""
+    found = {}
+    for path in sorted((ROOT / "recipes").glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        if yaml.safe_load(text)["model"]["name"] in names:
+            lines = re.match(r"(#.*\n)+", text)[0].splitlines()
+            found[path.stem] = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines).strip()
+    return found
+
+
+def index_page(rows: dict[str, dict]) -> str:
+    """Returns the page that links every family."""
+    lines = ["# Families", "", "| family | paper | variants |", "| --- | --- | ---: |"]
+    for family in families(rows):
+        members = [row for row in rows.values() if row["family"] == family]
+        paper = min((row["paper"] for row in members), key=lambda paper: paper["year"])
+        source = f"{paper['authors']}, {paper['year']}"
+        lines.append(f"| [{title(family)}]({family}.md) | {source} | {len(members)} |")
+    links = [f"{family}" for family in families(rows)]
+    return "\n".join([*lines, "", RAW + "{toctree}", ":hidden:", "", *links, RAW, ""])
+
+
+def family_page(family: str, rows: dict[str, dict]) -> str:
+    """Returns the page of one family in Markdown."""
+    members = {name: row for name, row in rows.items() if row["family"] == family}
+    body = docstring(family).partition("\n")[2].strip()
+    parts = [f"# {title(family)}", body, *_variants(members), *_differences(members), *_weights(members)]
+    parts += ["## Recipes"]
+    recipes = recipes_of(set(members))
+    for name, header in recipes.items():
+        parts += [f"### {name}", f"{RAW}text\n{header}\n{RAW}"]
+    if not recipes:
+        parts.append("No recipe trains a variant of this family; nothing was trained here.")
+    return "\n\n".join([*parts, *_citations(members)]) + "\n"
+
+
+def _variants(members: dict[str, dict]) -> list[str]:
+    outside = json.loads((ROOT / "tests" / "outside_numbers.json").read_text(encoding="utf-8"))
+    lines = [
+        "| name | input | parameters | multiply-adds | counts compared with |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
+    for name, row in members.items():
+        shape, source = "x".join(map(str, row["input_shape"])), outside.get(name, {}).get("source", "")
+        lines.append(f"| `{name}` | {shape} | {row['parameters']:,} | {row['multiply_adds']:,} | {source} |")
+    return ["## Variants", "\n".join(lines)]
+
+
+def _differences(members: dict[str, dict]) -> list[str]:
+    lines = [f"* `{name}`: {'; '.join(row['differences'])}." for name, row in members.items() if row["differences"]]
+    return ["## Differences from the paper", "\n".join(lines)] if lines else []
+
+
+def _weights(members: dict[str, dict]) -> list[str]:
+    lines = ["| variant | tag | licence | size | crop | interpolation | mean | std |", "| --- " * 8 + "|"]
+    for name, row in members.items():
+        for found in row["checkpoints"]:
+            pixels = found.get("preprocessing") or row["preprocessing"]
+            cells = [f"`{name}`", f"`{found['tag']}`", found.get("license") or "not known"]
+            cells += [str(pixels[key]) for key in ("size", "crop_fraction", "interpolation")]
+            cells += [", ".join(map(str, pixels[key])) for key in ("mean", "std")]
+            lines.append(f"| {' | '.join(cells)} |")
+    return [
+        "## Public weights",
+        "\n".join(lines) if len(lines) > 2 else "There are no public weights in the catalogue.",
+    ]
+
+
+def _citations(members: dict[str, dict]) -> list[str]:
+    papers = {row["paper"]["url"]: row["paper"] for row in members.values()}
+    parts = ["## How to cite"]
+    for paper in papers.values():
+        key = re.sub(r"\W", "", paper["authors"].split(",")[0].split()[-1].lower()) + str(paper["year"])
+        authors = " and ".join(re.split(r", | and ", paper["authors"]))
+        fields = {"title": f"{{{paper['title']}}}", "author": authors, "year": paper["year"], "url": paper["url"]}
+        lines = [f"@misc{{{key},", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"]
+        parts.append(f"{RAW}text\n" + "\n".join(lines) + f"\n{RAW}")
+    return parts

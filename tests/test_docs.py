@@ -1,0 +1,98 @@
+"""The documentation: links resolve, the pages of the families say what the registry says, the site builds."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from make_families import docstring, families, recipes_of, write_pages
+
+from kerasnets import _FUNCTIONS
+from kerasnets.architectures import catalogue
+from kerasnets.model_index import read_model_index
+from kerasnets.registry import get_variant, variant_names
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def links(text: str) -> list[str]:
+    """Returns the targets of a Markdown text's links, without those in code."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text))
+
+
+def anchors(text: str) -> set[str]:
+    """Returns the anchors of a Markdown text's headings, as GitHub and MyST make them."""
+    heads = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.fixture(scope="module")
+def family_pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs") / "families"
+    write_pages(folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_link_resolves(page, family_pages):
+    for link in links(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            assert re.fullmatch(r"(https?://[\w.-]+(:\d+)?(/\S*)?|mailto:\S+@\S+)", link), link
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        generated = ROOT / "docs" / "families"
+        if target.is_relative_to(generated):  # the build writes these pages
+            target = family_pages / target.relative_to(generated)
+        assert target.exists(), f"{page.name} links {link}"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page.name} links {link}"
+
+
+def test_every_variant_is_on_the_page_of_its_family(family_pages):
+    for name in variant_names():
+        variant, row = get_variant(name), read_model_index()[name]
+        text = (family_pages / f"{variant.family}.md").read_text(encoding="utf-8")
+        cells = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        shape = "x".join(map(str, variant.input_shape))
+        assert cells.split(" | ")[1:4] == [shape, f"{row['parameters']:,}", f"{row['multiply_adds']:,}"]
+        assert all(difference in text for difference in variant.differences)
+        assert variant.paper.url in text
+
+
+def test_index_links_every_family_of_the_catalogue(family_pages):
+    rows, index = read_model_index(), (family_pages / "index.md").read_text(encoding="utf-8")
+    assert {path.stem for path in family_pages.glob("*.md")} == {*families(rows), "index"}
+    assert set(families(rows)) == {get_variant(name).family for name in variant_names()}
+    assert all(f"]({family}.md)" in index and hasattr(catalogue, family) for family in families(rows))
+    assert all(docstring(family) for family in families(rows))
+
+
+def test_every_recipe_is_on_one_page():
+    names = {name for names in _members().values() for name in recipes_of(names)}
+    assert names == {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
+
+
+def _members() -> dict[str, set[str]]:
+    rows = read_model_index()
+    return {family: {name for name in rows if rows[name]["family"] == family} for family in families(rows)}
+
+
+def test_every_public_function_is_in_the_reference():
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r":: ([\w.]+)$", text, re.M)) == {
+        *(f"{module}.{name}" for name, module in _FUNCTIONS.items()),
+        "kerasnets.ResNet50",
+    }
+
+
+@pytest.mark.slow
+def test_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason='needs `pip install -e ".[docs]"`')
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "docs", str(tmp_path)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "families" / "resnet.html").exists()
