@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables docs linkcheck parity distribution-check kill-check files mutations clean
+.PHONY: demo test test-all style tables docs linkcheck parity lowest distribution-check kill-check files mutations clean
 
 NEXT = @printf '\n`. .venv/bin/activate` lets this shell find `kerasnets`; then try `kerasnets --help`.\n'
 
@@ -24,6 +24,17 @@ test-all: $(READY)
 parity: $(READY)
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/architectures/test_goldens.py
 	$(BIN)/python tests/support/parity.py
+
+# The lower bounds of pyproject.toml, in a `.venv-lowest` of their own.
+LOWEST_TESTS = tests/recipe tests/runs tests/cli tests/weights tests/exporters tests/graph tests/layers/test_classic.py \
+	tests/layers/test_batch_norm.py tests/layers/test_stochastic_branch.py tests/architectures/test_classics.py \
+	tests/training/test_private_api.py tests/training/test_loop.py tests/test_keras_workflows.py
+lowest: $(READY)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct \
+		-e . "pytest>=9.2" "pytest-xdist>=3.8"
+	.venv-lowest/bin/python -m pytest -n 2 -q $(LOWEST_TESTS)
 
 distribution-check: $(READY)
 	@$(BIN)/python tests/support/distribution_check.py

@@ -68,7 +68,7 @@ def test_the_package_s_page_has_no_relative_links(distributions):
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
         text = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     links = re.findall(r"\]\(([^)]+)\)", re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL))
-    assert links and all(link.startswith(("https://", "#")) for link in links), links
+    assert links and all(link.startswith(("https://", "http://", "#")) for link in links), links
 
 
 def use(python: Path, folder: Path) -> None:

@@ -18,9 +18,10 @@ class Network(keras.Model):
         preprocessing: how images are prepared for its weights, or `None` where that is unknown.
     """
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    # Keras below 3.15 saves the graph of a subclass only if its constructor has this signature.
+    def __init__(self, *args, **kwargs):
         numbers = kwargs.pop("preprocessing", None)
-        super().__init__(inputs, outputs, name=name, **kwargs)
+        super().__init__(*args, **kwargs)
         self.preprocessing = Preprocessing.from_plain(numbers) if isinstance(numbers, dict) else numbers
 
     def get_config(self):

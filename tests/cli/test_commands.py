@@ -34,6 +34,7 @@ NOT_RUN = {
     "make test": "it is what runs this",
     "make test-all": "it is what runs this",
     "make style": "test_layout.py runs ruff and import-linter",
+    "make lowest": "it makes an environment of its own and runs a part of the tests in it",
     "make files": "minutes; it only prints names of files",
     "make mutations": "an hour: it runs the tests of thirty mutations",
     "make tables": "builds and counts every network: test_every_net.py compares the counts",

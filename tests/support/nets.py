@@ -68,8 +68,10 @@ def check_tflite(model, x, path: Path) -> None:
     path.write_bytes(converter.convert())
     assert not summarise_ops(read_ops(path), quantised=False)["flex_ops"]
     interpreter = Interpreter(str(path))
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, x.shape)  # TensorFlow 2.20 does not keep the size of the batch
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.set_tensor(place, x)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     expected = np.asarray(model(x, training=False))
