@@ -14,11 +14,12 @@ RAW = "```"
 
 
 def write_pages(folder: Path) -> None:
-    """Writes `index.md` and one page for each family into `folder`."""
+    """Writes `index.md`, `limits.md` and one page for each family into `folder`."""
     folder.mkdir(exist_ok=True)
     rows = read_model_index()
     pages = {family: family_page(family, rows) for family in families(rows)}
     pages["index"] = index_page(rows)
+    pages["limits"] = limits_page(rows)
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -65,6 +66,26 @@ def index_page(rows: dict[str, dict]) -> str:
         lines.append(f"| [{title(family)}]({family}.md) | {source} | {len(members)} |")
     links = [f"{family}" for family in families(rows)]
     return "\n".join([*lines, "", RAW + "{toctree}", ":hidden:", "", *links, RAW, ""])
+
+
+def limits_page(rows: dict[str, dict]) -> str:
+    """Returns the page of what was not run, not compared and not published."""
+    not_run = [name for name, header in recipes_of(set(rows)).items() if re.search(r"^Result +not run", header, re.M)]
+    partners, stored = _read("parity_rows"), _read("golden_rows").values()
+    alone = [name for name in rows if name not in partners and name not in stored]
+    groups = {
+        "Recipes that were not run": not_run,
+        "Variants whose outputs `make parity` and the stored outputs do not compare": alone,
+        "Variants without public weights": [name for name, row in rows.items() if not row["checkpoints"]],
+    }
+    lines = ["# Limits", "", "The page of each family says how its variants differ from the paper.", ""]
+    for heading, names in groups.items():
+        lines += [f"## {heading}", "", f"{len(names)}: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
+    return "\n".join(lines)
+
+
+def _read(name: str) -> dict:
+    return json.loads((ROOT / "tests" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def family_page(family: str, rows: dict[str, dict]) -> str:

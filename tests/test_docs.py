@@ -65,7 +65,7 @@ def test_every_variant_is_on_the_page_of_its_family(family_pages):
 
 def test_index_links_every_family_of_the_catalogue(family_pages):
     rows, index = read_model_index(), (family_pages / "index.md").read_text(encoding="utf-8")
-    assert {path.stem for path in family_pages.glob("*.md")} == {*families(rows), "index"}
+    assert {path.stem for path in family_pages.glob("*.md")} == {*families(rows), "index", "limits"}
     assert set(families(rows)) == {get_variant(name).family for name in variant_names()}
     assert all(f"]({family}.md)" in index and hasattr(catalogue, family) for family in families(rows))
     assert all(docstring(family) for family in families(rows))
@@ -87,6 +87,12 @@ def test_every_public_function_is_in_the_reference():
         *(f"{module}.{name}" for name, module in _FUNCTIONS.items()),
         "kerasnets.ResNet50",
     }
+
+
+def test_limits_name_the_recipes_that_were_not_run(family_pages):
+    text = (family_pages / "limits.md").read_text(encoding="utf-8")
+    listed = text.split("## Recipes that were not run")[1].split("\n## ")[0]
+    assert "`resnet50_imagenet`" in listed and "`lenet5_digits`" not in listed
 
 
 @pytest.mark.slow
