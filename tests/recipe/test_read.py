@@ -52,7 +52,7 @@ WRONG = [
     ("data.augmentation.afine={}", "unknown key data.augmentation.afine. Did you mean 'affine'"),
     (
         "data.source.kind=digit",
-        "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds' or 'tfrecord'. Received",
+        "data.source.kind should be 'digits', 'folder', 'arrays', 'tfds', 'tfrecord' or 'own'. Received",
     ),
     (
         "optimizer.name=sdg",

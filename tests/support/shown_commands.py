@@ -99,7 +99,7 @@ def recipe_commands(path: Path) -> list[str]:
 
 def arguments_of(command: str, **others: str) -> list[str]:
     """Returns the words of a command with each placeholder replaced. `others` take precedence over `PLACEHOLDERS`."""
-    words, given = [], PLACEHOLDERS | public(command.split()[2]) | others
+    words, given = [], PLACEHOLDERS | public((command.split() + [""])[2]) | others
     for word in shlex.split(command)[1:]:
         word = re.sub(r"\$(SLURM_\w+|i)\b", "9", word)
         key, equals, value = word.rpartition("=")
