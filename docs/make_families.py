@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from kerasnets.model_index import read_model_index
+from kerasnets.model_index import citations, read_model_index
 
 ROOT = Path(__file__).parent.parent
 RAW = "```"
@@ -135,12 +135,5 @@ def _weights(members: dict[str, dict]) -> list[str]:
 
 
 def _citations(members: dict[str, dict]) -> list[str]:
-    papers = {row["paper"]["url"]: row["paper"] for row in members.values()}
-    parts = ["## How to cite"]
-    for paper in papers.values():
-        key = re.sub(r"\W", "", paper["authors"].split(",")[0].split()[-1].lower()) + str(paper["year"])
-        authors = " and ".join(re.split(r", | and ", paper["authors"]))
-        fields = {"title": f"{{{paper['title']}}}", "author": authors, "year": paper["year"], "url": paper["url"]}
-        lines = [f"@misc{{{key},", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"]
-        parts.append(f"{RAW}text\n" + "\n".join(lines) + f"\n{RAW}")
-    return parts
+    urls = dict.fromkeys(row["paper"]["url"] for row in members.values())
+    return ["## How to cite", *(f"{RAW}text\n{citations()[url]}\n{RAW}" for url in urls)]

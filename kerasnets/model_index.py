@@ -6,6 +6,7 @@
 import dataclasses
 import fnmatch
 import json
+import re
 from pathlib import Path
 
 from kerasnets.registry import Paper, Preprocessing, did_you_mean
@@ -28,6 +29,7 @@ class ModelInfo:
         preprocessing: how an image file becomes its input.
         differences: how it differs from its paper, one sentence each.
         checkpoints: its public weights; the first is what `weights="imagenet"` means.
+        citation: BibTeX of its paper as it was published; its year may be later than that of the preprint in `paper`.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelInfo:
     preprocessing: Preprocessing
     differences: tuple[str, ...]
     checkpoints: tuple[PublicCheckpoint, ...]
+    citation: str
 
 
 def model_index_path() -> Path:
@@ -57,6 +60,12 @@ def read_model_index() -> dict[str, dict]:
 
 def _plain(checkpoints) -> list[dict]:
     return json.loads(json.dumps([dataclasses.asdict(checkpoint) for checkpoint in checkpoints]))
+
+
+def citations() -> dict[str, str]:
+    """Returns url of a paper -> BibTeX, from `citations.bib`."""
+    entries = Path(__file__).with_name("citations.bib").read_text(encoding="utf-8").strip().split("\n\n")
+    return {re.search(r"^  url = {(.+)},$", entry, re.M)[1]: entry for entry in entries}
 
 
 def list_models(pattern: str | None = None, *, family: str | None = None, weights: bool | None = None) -> list[str]:
@@ -116,6 +125,7 @@ def model_info(name: str) -> ModelInfo:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = rows[name] | {key: tuple(rows[name][key]) for key in ("input_shape", "differences")}
     facts["paper"], facts["checkpoints"] = Paper(**facts["paper"]), checkpoints(name)
+    facts["citation"] = citations()[facts["paper"].url]
     if tag:
         if not facts["checkpoints"]:
             raise ValueError(f"{without_weights(name)} Received: tag={tag!r}")

@@ -18,7 +18,12 @@ DATA = Annotated[
         help="Labelled images: digits, an .npz file, a folder of images or shards, or tfds:NAME; by default a run's."
     ),
 ]
-SPLIT = Annotated[str | None, typer.Option(help="A split of the data. By default the held-out one.")]
+SPLIT = Annotated[
+    str | None,
+    typer.Option(
+        help="A split of the data. By default the held-out one; of a folder without splits all, for a model's name."
+    ),
+]
 CROPS = Annotated[
     str,
     typer.Option(help="Crops of each image: 1, 10, alexnet (10 of the central square) or 144 (those of GoogLeNet)."),
@@ -46,6 +51,8 @@ def evaluate_command(
 ) -> None:
     """Evaluate trained models on held-out images, every image exactly once.
 
+    Folders named by WordNet id (n01440764) may hold some of ImageNet's 1000 classes; all 1000 outputs compete.
+
     --crops, --dense and --flip average over several views of each image. Several models are evaluated as an ensemble.
     """
     sizes = _sizes(dense)
@@ -68,7 +75,9 @@ def evaluate_command(
 
 def _open(target: str, weights: str | None, data: str | None, split: str | None) -> tuple:
     """Returns a model, labelled images for it, its preprocessing and the options of the images."""
+    from kerasnets.data.class_names import match_classes
     from kerasnets.data.sources import open_source
+    from kerasnets.data.sources.folder import folder_splits
     from kerasnets.exporters.open_network import open_network
 
     opened = open_network(target, weights)
@@ -77,7 +86,10 @@ def _open(target: str, weights: str | None, data: str | None, split: str | None)
             f"A model that is given by name or as a file needs --data, and a name --weights too. Received: {target!r}"
         )
     options = _data_options(data) if data else opened.data
-    source = open_source(options.source, split or options.evaluation_split)
+    trained_elsewhere = opened.run is None and Path(target).suffix != ".keras"
+    if split is None and trained_elsewhere and options.source.kind == "folder":
+        split = "all" if folder_splits(Path(options.source.path))[1] else None
+    source = match_classes(open_source(options.source, split or options.evaluation_split), opened.classes)
     return opened.model, source, opened.preprocessing, options
 
 

@@ -42,6 +42,7 @@ def info_command(name: NAME, json: JSON = False) -> None:
     lines += _paragraph("preprocessing", _preprocessing(found.preprocessing))
     lines += _paragraph("differences", found.differences or ("none",))
     lines += _paragraph("weights", _weights(found))
+    lines += _paragraph("to cite", found.citation.splitlines())
     print_table(("", ""), lines)
 
 

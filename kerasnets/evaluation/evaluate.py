@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasnets.data.class_names import imagenet_ids, match_classes
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.pipeline import evaluation_batches, parallel
 from kerasnets.data.sources import open_source
@@ -31,6 +32,9 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
         options: the `DataOptions` of `source`; the default is those of the run.
         **settings: `batch_size`, `max_batches` and `wrong_folder`, as for `score`.
 
+    Classes are matched by name with those of the run, or by WordNet id with those of ImageNet for a model with 1000
+    outputs, so that the images may be of some of the classes; see `match_classes`.
+
     Returns:
         `{"examples", "top1", "top5", "loss", "confusion", "wrong"}`; shares are 0 to 1, `confusion[true][predicted]`
         counts examples, `wrong` lists the first 64 wrong predictions.
@@ -46,7 +50,10 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
         preprocessing = preprocessing or target.preprocessing
         source = source or open_source(options.source, options.evaluation_split)
         settings.setdefault("batch_size", target.recipe.evaluation.batch_size or target.recipe.batch_size)
-        target = target.model
+        target, classes = target.model, target.labels
+    else:
+        classes = imagenet_ids(target.output_shape[-1]) if len(target.outputs) == 1 else ()
+    source = match_classes(source, classes)
     return score(target, source, preprocessing or preprocessing_of(target), options, **settings)
 
 
@@ -105,7 +112,8 @@ def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) 
         )
     classes = model.output_shape[-1]
     if classes != len(source.classes):
-        raise ValueError(f"The model has {classes} classes and {source.name!r} has {len(source.classes)}.")
+        hint = " Name the folders by WordNet id, such as n01440764." if imagenet_ids(classes) else ""
+        raise ValueError(f"The model has {classes} classes and {source.name!r} has {len(source.classes)}.{hint}")
     return classes
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasnets.build import create_model
+from kerasnets.data.class_names import imagenet_ids
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
 from kerasnets.graph.walk import producer
@@ -28,10 +29,11 @@ class LoadedNetwork:
         name: the name of the run's folder, the file or the model. Exported files get it.
         model: input (batch, size, size, channels), normalised.
         preprocessing: the numbers that turn an image file into that input.
-        labels: a name for each class.
+        labels: a name for each class, to show.
         data: the options of a run's images, otherwise `None`.
         run: the run's folder, otherwise `None`.
         random: whether the weights are random.
+        classes: the names of the classes in its data, such as WordNet ids; empty when they are unknown.
     """
 
     name: str
@@ -41,6 +43,7 @@ class LoadedNetwork:
     data: DataOptions | None = None
     run: Path | None = None
     random: bool = False
+    classes: tuple[str, ...] = ()
 
 
 def open_network(target: str | Path | keras.Model, weights: str | None = None) -> LoadedNetwork:
@@ -59,8 +62,9 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
         return _loaded(Path(target).stem, load_model(target))
     if is_run(target):
         run = open_run(target)
-        labels = readable(run.labels)
-        return LoadedNetwork(run.path.resolve().name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
+        name, labels = run.path.resolve().name, readable(run.labels)
+        found = (name, run.model, run.preprocessing, labels, run.recipe.data, run.path)
+        return LoadedNetwork(*found, classes=run.labels)
     names = variant_names()
     if str(target).partition(".")[0] not in names:
         raise ValueError(
@@ -72,7 +76,9 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
 
 
 def _loaded(name: str, model: keras.Model, random: bool = False) -> LoadedNetwork:
-    return LoadedNetwork(name, model, preprocessing_of(model), default_labels(model.output_shape[-1]), random=random)
+    count = model.output_shape[-1]
+    found = (name, model, preprocessing_of(model), default_labels(count))
+    return LoadedNetwork(*found, random=random, classes=imagenet_ids(count))
 
 
 def classifier(model: keras.Model) -> keras.Model:

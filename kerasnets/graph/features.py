@@ -1,4 +1,4 @@
-"""Feature maps of a network, one for each stride."""
+"""Feature maps of a network: one for each stride, or the outputs of named layers."""
 
 import re
 
@@ -7,23 +7,30 @@ import keras
 from kerasnets.graph.cost import reach
 from kerasnets.graph.walk import calls
 from kerasnets.layers.network import Network, carried
+from kerasnets.registry import did_you_mean
 
 
-def features(model: keras.Model, levels=None) -> keras.Model:
-    """Returns a model with one feature map for each stride, for detection, segmentation and transfer.
+def features(model: keras.Model, levels=None, *, layers=None) -> keras.Model:
+    """Returns a model whose outputs are feature maps, for detection, segmentation and transfer.
 
     The map of a stride is the last one before the block that begins the next stride. Weights are shared with `model`.
 
     Args:
         model: a network of this package, with or without its top.
         levels: the strides, for example `(8, 16, 32)`. `None` takes all strides of the network but 1.
+        layers: names of layers instead, for example `["layer2.3", "layer4.0.conv1"]`; `model.summary()` lists them.
 
     Returns:
-        A model whose output is a dict: stride -> tensor (batch, height, width, channels).
+        A model whose output is a dict: stride -> tensor (batch, height, width, channels), or name of a layer -> its
+        output.
 
     Raises:
-        ValueError: for a stride that the network does not have.
+        ValueError: for a stride or a layer that the network does not have, a layer that is called more than once, or
+            both arguments.
     """
+    if layers is not None:
+        outputs = _layer_outputs(model, layers, levels)
+        return Network(model.input, outputs, name=f"{model.name}_features", preprocessing=carried(model))
     maps = _last_maps(model)
     levels = [stride for stride in maps if stride > 1] if levels is None else list(levels)
     missing = [stride for stride in levels if stride not in maps]
@@ -31,6 +38,23 @@ def features(model: keras.Model, levels=None) -> keras.Model:
         raise ValueError(f"`levels` should be strides of the network, {sorted(maps)}. Received: levels={levels}")
     outputs = {stride: maps[stride] for stride in levels}
     return Network(model.input, outputs, name=f"{model.name}_features", preprocessing=carried(model))
+
+
+def _layer_outputs(model, layers, levels) -> dict:
+    """Returns name -> output of the layers called `layers`."""
+    if levels is not None:
+        raise ValueError(f"Give either `levels` or `layers`. Received: levels={levels}, layers={layers}")
+    if isinstance(layers, str) or not layers:
+        raise ValueError(f"`layers` should be a list of names of layers. Received: layers={layers!r}")
+    made = {}
+    for call in calls(model):
+        made.setdefault(call.layer.name, []).append(call.outputs)
+    for name in layers:
+        if name not in made:
+            raise ValueError(f"{model.name!r} has no such layer.{did_you_mean(name, made)} Received: layer {name!r}")
+        if len(made[name]) > 1 or len(made[name][0]) > 1:
+            raise ValueError(f"A layer should have one output and be called once. Received: layer {name!r}")
+    return {name: made[name][0][0] for name in layers}
 
 
 def _last_maps(model) -> dict:

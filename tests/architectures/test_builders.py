@@ -136,6 +136,33 @@ def test_features_give_one_map_a_stride():
         features(model, (64,))
 
 
+def test_features_of_named_layers_are_those_of_a_model_cut_by_hand():
+    model = create_model("resnet18", input_shape=(64, 64, 3))
+    fill(model)
+    names, x = ["layer2.1", "layer4.0.conv1", "predictions"], pixels((2, 64, 64, 3))
+    cut = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    found = features(model, layers=names)(x)
+    assert sorted(found) == sorted(names)
+    for name, wanted in zip(names, cut(x), strict=True):
+        np.testing.assert_array_equal(found[name], wanted)
+    assert features(model, layers=names).preprocessing == model.preprocessing
+
+
+def test_wrong_layers_of_features():
+    model = create_model("resnet20_cifar")
+    shared = keras.layers.Dense(3, name="shared")
+    inputs = keras.Input((3,))
+    with pytest.raises(ValueError, match="Did you mean 'layer2.1.conv1'.* Received: layer 'layer2.1.con1'"):
+        features(model, layers=["layer2.1.con1"])
+    with pytest.raises(ValueError, match="either `levels` or `layers`"):
+        features(model, (2,), layers=["conv1"])
+    for layers in ([], "conv1"):
+        with pytest.raises(ValueError, match="a list of names"):
+            features(model, layers=layers)
+    with pytest.raises(ValueError, match="called once. Received: layer 'shared'"):
+        features(keras.Model(inputs, shared(shared(inputs))), layers=["shared"])
+
+
 def test_complexity_layer_by_layer():
     cost = complexity(create_model("lenet5_modern"))
     by_layer = {layer.name: layer.multiply_adds for layer in cost.layers if layer.multiply_adds}

@@ -6,7 +6,6 @@ through a dict, which has to give the very same weights.
 
 import zlib
 
-import keras
 import numpy as np
 import pytest
 from golden_files import golden, golden_weights
@@ -14,6 +13,7 @@ from nets import pixels, read_json
 from safetensors.numpy import save_file
 
 from kerasnets.build import create_model
+from kerasnets.graph.features import features
 from kerasnets.weights.load import load_weights
 
 ROWS = read_json("golden_rows.json")
@@ -27,8 +27,9 @@ def logits_and_map(model, known, image):
     """The logits of one image, and the feature map of the layer that is known from outside."""
     if known is None:
         return np.asarray(model(image, training=False))[0], None
-    both = keras.Model(model.input, [model.output, model.get_layer(known["layer"]).output])
-    return (np.asarray(output)[0] for output in both(image, training=False))
+    layers = [model.layers[-1].name, known["layer"]]
+    found = features(model, layers=layers)(image, training=False)
+    return (np.asarray(found[layer])[0] for layer in layers)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in sorted(ROWS)])

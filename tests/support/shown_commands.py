@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -163,6 +164,8 @@ def make_project(folder: Path) -> None:
             path = folder / f"classes_{count}" / "test" / f"{number:04}" / "photo.png"
             path.parent.mkdir(parents=True)
             Image.new("RGB", (32, 32), (number % 256, 0, 0)).save(path)
+    for identifier in ("n01440764", "n02102040"):
+        shutil.copytree(folder / "classes_10" / "test" / "0000", folder / "imagenette" / "val" / identifier)
     (folder / "folder").mkdir()
     for name in ("photo.png", "folder/photo.png", "coffee.png", "camera.png", "chelsea.png", "rocket.jpg"):
         Image.fromarray(photo(0)).save(folder / name)
