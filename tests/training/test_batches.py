@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from kerasnets.runs.folder import read_log
-from kerasnets.training import loop
+from kerasnets.training import loop, prepare
 
 DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"
 
 
 def test_the_seed_of_the_recipe_decides_the_batches(tmp_path, monkeypatch):
-    batches, made = [], loop.training_batches
+    batches, made = [], prepare.training_batches
 
     def noted(*arguments, **settings):
         dataset = made(*arguments, **settings)
         batches.append(np.asarray(next(iter(dataset))[0]))
         return dataset
 
-    monkeypatch.setattr(loop, "training_batches", noted)
+    monkeypatch.setattr(prepare, "training_batches", noted)
     for run, seed in enumerate((3, 3, 4)):
         overrides = ["data.augmentation={}", f"seed={seed}"]
         loop.train(DIGITS, tmp_path / str(run), smoke=True, overrides=overrides, progress=False)
