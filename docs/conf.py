@@ -16,6 +16,7 @@ version = release = importlib.metadata.version("kerasnets")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
 exclude_patterns = ["_build", "gallery"]
+html_title = "kerasnets"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"github_url": "https://github.com/kerasnets/kerasnets"}
 html_static_path = ["_static"]

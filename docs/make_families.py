@@ -103,7 +103,7 @@ def family_page(family: str, rows: dict[str, dict]) -> str:
 
 
 def _variants(members: dict[str, dict]) -> list[str]:
-    outside = json.loads((ROOT / "tests" / "outside_numbers.json").read_text(encoding="utf-8"))
+    outside = _read("outside_numbers")
     lines = [
         "| name | input | parameters | multiply-adds | counts compared with |",
         "| --- | --- | ---: | ---: | --- |",

@@ -1,4 +1,4 @@
-"""Writes what is generated from the registry: kerasnets/model_index.json, the README's table of models, and the stub.
+"""Writes what is generated from the registry: kerasnets/model_index.json, the stub, and the tables of two pages.
 
 `make tables` runs it. Every variant is built and counted once, which takes minutes.
 """
@@ -8,15 +8,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from make_families import families, title
 from make_stub import STUB, stub
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- models: begin, written by `make tables` -->", "<!-- models: end -->"
+OUTSIDE = ROOT / "tests" / "outside_numbers.json"
 FACTS = ("python_name", "family", "summary", "input_shape", "classes", "differences", "paper", "preprocessing")
 
 
 def main() -> None:
-    """Writes the model index, then the README."""
+    """Writes the model index, then what is printed from it."""
     from kerasnets.model_index import model_index_path, read_model_index
 
     rows = {}
@@ -25,7 +26,7 @@ def main() -> None:
         counts = f"{facts['parameters']:>14,} parameters {facts['multiply_adds']:>18,} multiply-adds"
         print(f"{name:28} {counts}", flush=True)
     model_index_path().write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_readme(ROOT / "README.md", read_model_index())
+    write_pages(read_model_index())
     STUB.write_text(stub(), encoding="utf-8")
 
 
@@ -50,8 +51,19 @@ def facts_of(variant) -> dict:
     return json.loads(json.dumps(facts, default=dataclasses.asdict))
 
 
-def readme_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
-    """Returns the README's table of models in Markdown.
+def families_table(rows: dict[str, dict]) -> str:
+    """Returns the README's table of families in Markdown, the oldest paper first."""
+    lines = ["| family | paper | variants | for example |", "| --- | --- | ---: | --- |"]
+    for family in families(rows):
+        members = [row for row in rows.values() if row["family"] == family]
+        paper = min((row["paper"] for row in members), key=lambda paper: paper["year"])
+        source = f"[{_short(paper['authors'])} {paper['year']}]({paper['url']})"
+        lines.append(f"| {title(family)} | {source} | {len(members)} | `{members[0]['python_name']}` |")
+    return "\n".join(lines)
+
+
+def models_table(rows: dict[str, dict], outside: dict[str, dict]) -> str:
+    """Returns the table of all variants in Markdown.
 
     Args:
         rows: the model index.
@@ -92,18 +104,25 @@ def _compared(row: dict, outside: dict) -> str:
     return "; ".join([*other, *filter(None, [outside.get("source")])])
 
 
-def write_readme(readme: Path, rows: dict[str, dict]) -> None:
-    """Puts the table of models between the two marks of the README.
+def write_pages(rows: dict[str, dict]) -> None:
+    """Puts the table of families into README.md, and that of all variants into docs/models.md."""
+    outside = json.loads(OUTSIDE.read_text(encoding="utf-8"))
+    write_table(ROOT / "README.md", "families", families_table(rows))
+    write_table(ROOT / "docs" / "models.md", "models", models_table(rows, outside))
+
+
+def write_table(page: Path, name: str, table: str) -> None:
+    """Puts a table between the two marks called `name` of a page.
 
     Raises:
-        ValueError: when the README has no marks.
+        ValueError: when the page has no such marks.
     """
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"README.md should hold the lines {BEGIN!r} and {END!r}. Received: {readme}")
-    outside = json.loads((ROOT / "tests" / "outside_numbers.json").read_text(encoding="utf-8"))
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{readme_table(rows, outside)}\n{END}{after}", encoding="utf-8")
+    begin, end = f"<!-- {name}: begin, written by `make tables` -->", f"<!-- {name}: end -->"
+    text = page.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise ValueError(f"{page.name} should hold the lines {begin!r} and {end!r}. Received: {page}")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,20 @@ def test_link_resolves(page, family_pages):
             assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page.name} links {link}"
 
 
+def test_links_of_the_readme_to_the_repository_name_files():
+    """They are absolute, because the package's page on PyPI shows them too."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"https://github\.com/kerasnets/kerasnets/blob/main/(\S+)", text)
+    assert len(found) > 10 and all((ROOT / path).exists() for path in found), found
+
+
+def test_the_readme_shows_what_its_lines_print():
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
+    shown = [line.rpartition("  # ")[2] for line in block.splitlines() if line.startswith("print(")]
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == shown and len(shown) == 5
+
+
 def test_every_variant_is_on_the_page_of_its_family(family_pages):
     for name in variant_names():
         variant, row = get_variant(name), read_model_index()[name]

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from make_tables import facts_of, readme_table
+from make_tables import OUTSIDE, facts_of, families_table, models_table
 
 import kerasnets
 from kerasnets.architectures import catalogue  # noqa: F401  (registers every variant)
@@ -55,9 +55,14 @@ def test_model_index_is_equal_to_the_registry():
         assert facts["parameters"] > 0 and facts["multiply_adds"] > 0, name
 
 
-def test_readme_table_is_printed_from_the_model_index():
-    numbers = json.loads((ROOT / "tests" / "outside_numbers.json").read_text())
-    assert readme_table(read_model_index(), numbers) in (ROOT / "README.md").read_text()
+def test_tables_are_printed_from_the_model_index():
+    rows, numbers = read_model_index(), json.loads(OUTSIDE.read_text(encoding="utf-8"))
+    assert families_table(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert models_table(rows, numbers) in (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+
+
+def test_readme_is_short():
+    assert (ROOT / "README.md").stat().st_size <= 9000
 
 
 def test_python_names_are_unique():

@@ -16,6 +16,7 @@ SIZES = Annotated[bool, typer.Option("--sizes", help="Add up the sizes of the ca
 # Instructions that the kernels of TensorFlow and LiteRT use, as /proc/cpuinfo calls them.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 LEAST_DISK = 5e9
+GPU_PAGE = "https://github.com/kerasnets/kerasnets/blob/main/docs/gpu.md"
 
 
 @app.command("doctor", epilog="Example: kerasnets doctor --json")
@@ -42,7 +43,7 @@ def doctor_command(sizes: SIZES = False, json: JSON = False) -> None:
             "processor",
             f"{facts['cpu']['cores']} cores; {', '.join(facts['cpu']['instructions']) or 'no known instructions'}",
         ),
-        ("GPUs", "; ".join(gpu["name"] for gpu in facts["gpus"]) or "none"),
+        ("GPUs", "; ".join(f"{g['name']} ({g['compute_capability']})" for g in facts["gpus"]) or "none"),
         *((f"cache: {name}", _described(cache)) for name, cache in facts["caches"].items()),
         ("free disk", file_size(facts["free_disk_bytes"])),
         *(("advice", line) for line in facts["advice"] or ["nothing to say"]),
@@ -109,15 +110,15 @@ def advice(facts: dict) -> list[str]:
     old = [gpu for gpu in gpus if not _compiled_for(gpu["compute_capability"], facts["compiled_for"])]
     return [
         *[f"Packages are missing or too old: pip install {' '.join(map(repr, wrong))}"] * bool(wrong),
-        *["No GPU was found; training runs on the processor. See docs/gpu.md."] * (not gpus),
-        *[f"TensorFlow has no kernels for {gpu['name']}: use KERAS_BACKEND=jax. See docs/gpu.md." for gpu in old],
+        *[f"No GPU was found; training runs on the processor. See {GPU_PAGE}"] * (not gpus),
+        *[f"TensorFlow has no kernels for {gpu['name']}: use KERAS_BACKEND=jax. See {GPU_PAGE}" for gpu in old],
         *["bfloat16 is slow here: the processor has no instructions for it. Use precision: float32."]
         * (not gpus and not {"avx512_bf16", "amx_bf16", "bf16"} & set(kinds)),
         *["TF_ENABLE_ONEDNN_OPTS=0 switches TensorFlow's faster kernels off."]
         * (os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"),
         *[f"{facts['cpu']['cores']} cores decode images slowly: `kerasnets shard` stores smaller ones once."]
         * (facts["cpu"]["cores"] < 4),
-        *["Less than 5 GB of disk are free; checkpoints and exports need room."]
+        *["Less than 5 GB of disk space are free; a run writes checkpoints, an export its file."]
         * (facts["free_disk_bytes"] < LEAST_DISK),
     ]
 

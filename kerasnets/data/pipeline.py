@@ -80,9 +80,9 @@ def training_batches(
         A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B],
         or float32 [B, classes] with `mixup` or `cutmix`.
     """
-    steps = steps_per_epoch(source, batch_size)
     if source.batches is not None:
-        return parallel(own_training_batches(source, start_step, steps))
+        return parallel(own_training_batches(source, start_step))
+    steps = steps_per_epoch(source, batch_size)
     source = _cached(source, options)
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)

@@ -101,7 +101,7 @@ def class_balanced(labels: np.ndarray) -> Callable:
 def _copies(numbers, repeats: int, size: int):
     """Returns `repeats` copies of each of the int64 `numbers`; the copies of one image stand next to each other."""
     copies = tf.range(repeats, dtype=tf.int64)
-    # A class-balanced order has copies already. Their numbers grow `repeats`-fold to leave room for the new copies.
+    # A class-balanced order has copies already. Multiplying their numbers by `repeats` keeps the new copies apart.
     first = numbers % size + numbers // size * size * repeats
     return tf.reshape(first[:, tf.newaxis] + copies * size, [-1])
 

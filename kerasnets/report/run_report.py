@@ -9,7 +9,7 @@ from kerasnets.data.labels import read_labels, readable
 from kerasnets.report.charts import confusion_chart, line_chart
 from kerasnets.report.page import render_page, table
 from kerasnets.runs.checkpoints import write_atomically
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 
 _MOST_PICTURES = 48
 _MOST_CLASSES = 60

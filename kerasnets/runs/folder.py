@@ -217,20 +217,6 @@ def append_line(file_path: Path, event: str, **values) -> None:
         file.write(line.encode())
 
 
-def read_log(path) -> list[dict]:
-    """Returns the events of a run's log. Of an epoch that was trained twice (after a resume), only the last event."""
-    events, epochs = [], {}
-    for line in (Path(path) / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if event.get("event") == "epoch":
-            epochs[event["epoch"]] = event
-        events.append(event)
-    return [e for e in events if e.get("event") != "epoch" or epochs[e["epoch"]] is e]
-
-
 class Scalars:
     """Writes TensorBoard events without TensorBoard, which `tf.summary.scalar` needs."""
 

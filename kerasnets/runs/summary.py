@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from kerasnets.runs.log import read_log
+
 
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
@@ -72,7 +74,7 @@ def summary(run) -> RunSummary:
     if not (path / "recipe.yaml").is_file():
         raise FileNotFoundError(f"There is no run in {str(path)!r}: it has no recipe.yaml.")
     recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
-    events = _events(path / "log.jsonl")
+    events = read_log(path) if (path / "log.jsonl").is_file() else []
     epochs = {event["epoch"]: event for event in events if event.get("event") == "epoch"}
     start = next((event for event in reversed(events) if event.get("event") == "start"), {})
     score = path / "evaluation.json"
@@ -98,14 +100,3 @@ def summary(run) -> RunSummary:
         examples=score.get("examples"),
         files={file.name: file.stat().st_size for file in path.iterdir() if file.is_file()},
     )
-
-
-def _events(path: Path) -> list[dict]:
-    """Returns the whole lines of a log; a killed process may leave half a line."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found

@@ -1,7 +1,6 @@
 """Training by a recipe, from the request to the finished model; a killed run continues where it was."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
@@ -29,7 +28,6 @@ from kerasnets.training.prepare import (
     training_data,
     validation_data,
     wanted_recipe,
-    with_own_data,
 )
 from kerasnets.training.private_api import keep_process_state
 from kerasnets.training.resuming import begin_or_resume, check_data, check_recipe
@@ -76,25 +74,24 @@ def train(  # noqa: PLR0913 - one argument for each choice of a user
     """
     if wrong := [c for c in callbacks if not isinstance(c, keras.callbacks.Callback)]:
         raise ValueError(f"`callbacks` should be `keras.callbacks.Callback`s. Received: {wrong[0]!r}")
-    recipe = wanted_recipe(recipe, overrides, smoke)
+    recipe, splits = wanted_recipe(recipe, overrides, smoke, data)
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
     overwrite = overwrite or (smoke and run_dir is None)
     if resume and is_run(folder):
-        check_recipe(recipe if data is None else with_own_data(recipe, data)[0], folder)
+        check_recipe(recipe, folder)
         if (folder / "model.keras").exists() and (folder / "evaluation.json").exists():
             return open_run(folder)
     if is_run(folder) and cluster().is_chief:
         with locked(folder):  # refuses early a folder in use; `claim` below holds the lock for the whole run
             pass
     with keep_process_state():
-        _train(recipe, folder, data, resume=resume, overwrite=overwrite, progress=progress, callbacks=callbacks)
+        _train(recipe, folder, splits, resume=resume, overwrite=overwrite, progress=progress, callbacks=callbacks)
     return open_run(folder)
 
 
-def _train(recipe: Recipe, folder: Path, data, *, resume: bool, overwrite: bool, progress: bool, callbacks) -> None:
+def _train(recipe: Recipe, folder: Path, splits, *, resume: bool, overwrite: bool, progress: bool, callbacks) -> None:
     with computing_in(recipe.precision):
-        job = make_job(recipe, folder, data)
-    job = dataclasses.replace(job, callbacks=tuple(callbacks))
+        job = make_job(recipe, folder, splits, callbacks)
     changed = check_data(job) if resume and is_run(folder) else []
     chief = cluster().is_chief
     with contextlib.ExitStack() as stack:

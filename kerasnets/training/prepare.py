@@ -83,10 +83,9 @@ def prepare(recipe, *, overrides=(), smoke: bool = False, data=None) -> Prepared
     Raises:
         ValueError, FileNotFoundError: the recipe, its data or its weights do not fit together.
     """
-    recipe = wanted_recipe(recipe, overrides, smoke)
+    recipe, splits = wanted_recipe(recipe, overrides, smoke, data)
     with computing_in(recipe.precision):
-        job = make_job(recipe.model_copy(update={"keep": "last"}), None, data)
-    recipe = job.recipe
+        job = make_job(recipe.model_copy(update={"keep": "last"}), None, splits)
     return Prepared(
         model=job.trainer,
         train=training_data(job),
@@ -99,28 +98,31 @@ def prepare(recipe, *, overrides=(), smoke: bool = False, data=None) -> Prepared
     )
 
 
-def wanted_recipe(recipe, overrides, smoke: bool) -> Recipe:
-    """Returns the recipe of a request: read if it is a name or path, and with the precision that `auto` stands for."""
+def wanted_recipe(recipe, overrides, smoke: bool, data) -> tuple[Recipe, tuple | None]:
+    """Returns the recipe of a request, and the splits of `data`, `None` without data.
+
+    The recipe is read if it is a name or path, and has the precision that `auto` stands for.
+    """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
     elif smoke:
         recipe = smoke_recipe(recipe)
-    return recipe.model_copy(update={"precision": resolve(recipe.precision)})
+    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
+    return (recipe, None) if data is None else with_own_data(recipe, data)
 
 
-def make_job(recipe: Recipe, folder: Path | None, data=None) -> Job:
+def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, callbacks=()) -> Job:
     """Returns everything that a run needs. Whatever is wrong in a request is found here.
 
     Args:
         recipe: with its precision resolved.
         folder: the run folder; `None` for `prepare`.
-        data: `(train, validation)`, datasets of the user's own, in place of the recipe's.
+        splits: open sources as `open_splits` gives them; by default the recipe's.
+        callbacks: of the user's own.
 
     Raises:
         ValueError, FileNotFoundError: the recipe, its data or its weights do not fit together.
     """
-    if data is not None:
-        recipe, splits = with_own_data(recipe, data)
     strategy = make_strategy()
     replicas, workers = strategy.num_replicas_in_sync, cluster().workers
     keras.utils.set_random_seed(recipe.seed)
@@ -131,7 +133,7 @@ def make_job(recipe: Recipe, folder: Path | None, data=None) -> Job:
     with named_key("model.name"):
         get_variant(recipe.model.name)
     preprocessing = make_preprocessing(recipe)
-    source, validation_source, evaluation_source = splits if data is not None else open_splits(recipe)
+    source, validation_source, evaluation_source = splits or open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
     check_compilation(recipe.jit_compile, replicas)
     full_epoch = steps_per_epoch(source, recipe.batch_size)
@@ -150,7 +152,19 @@ def make_job(recipe: Recipe, folder: Path | None, data=None) -> Job:
         # The calls of an epoch must be equally long.
         execution = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
         trainer.compile(optimizer, jit_compile=False, steps_per_execution=execution)
-    return Job(recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded, validation_source)
+    return Job(
+        recipe,
+        trainer,
+        schedule,
+        source,
+        evaluation_source,
+        steps,
+        folder,
+        State(),
+        loaded,
+        validation_source,
+        tuple(callbacks),
+    )
 
 
 def open_splits(recipe: Recipe) -> tuple:

@@ -43,10 +43,11 @@ NOT_RUN = {
     "make distribution-check": "minutes: tests/distribution/test_distributed_steps.py runs its cases",
     "make kill-check": "minutes: tests/training/test_loop.py and tests/distribution/test_workers.py kill runs",
 }
+# Those without arguments are not looked for in pages; of `--help`, `test_demo` runs `kerasnets demo`.
 SHOWN = [
-    c
-    for c in dict.fromkeys([*page_commands(), *help_commands()])
-    if not c.startswith(("make ", "kerasnets demo", "kerasnets predict photo.jpg --model"))
+    command
+    for command in dict.fromkeys([*page_commands(), *help_commands()])
+    if not command.startswith("make ") and command != "kerasnets demo"
 ]
 HEAVY = (
     "kerasnets profile",
@@ -54,12 +55,14 @@ HEAVY = (
     "kerasnets evaluate squeezenet",
     "kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set",
     "kerasnets predict efficientnet",
+    "kerasnets predict photo.jpg --model efficientnet",
+    "kerasnets train finetune",
     "kerasnets train recipes/f",
     "kerasnets train recipes/NAME",
     "kerasnets train recipes/resnet20_cifar",
 )
 BLOCKS = python_blocks()
-HEAVY_BLOCKS = ("README-1", "weights-")
+HEAVY_BLOCKS = ("weights-",)
 # Recipes of small networks that train several steps in a call.
 QUICK_RECIPES = ("lenet5_digits", "lenet5_mnist")
 

@@ -14,7 +14,7 @@ from data_files import RGB, data_options, write_folder
 from kerasnets.data.pipeline import evaluation_batches, training_batches
 from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 
 TOTAL = 50
 

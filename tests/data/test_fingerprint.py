@@ -11,7 +11,7 @@ from data_files import data_options, write_folder
 from kerasnets.data.fingerprint import SAMPLE, fingerprint, first_difference, of_files
 from kerasnets.data.shard_writer import write_shards
 from kerasnets.data.sources import open_source
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped
 

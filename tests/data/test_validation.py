@@ -13,7 +13,7 @@ from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import held_out_split, labels_of
 from kerasnets.recipe.read import load_recipe
 from kerasnets.report.run_report import write_report
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training import callbacks, loop
 from kerasnets.training.loop import train
 

@@ -10,7 +10,7 @@ from distribution_jobs import difference, finish, killed, start, until_step, wor
 
 from kerasnets.distribution.strategy import Cluster, check_batch_size, cluster
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 
 
 @pytest.fixture(scope="module")

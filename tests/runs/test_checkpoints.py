@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import Scalars, append_log, claim, open_run, read_log
+from kerasnets.runs.folder import Scalars, append_log, claim, open_run
+from kerasnets.runs.log import read_log
 
 TENSORS = {"network/0000": np.arange(6, dtype="float32").reshape(2, 3), "optimizer/0000": np.asarray(7, "int64")}
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from data_files import photo, write_folder
 from PIL import Image
 
 from kerasnets.cli.app import app
+from kerasnets.recipe.shipped import recipe_names
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,6 +23,8 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 PLACEHOLDERS = {
     "DIR": "photos",
     "$WEIGHTS": "efficientnet_lite0.weights.h5",
+    "imagenet": "efficientnet_lite0.weights.h5",
+    "photo.jpg": "photo.png",
     "NAME": "resnet50",
     "recipes/NAME.yaml": "recipes/lenet5_digits.yaml",
     "RUN": "runs/lenet5_digits",
@@ -57,7 +61,7 @@ def python_blocks() -> dict[str, str]:
     found = {}
     for page in PAGES:
         for number, block in enumerate(blocks_of(page)):
-            lines = [line.removeprefix("    ") for line in block.splitlines()]
+            lines = textwrap.dedent(block).splitlines()
             code = "\n".join(line for line in lines if not line.startswith("kerasnets "))
             if re.search(r"^(\w+ = )?kerasnets\.|^import kerasnets", code, re.M):
                 found[f"{page.stem}-{number}"] = code
@@ -126,12 +130,12 @@ def cheap(words: list[str]) -> list[str]:
     }.get(name, [])
     if name in ("train", "launch") and "--resume" not in words:
         extra = [*extra, "--overwrite"]
-    recipe = next((word for word in words if word.endswith(".yaml")), "")
+    recipe = Path(next((word for word in words if word.endswith(".yaml") or word in recipe_names()), "")).stem
     if name == "train" and not {"--output", "--run-dir"} & set(words):
-        extra += ["--output", f"runs/{Path(recipe).stem}{'_resumed' * ('--resume' in words)}"]
-    if name == "train" and recipe.endswith("_imagenet.yaml"):
+        extra += ["--output", f"runs/{recipe}{'_resumed' * ('--resume' in words)}"]
+    if name == "train" and recipe.endswith("_imagenet"):
         extra += ["--set", f"data.size={size_of(recipe)}", "--set", "model.start=null"]
-    if name == "train" and recipe.endswith("_photos.yaml"):
+    if name == "train" and recipe.endswith("_photos"):
         extra += ["--set", f"model.arguments.weights={network_of(recipe)}.weights.h5"]
     return words + extra
 
@@ -139,7 +143,7 @@ def cheap(words: list[str]) -> list[str]:
 def network_of(recipe: str) -> str:
     from kerasnets.recipe.read import load_recipe
 
-    return load_recipe(ROOT / recipe).model.name
+    return load_recipe(Path(recipe).stem).model.name
 
 
 def size_of(recipe: str) -> int:

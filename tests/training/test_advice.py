@@ -14,7 +14,7 @@ from kerasnets.recipe.data_options import SourceOptions
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions
 from kerasnets.registry import Preprocessing
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training import advice
 from kerasnets.training.loop import train
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kerasnets.exporters.export import export
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training.loop import train
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "googlenet_digits.yaml"

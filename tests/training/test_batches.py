@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training import loop, prepare
 
 DIGITS = Path(__file__).parents[2] / "recipes" / "lenet5_digits.yaml"

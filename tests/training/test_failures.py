@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasnets.cli.app import exit_code_of, run
 from kerasnets.data.errors import BadImages, first_line
 from kerasnets.distribution.strategy import Cluster
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training import stopping
 from kerasnets.training.loop import train
 from kerasnets.training.stopping import Stopped

@@ -13,7 +13,7 @@ from kerasnets.build import create_model
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import read_log
+from kerasnets.runs.log import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.prepare import make_job

@@ -16,7 +16,8 @@ from kerasnets.data.sources import open_source
 from kerasnets.evaluation.evaluate import evaluate
 from kerasnets.recipe.read import load_recipe
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import open_run, read_log
+from kerasnets.runs.folder import open_run
+from kerasnets.runs.log import read_log
 from kerasnets.training.loop import fit_segments, train
 
 ROOT = Path(__file__).parents[2]

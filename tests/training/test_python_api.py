@@ -11,7 +11,8 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import kerasnets
-from kerasnets.runs.folder import read_log
+from kerasnets.data.sources.own import own_source, own_training_batches
+from kerasnets.runs.log import read_log
 
 SMALL = ["model.name=lenet5_modern", "epochs=2", "steps_per_epoch=6", "batch_size=16", "steps_per_execution=3"]
 
@@ -96,6 +97,15 @@ def test_datasets_of_ones_own(one_hot, tmp_path):
     assert run.evaluation["top1"] == pytest.approx((probabilities.argmax(-1) == labels).mean())
     with pytest.raises(ValueError, match="datasets of your own"):
         kerasnets.evaluate(run.path)
+
+
+def test_an_epoch_shorter_than_the_data_goes_on_where_the_last_one_ended():
+    source = own_source(digits(), "training", 10, steps=2)
+    sums = [float(tf.reduce_sum(x)) for x, _ in digits()]
+    for start in range(5):
+        drawn = [float(tf.reduce_sum(x)) for x, _ in own_training_batches(source, start).take(4)]
+        np.testing.assert_allclose(drawn, [sums[(start + n) % 3] for n in range(4)], rtol=1e-6)
+    assert source.size == 90
 
 
 def test_a_run_on_ones_own_data_resumes_to_the_same_weights(tmp_path):

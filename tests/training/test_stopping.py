@@ -11,7 +11,8 @@ import pytest
 from kerasnets.cli.app import exit_code_of
 from kerasnets.cli.app import run as run_command
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import open_run, read_log
+from kerasnets.runs.folder import open_run
+from kerasnets.runs.log import read_log
 from kerasnets.training import callbacks, loop, stopping
 from kerasnets.training.loop import train
 

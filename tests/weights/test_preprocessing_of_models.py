@@ -25,7 +25,8 @@ from kerasnets.exporters.predict import open_predictor
 from kerasnets.graph.features import features
 from kerasnets.graph.fold import fold_batch_norm
 from kerasnets.recipe.read import parse_recipe
-from kerasnets.runs.folder import open_run, read_log
+from kerasnets.runs.folder import open_run
+from kerasnets.runs.log import read_log
 from kerasnets.training.loop import train
 from kerasnets.training.prepare import make_job
 from kerasnets.weights.catalogue import checkpoints
@@ -94,9 +95,10 @@ def test_what_is_made_of_a_model_keeps_them(caffe_vgg):
 
 def test_a_model_that_carries_none():
     inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Activation("linear")(inputs)  # Keras 3.13 refuses a model without a layer
     with pytest.raises(ValueError, match="set `model.preprocessing`. Received: a model called 'strange'"):
-        preprocess_input(IMAGES, keras.Model(inputs, inputs, name="strange"))
-    older = keras.Model(inputs, inputs, name="vgg16")
+        preprocess_input(IMAGES, keras.Model(inputs, outputs, name="strange"))
+    older = keras.Model(inputs, outputs, name="vgg16")
     with pytest.warns(UserWarning, match="'vgg16' does not say how its images are prepared; assuming RGB"):
         np.testing.assert_allclose(preprocess_input(IMAGES, older), TORCH, atol=1e-5)
 

@@ -1,6 +1,7 @@
 """`tf.data.Dataset`s of the user's own: `train(recipe, data=(train, validation))`.
 
-They are taken as they are: their order, their batches, their augmentation. An epoch is one pass over the dataset.
+They are taken as they are: their order, their batches, their augmentation. An epoch is one pass over the dataset, or
+the recipe's `steps_per_epoch`; the next epoch then goes on where the last one ended.
 """
 
 import tensorflow as tf
@@ -16,6 +17,8 @@ FORM = (
 
 def own_source(dataset: tf.data.Dataset, split: str, classes: int | None, steps: int | None = None) -> Source:
     """Returns a source for batches of the user's own. The first batch is read.
+
+    Its `size` counts the last batch as a full one.
 
     Args:
         dataset: batches (images, labels).
@@ -34,8 +37,8 @@ def own_source(dataset: tf.data.Dataset, split: str, classes: int | None, steps:
     length = int(dataset.cardinality())
     if length < 0 and not steps:
         raise ValueError(
-            f"The {split} data does not know its length; set steps_per_epoch in the recipe, or give it a length with "
-            "tf.data.experimental.assert_cardinality. Received: cardinality() < 0"
+            f"The {split} data does not know its length; give it one with tf.data.experimental.assert_cardinality"
+            f"{', or set steps_per_epoch in the recipe' * (split == 'training')}. Received: cardinality() < 0"
         )
     images, labels = next(iter(dataset), (None, None))
     if images is None:
@@ -48,12 +51,11 @@ def own_source(dataset: tf.data.Dataset, split: str, classes: int | None, steps:
         )
     if labels.shape.rank == 1 and not 0 <= int(tf.reduce_min(labels)) <= int(tf.reduce_max(labels)) < count:
         raise ValueError(f"Labels should be from 0 to {count - 1}. Received: {labels.numpy()[:8]} in {split} data")
-    batches = int(steps or length)
     return Source(
         name="a dataset of your own",
         split=split,
         classes=tuple(map(str, range(count))),
-        size=batches * int(images.shape[0]),
+        size=(length if length > 0 else steps) * int(images.shape[0]),
         encoded=False,
         bad_images=BadImages(0),
         image_name=lambda index: f"number {index}",
@@ -79,13 +81,14 @@ def _examples(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.unbatch().enumerate().map(lambda index, example: (index, *example))
 
 
-def own_training_batches(source: Source, start_step: int, steps: int) -> tf.data.Dataset:
+def own_training_batches(source: Source, start_step: int) -> tf.data.Dataset:
     """Returns endless batches, pass after pass, from step `start_step` on.
 
-    A run that continues in the middle of an epoch skips as many batches of a new pass as the epoch had.
+    A run that continues in the middle of a pass skips the batches of a new pass that it has had.
     """
-    whole = source.batches.take(steps) if int(source.batches.cardinality()) > steps else source.batches
-    return whole.repeat().skip(start_step % steps).map(_numbered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    length = int(source.batches.cardinality())
+    done = start_step % length if length > 0 else start_step
+    return source.batches.repeat().skip(done).map(_numbered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def own_evaluation_batches(source: Source) -> tf.data.Dataset:
