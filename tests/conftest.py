@@ -1,11 +1,22 @@
 """What all tests share: the settings of TensorFlow, made before its import, and a small TensorFlow data set."""
 
 import os
+import sys
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the commands set it
+
+
+@pytest.fixture(autouse=True)
+def determinism_ends_with_the_test():
+    """`prepare` and `make_job` switch it on for the whole process; a later test without a seed would fail."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
 
 
 @pytest.fixture(scope="session")
