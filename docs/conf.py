@@ -7,9 +7,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from make_families import write_pages  # noqa: E402
+from draw_stages import draw  # noqa: E402
+from make_families import example, families, write_pages  # noqa: E402
+
+from kerasnets.model_index import read_model_index  # noqa: E402
 
 write_pages(HERE / "families")
+ROWS = read_model_index()
+for family in families(ROWS):
+    shown = example(family, ROWS)
+    draw(shown, ROWS[shown]["stages"], HERE / "families" / f"{family}.svg")
 
 project = "kerasnets"
 version = release = importlib.metadata.version("kerasnets")

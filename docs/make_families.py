@@ -11,6 +11,33 @@ from kerasnets.model_index import citations, read_model_index
 
 ROOT = Path(__file__).parent.parent
 RAW = "```"
+EXAMPLES = {
+    "resnet": "resnet50",
+    "vgg": "vgg16",
+    "densenet": "densenet121",
+    "resnet_v2": "resnet50_v2",
+    "resnext": "resnext50_32x4d",
+    "wide_resnet": "wide_resnet28_10_cifar",
+    "inception_resnet": "inception_resnet_v2",
+    "nasnet": "nasnet_large",
+    "senet": "se_resnet50",
+}
+IDEAS = {
+    "Auxiliary classifiers with weighted losses": ("googlenet", "inception_v3"),
+    "Bottlenecks and 1x1 convolutions": ("nin", "googlenet", "resnet"),
+    "Compound scaling": ("efficientnet",),
+    "Dense connections": ("densenet",),
+    "Deformable convolution": ("deformable",),
+    "Depthwise separable convolution": ("xception", "mobilenet_v1", "mobilenet_v2"),
+    "Drop path": ("fractalnet", "nasnet"),
+    "Grouped convolution and cardinality": ("alexnet", "resnext"),
+    "Local response normalisation": ("alexnet", "zfnet", "googlenet"),
+    "Pre-activation": ("resnet_v2",),
+    "Residual connections with Inception modules": ("inception_resnet",),
+    "Squeeze-and-excitation": ("senet", "mobilenet_v3", "efficientnet"),
+    "Stochastic depth": ("resnet", "efficientnet"),
+    "Width against depth": ("wide_resnet",),
+}
 
 
 def write_pages(folder: Path) -> None:
@@ -32,6 +59,11 @@ def families(rows: dict[str, dict]) -> list[str]:
     for row in rows.values():
         years[row["family"]] = min(row["paper"]["year"], years.get(row["family"], 9999))
     return sorted(years, key=lambda family: (years[family], family))
+
+
+def example(family: str, rows: dict[str, dict]) -> str:
+    """Returns the variant that stands for a family: the one in `EXAMPLES`, or the family's first."""
+    return EXAMPLES.get(family) or next(name for name in rows if rows[name]["family"] == family)
 
 
 def docstring(family: str) -> str:
@@ -59,12 +91,16 @@ def recipes_of(names: set[str]) -> dict[str, str]:
 def index_page(rows: dict[str, dict]) -> str:
     """Returns the page that links every family."""
     lines = ["# Families", "", "| family | paper | variants |", "| --- | --- | ---: |"]
+    ideas = ["| idea | family |", "| --- | --- |"]
+    for idea, homes in IDEAS.items():
+        ideas.append(f"| {idea} | {', '.join(f'[{title(home)}]({home}.md)' for home in homes)} |")
     for family in families(rows):
         members = [row for row in rows.values() if row["family"] == family]
         paper = min((row["paper"] for row in members), key=lambda paper: paper["year"])
         source = f"{paper['authors']}, {paper['year']}"
         lines.append(f"| [{title(family)}]({family}.md) | {source} | {len(members)} |")
     links = [f"{family}" for family in families(rows)]
+    lines += ["", "## Where an idea is", "", *ideas]
     return "\n".join([*lines, "", RAW + "{toctree}", ":hidden:", "", *links, RAW, ""])
 
 
@@ -81,7 +117,11 @@ def limits_page(rows: dict[str, dict]) -> str:
     lines = ["# Limits", "", "The page of each family says how its variants differ from the paper.", ""]
     for heading, names in groups.items():
         lines += [f"## {heading}", "", f"{len(names)}: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
-    return "\n".join(lines)
+    lines += ["## How recipes differ from their papers", ""]
+    for name, header in recipes_of(set(rows)).items():
+        for remark in re.findall(r"^(?:Differs from|Not in) the paper: .*?(?=\n[A-Z][a-z ]+:|\Z)", header, re.M | re.S):
+            lines.append(f"* `{name}`: {' '.join(remark.split())}")
+    return "\n".join([*lines, ""])
 
 
 def _read(name: str) -> dict:
@@ -92,14 +132,39 @@ def family_page(family: str, rows: dict[str, dict]) -> str:
     """Returns the page of one family in Markdown."""
     members = {name: row for name, row in rows.items() if row["family"] == family}
     body = docstring(family).partition("\n")[2].strip()
-    parts = [f"# {title(family)}", body, *_variants(members), *_differences(members), *_weights(members)]
-    parts += ["## Recipes"]
+    parts = [f"# {title(family)}", body, *_stages(family, members), *_variants(members), *_parity(members)]
+    parts += [*_differences(members), *_weights(members), "## Recipes"]
     recipes = recipes_of(set(members))
     for name, header in recipes.items():
         parts += [f"### {name}", f"{RAW}text\n{header}\n{RAW}"]
     if not recipes:
         parts.append("No recipe trains a variant of this family; nothing was trained here.")
     return "\n\n".join([*parts, *_citations(members)]) + "\n"
+
+
+def _stages(family: str, members: dict[str, dict]) -> list[str]:
+    name = example(family, members)
+    lines = ["| stride | feature map | layers | parameters | multiply-adds |", "| ---: | --- | ---: | ---: | ---: |"]
+    for stage in members[name]["stages"]:
+        shape, counts = "x".join(map(str, stage["shape"])), (stage["parameters"], stage["multiply_adds"])
+        cells = [str(stage["stride"] or "head"), shape, str(stage["layers"]), *(f"{count:,}" for count in counts)]
+        lines.append(f"| {' | '.join(cells)} |")
+    text = "Layers are convolutions and dense layers. The head is what follows the last feature map."
+    return [f"## Stages of {name}", f"![Stages of {name}]({family}.svg)", "\n".join(lines), text]
+
+
+def _parity(members: dict[str, dict]) -> list[str]:
+    page = json.loads((ROOT / "docs" / "parity.json").read_text(encoding="utf-8"))
+    found = {name: page["differences"][name] for name in members if name in page["differences"]}
+    if not found:
+        return []
+    lines = ["| variant | compared with | largest difference |", "| --- | --- | ---: |"]
+    lines += [f"| `{name}` | {source} | {value:.1e} |" for name in found for source, value in found[name].items()]
+    versions = ", ".join(f"{name} {number}" for name, number in page["versions"].items())
+    text = (
+        f"Logits on the same weights, in units of their standard deviation. Printed by `make parity` with {versions}."
+    )
+    return ["## Outputs beside other libraries", "\n".join(lines), text]
 
 
 def _variants(members: dict[str, dict]) -> list[str]:

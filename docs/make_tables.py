@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from make_families import families, title
+from make_families import example, families, title
 from make_stub import STUB, stub
 
 ROOT = Path(__file__).parent.parent
@@ -36,12 +36,16 @@ def generate() -> Iterator[tuple[str, dict]]:
 
     from kerasnets.build import create_model
     from kerasnets.graph.cost import complexity
+    from kerasnets.graph.features import stages
     from kerasnets.registry import get_variant, variant_names
 
     for name in variant_names():
         keras.backend.clear_session()
-        found = complexity(create_model(name))
+        with keras.StatelessScope(initialize_variables=False):
+            model = create_model(name)
+        found = complexity(model)
         counts = {"parameters": found.parameters, "multiply_adds": found.multiply_adds}
+        counts["stages"] = stages(model)
         yield name, facts_of(get_variant(name)) | counts
 
 
@@ -58,7 +62,9 @@ def families_table(rows: dict[str, dict]) -> str:
         members = [row for row in rows.values() if row["family"] == family]
         paper = min((row["paper"] for row in members), key=lambda paper: paper["year"])
         source = f"[{_short(paper['authors'])} {paper['year']}]({paper['url']})"
-        lines.append(f"| {title(family)} | {source} | {len(members)} | `{members[0]['python_name']}` |")
+        lines.append(
+            f"| {title(family)} | {source} | {len(members)} | `{rows[example(family, rows)]['python_name']}` |"
+        )
     return "\n".join(lines)
 
 

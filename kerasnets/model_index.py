@@ -14,6 +14,24 @@ from kerasnets.weights.catalogue import PublicCheckpoint, all_checkpoints, check
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """The layers of one stride, as `kerasnets.graph.features.stages` counts them.
+
+    Attributes:
+        stride: pixels of the input between two neighbours of the map; `None` for the layers behind the last map.
+        shape: of the last feature map of this stride, (height, width, channels), or of the output.
+        layers: number of convolutions and dense layers.
+        parameters, multiply_adds: of all layers together.
+    """
+
+    stride: int | None
+    shape: tuple[int, ...]
+    layers: int
+    parameters: int
+    multiply_adds: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelInfo:
     """What is known of one network without building it.
 
@@ -26,6 +44,7 @@ class ModelInfo:
         classes: its default number of outputs.
         parameters: number of trainable weights at `input_shape` and `classes`, as papers count them.
         multiply_adds: those of convolutions and dense layers for one image of `input_shape`.
+        stages: what the layers of each stride cost, smallest stride first.
         preprocessing: how an image file becomes its input.
         differences: how it differs from its paper, one sentence each.
         checkpoints: its public weights; the first is what `weights="imagenet"` means.
@@ -41,6 +60,7 @@ class ModelInfo:
     classes: int
     parameters: int
     multiply_adds: int
+    stages: tuple[Stage, ...]
     preprocessing: Preprocessing
     differences: tuple[str, ...]
     checkpoints: tuple[PublicCheckpoint, ...]
@@ -125,6 +145,7 @@ def model_info(name: str) -> ModelInfo:
         raise ValueError(f"Unknown model {name!r}.{did_you_mean(name, rows)} `kerasnets.list_models()` lists all.")
     facts = rows[name] | {key: tuple(rows[name][key]) for key in ("input_shape", "differences")}
     facts["paper"], facts["checkpoints"] = Paper(**facts["paper"]), checkpoints(name)
+    facts["stages"] = tuple(Stage(**stage | {"shape": tuple(stage["shape"])}) for stage in facts["stages"])
     facts["citation"] = citations()[facts["paper"].url]
     if tag:
         if not facts["checkpoints"]:

@@ -1,6 +1,7 @@
 """The documentation: links resolve, the pages of the families say what the registry says, the site builds."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,10 +110,33 @@ def test_limits_name_the_recipes_that_were_not_run(family_pages):
     assert "`resnet50_imagenet`" in listed and "`lenet5_digits`" not in listed
 
 
-@pytest.mark.slow
-def test_site_builds_without_a_warning(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
     pytest.importorskip("sphinx", reason='needs `pip install -e ".[docs]"`')
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "docs", str(tmp_path)]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "docs", str(folder)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
-    assert (tmp_path / "families" / "resnet.html").exists()
+    return folder
+
+
+@pytest.mark.slow
+def test_site_builds_without_a_warning(site):
+    assert (site / "families" / "resnet.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1366])
+def test_every_page_fits_a_phone_and_a_laptop(site, width):
+    playwright = pytest.importorskip("playwright.sync_api", reason='needs `pip install -e ".[browser]"`')
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("no Chromium on this machine")
+    pages = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]
+    wide, broken = [], []
+    with playwright.sync_playwright() as run:
+        window = run.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page()
+        window.set_viewport_size({"width": width, "height": 800})
+        for page in pages:
+            window.goto(page.as_uri())
+            wide += [page.name] * window.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+            broken += window.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
+    assert len(pages) > 40 and not wide and not broken

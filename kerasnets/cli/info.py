@@ -39,6 +39,7 @@ def info_command(name: NAME, json: JSON = False) -> None:
         ("parameters", f"{found.parameters:,}"),
         ("multiply-adds", f"{found.multiply_adds:,} (convolutions and dense layers, one image)"),
     ]
+    lines += _paragraph("stages", [_stage(stage) for stage in found.stages])
     lines += _paragraph("preprocessing", _preprocessing(found.preprocessing))
     lines += _paragraph("differences", found.differences or ("none",))
     lines += _paragraph("weights", _weights(found))
@@ -48,6 +49,13 @@ def info_command(name: NAME, json: JSON = False) -> None:
 
 def _paragraph(title: str, texts) -> list[tuple[str, str]]:
     return [(title if number == 0 else "", text) for number, text in enumerate(texts)]
+
+
+def _stage(stage) -> str:
+    """Returns the line on the layers of one stride."""
+    place = f"stride {stage.stride}" if stage.stride else "head"
+    shape, layers = " x ".join(map(str, stage.shape)), f"{stage.layers} layer{'s' * (stage.layers != 1)}"
+    return f"{place}: {shape}; {layers}, {stage.parameters:,} parameters, {stage.multiply_adds:,} multiply-adds"
 
 
 def _preprocessing(pixels) -> tuple[str, str]:

@@ -1,10 +1,10 @@
-"""Feature maps of a network: one for each stride, or the outputs of named layers."""
+"""Feature maps of a network, one for each stride, or the outputs of named layers; and what each stride costs."""
 
 import re
 
 import keras
 
-from kerasnets.graph.cost import reach
+from kerasnets.graph.cost import complexity, reach
 from kerasnets.graph.walk import calls
 from kerasnets.layers.network import Network, carried
 from kerasnets.registry import did_you_mean
@@ -38,6 +38,33 @@ def features(model: keras.Model, levels=None, *, layers=None) -> keras.Model:
         raise ValueError(f"`levels` should be strides of the network, {sorted(maps)}. Received: levels={levels}")
     outputs = {stride: maps[stride] for stride in levels}
     return Network(model.input, outputs, name=f"{model.name}_features", preprocessing=carried(model))
+
+
+def stages(model: keras.Model) -> list[dict]:
+    """Returns what the layers of each stride cost together, and the map that `features` gives for the stride.
+
+    Returns:
+        For each stride, smallest first, `{"stride", "shape", "layers", "parameters", "multiply_adds"}`. `shape` is the
+        (height, width, channels) of the map. `layers` counts convolutions and dense layers. The last has the stride
+        `None` and the shape of the model's output: the layers behind the last map. The dense layers of
+        squeeze-and-excitation count where their channels are scaled.
+
+    Raises:
+        ValueError: for a model that `complexity` cannot count.
+    """
+    strides = {name: found.stride for name, found in reach(model).items()}
+    maps = {stride: tuple(tensor.shape[1:]) for stride, tensor in _last_maps(model).items()}
+    maps[None] = tuple(model.outputs[0].shape[1:])
+    counts = {stride: {"layers": 0, "parameters": 0, "multiply_adds": 0} for stride in {None, *strides.values()}}
+    stride = None
+    for layer in reversed(complexity(model).layers):
+        stride = strides.get(layer.name, stride)
+        count = counts[stride]
+        count["layers"] += layer.multiply_adds > 0
+        count["parameters"] += layer.parameters
+        count["multiply_adds"] += layer.multiply_adds
+    kept = [stride for stride in maps if any(counts[stride].values())]
+    return [{"stride": stride, "shape": list(maps[stride])} | counts[stride] for stride in kept]
 
 
 def _layer_outputs(model, layers, levels) -> dict:

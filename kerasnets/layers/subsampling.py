@@ -22,6 +22,16 @@ class TrainableSubsampling(keras.layers.Layer):
         self.size = size
         self.coefficient_initializer = keras.initializers.get(coefficient_initializer)
 
+    @property
+    def pool_size(self) -> tuple[int, int]:
+        """The square that one output sees, for whoever computes receptive fields."""
+        return self.size, self.size
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """The distance between two squares."""
+        return self.size, self.size
+
     def build(self, input_shape):
         maps = (input_shape[-1],)
         self.coefficient = self.add_weight(name="coefficient", shape=maps, initializer=self.coefficient_initializer)

@@ -16,7 +16,8 @@ from nets import SUPPORT, build_twin, check_tflite, fill, pixels, read_json, rep
 
 from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
-from kerasnets.model_index import model_info
+from kerasnets.graph.features import stages
+from kerasnets.model_index import model_info, read_model_index
 from kerasnets.registry import get_variant, variant_names
 
 NUMBERS = read_json("outside_numbers.json")
@@ -61,6 +62,7 @@ def test_counts_and_feature_shapes(name):
     assert cost.parameters == expected["parameters"] == index.parameters, expected["source"]
     assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
     assert cost.multiply_adds == index.multiply_adds
+    assert stages(model) == read_model_index()[name]["stages"]
     assert model.layers[-1].name == "predictions" and len(model.outputs) == 1
     for layer, shape in get_variant(name).feature_shapes.items():
         assert tuple(model.get_layer(layer).output.shape[1:]) == tuple(shape), layer

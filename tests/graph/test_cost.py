@@ -36,6 +36,13 @@ def test_a_network_inside_a_network_inside_a_sequential():
     assert reach(model)["middle/inner/conv"].receptive_field == 3
 
 
+def test_receptive_fields_of_lenet():
+    """LeCun et al. 1998, figure 2: a unit of C5 sees the whole 32x32 image; S2 and S4 halve the map."""
+    found, published = reach(create_model("lenet5")), {"c1": 5, "s2": 6, "c3": 14, "s4": 16, "c5": 32}
+    assert {name: found[name].receptive_field for name in published} == published
+    assert (found["s2"].stride, found["s4"].stride) == (2, 4)
+
+
 def test_what_cannot_be_counted_is_refused():
     class Net(keras.Model):
         def __init__(self):

@@ -2,19 +2,26 @@
 
     python tests/support/parity.py ['resnet*' ...]
 
-Prints a table: name, source, name there, the largest difference of the logits in units of their standard deviation, and
-the number of parameters. Sources that are not installed are "not run". The exit code is 1 when a network that was run
-differs by more than 1e-4 or has another number of parameters.
+It prints a table: name, source, name there, the largest difference of the logits in units of their standard deviation,
+and the number of parameters. Sources that are not installed are "not run". It puts the differences into
+`docs/parity.json`, which the pages of the families show. The exit code is 1 when a network that was run differs by more
+than 1e-4 or has another number of parameters.
 """
 
+import contextlib
 import fnmatch
+import json
 import os
 import sys
 import tempfile
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))
+
+with contextlib.suppress(ImportError):
+    import torchvision  # noqa: F401 (before TensorFlow: torchvision 0.29 crashes when it is imported after it)
 
 import keras
 import numpy as np
@@ -25,6 +32,7 @@ from kerasnets.build import build
 from kerasnets.registry import get_variant, variant_names
 from kerasnets.weights.load import load_weights
 
+ROOT = Path(__file__).parents[2]
 BOUND = 1e-4
 # An odd size shows wrong padding. A classifier that flattens needs the input size of its variant.
 SIZE = 107
@@ -86,32 +94,46 @@ def parameters(model) -> int:
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
-def compare(name: str, source: str, theirs: str) -> tuple[str, bool]:
-    """Returns a line of the table, and whether it is right."""
+def compare(name: str, source: str, theirs: str) -> tuple[str, bool, float | None]:
+    """Returns a line of the table, whether it is right, and the difference if it could be measured."""
     keras.backend.clear_session()
     try:
         run = beside_keras if source == "keras.applications" else beside_torch
         found, ours, outside = run(get_variant(name), source, theirs)
     except ImportError as error:
-        return f"{name:32} {source:20} {theirs:28} not run: {error.name} is not installed", True
+        return f"{name:32} {source:20} {theirs:28} not run: {error.name} is not installed", True, None
     except ValueError as error:
-        return f"{name:32} {source:20} {theirs:28} {error}", False
+        return f"{name:32} {source:20} {theirs:28} {error}", False, None
     right = found <= BOUND and ours == outside
     verdict = "" if right else "  WRONG" if ours == outside else f"  WRONG: theirs has {outside:,}"
-    return f"{name:32} {source:20} {theirs:28} {found:10.1e} {ours:14,}{verdict}", right
+    return f"{name:32} {source:20} {theirs:28} {found:10.1e} {ours:14,}{verdict}", right, found
+
+
+def write(found: dict[str, dict[str, float]]) -> None:
+    """Puts the differences that this run measured into `docs/parity.json`, with the versions of the packages."""
+    path = ROOT / "docs" / "parity.json"
+    known = json.loads(path.read_text(encoding="utf-8"))["differences"] if path.exists() else {}
+    names = set(packages_distributions()) & {"keras", "tensorflow", "torchvision", "timm"}
+    versions = {name: version(name) for name in sorted(names)}
+    differences = {name: known.get(name, {}) | found.get(name, {}) for name in sorted(known | found)}
+    page = {"versions": versions, "differences": differences}
+    path.write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
 
 
 def main(patterns: list[str]) -> int:
     """Prints the table; returns the number of lines that are wrong."""
-    peers, wrong, ran = read_json("parity_rows.json"), 0, 0
+    peers, wrong, ran, measured = read_json("parity_rows.json"), 0, 0, {}
     print(f"{'name':32} {'source':20} {'there':28} {'difference':>10} {'parameters':>14}")
     names = [n for n in variant_names() if not patterns or any(fnmatch.fnmatchcase(n, p) for p in patterns)]
     for name in names:
         for source, theirs in peers.get(name, {}).items():
-            line, right = compare(name, source, theirs)
+            line, right, found = compare(name, source, theirs)
             print(line, flush=True)
+            if found is not None:
+                measured.setdefault(name, {})[source] = float(f"{found:.1e}")
             wrong, ran = wrong + (not right), ran + 1
     alone = [name for name in names if name not in peers]
+    write(measured)
     print(f"{ran} comparisons, {wrong} wrong.")
     print(f"{len(alone)} networks have no outside implementation: {', '.join(alone)}")
     return wrong
