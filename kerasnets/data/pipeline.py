@@ -8,7 +8,9 @@ Training, in this order:
 2. Batches of indices. The rest that fills no batch is dropped; it is another one each epoch. A resumed run starts here,
    in the middle of an epoch, and does not read what it skips.
 3. Loading (loading.py), several batches at a time: read, decode and augment each image (images/per_image.py), seeded by
-   (seed, epoch, index).
+   (seed, epoch, index). A batch of more than `LARGE` images is loaded by chunks of `CHUNK`, several at a time, and then
+   joined: one thread would take seconds for it, and each core would hold a batch in memory. Joining copies the pixels
+   once more, so smaller batches are one chunk.
 4. Images that TensorFlow cannot decode (loading.py): Pillow tries them. Good images of the same batch replace those
    that Pillow cannot decode either, and `source.bad_images` names them. Batches stay full and epochs keep their length.
    A file that cannot be read, and a batch without a good image, stop the run.
@@ -22,6 +24,7 @@ tests/data/test_determinism.py fails when they, or the pass that `parallel` avoi
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +41,8 @@ from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 
 WHOLE = slice(None)
+# The largest batch that one thread loads as a whole, and the number of images that it loads of a larger one.
+LARGE, CHUNK = 256, 64
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -97,23 +102,20 @@ def training_batches(
     def epoch_batches(epoch):
         skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
         records = draw(_seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
-        numbers = tf.data.Dataset.range(steps).skip(tf.cast(skipped // batch_size, tf.int64))
-        batches = tf.data.Dataset.zip(numbers, records.batch(batch_size, drop_remainder=True))
-        return batches.map(lambda number, batch: (epoch, number, batch))
+        batches = records.batch(batch_size, drop_remainder=True)
+        return batches.map(lambda *batch: (_seed(seed, 1, epoch), tuple(tensor[loaded] for tensor in batch)))
 
-    def load(epoch, number, batch):
-        base = _seed(seed, 1, epoch)
-        batch = tuple(tensor[loaded] for tensor in batch)
-        images, labels, good = load_batch(
-            source, batch, lambda image, index: transform(image, fold_in(base, index)), size
-        )
-        images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, images, labels, good))
+    def complete(number, batch):
+        images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, *batch))
         if augment_batch:
-            images, labels = augment_batch(images, labels, fold_in(_seed(seed, 2, epoch), number))
+            images, labels = augment_batch(images, labels, fold_in(_seed(seed, 2, number // steps), number % steps))
         return images[kept], labels[kept]
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return parallel(_map_and_prefetch(epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches)), load))
+    records = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches))
+    batches = _loaded(source, records, lambda image, index, base: transform(image, fold_in(base, index)), size)
+    numbers = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    return parallel(tf.data.Dataset.zip(numbers, batches).map(complete).prefetch(2))
 
 
 def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
@@ -157,15 +159,9 @@ def evaluation_batches(
     source.bad_images.limit = options.bad_image_limit
     size = len(range(batch_size)[share])
 
-    def load(*batch):
-        batch = tuple(tensor[share] for tensor in batch)
-        images, labels, good = load_batch(source, batch, lambda image, index: transform(image), size)
-        missing = size - tf.shape(good)[0]
-        images = tf.concat([images, tf.zeros([missing, *images.shape[1:]], images.dtype)], 0)
-        labels, weights = tf.pad(labels, [[0, missing]]), tf.pad(tf.cast(good, tf.float32), [[0, missing]])
-        return tuple(_of_length(size, tensor) for tensor in (images, labels, weights))
-
-    batches = _map_and_prefetch(_in_order(source).batch(batch_size), load)
+    records = _in_order(source).batch(batch_size).map(lambda *batch: (0, tuple(tensor[share] for tensor in batch)))
+    batches = _loaded(source, records, lambda image, index, base: transform(image), size)
+    batches = batches.map(lambda images, labels, good: (images, labels, tf.cast(good, tf.float32))).prefetch(2)
     return parallel(batches.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
 
 
@@ -224,9 +220,48 @@ def _index_only(index):
     return index, tf.constant(b""), tf.constant(0)
 
 
+def _loaded(source: Source, batches: tf.data.Dataset, transform, size: int) -> tf.data.Dataset:
+    """Loads batches of records, in parallel and in their order.
+
+    Args:
+        source: where the images are fetched from.
+        batches: (base, (numbers [n], images [n] or empty strings, labels [n])), n <= `size`.
+        transform: (image, number, base) -> uint8 [S, S, C].
+        size: of every batch of the result.
+
+    Returns:
+        A dataset of (images uint8 [size, S, S, C], labels int32 [size], good bool [size]). Images behind the n-th, and
+        those that could not be decoded, are black and not good.
+    """
+    count = -(-size // CHUNK) if size > LARGE else 1
+    length = -(-size // count)
+
+    def split(base, batch):
+        chunks = tf.data.Dataset.range(0, count * length, length)
+        return chunks.map(lambda first: (base, tuple(tensor[first : first + length] for tensor in batch)))
+
+    def load(base, chunk):
+        images, labels, good = load_batch(source, chunk, lambda image, index: transform(image, index, base), length)
+        missing = length - tf.shape(good)[0]
+
+        def padded():
+            blank = tf.zeros([missing, *images.shape[1:]], images.dtype)
+            return tf.concat([images, blank], 0), *(tf.pad(tensor, [[0, missing]]) for tensor in (labels, good))
+
+        full = tf.cond(tf.equal(missing, 0), lambda: (images, labels, good), padded)
+        return tuple(_of_length(length, tensor) for tensor in full)
+
+    def join(*chunks):
+        return tuple(tf.reshape(tensor, [count * length, *tensor.shape[2:]])[:size] for tensor in chunks)
+
+    if count == 1:
+        return _map_and_prefetch(batches, load)
+    return _map_and_prefetch(batches.flat_map(split), load).batch(count).map(join)
+
+
 def _map_and_prefetch(batches: tf.data.Dataset, load) -> tf.data.Dataset:
     load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors.
-    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(2)
 
 
 def _of_length(batch_size: int, tensor):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from data_files import GREY, RGB, data_options, encode, photo, write_folder
 from tensorflow.python.eager.context import context
 
+from kerasnets.data import pipeline
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from kerasnets.data.sources import open_source
@@ -168,3 +169,23 @@ def test_options_override_preprocessing():
     source = open_source(options.source, "train")
     batches = training_batches(source, GREY, options, batch_size=8, seed=0)
     assert batches.element_spec == (tf.TensorSpec((8, 12, 12, 1), tf.uint8), tf.TensorSpec((8,), tf.int32))
+
+
+def test_chunks_change_no_pixel(case, monkeypatch):
+    """A chunk is what one thread loads: a share of a large batch, whose last chunk may be smaller."""
+    options, preprocessing, size, steps = case
+    _, whole = batches_of(options, preprocessing, steps + 1, batch_size=size)
+    source = open_source(options.source, options.train_split)
+
+    def evaluated():
+        batches = evaluation_batches(source, preprocessing, options, batch_size=size, share=slice(0, size - 1))
+        return [tuple(tensor.numpy() for tensor in batch) for batch in batches]
+
+    exact, loaded = evaluated(), []
+    monkeypatch.setattr(pipeline, "LARGE", 4)
+    monkeypatch.setattr(pipeline, "CHUNK", 4)
+    load_batch = pipeline.load_batch
+    monkeypatch.setattr(pipeline, "load_batch", lambda *a: loaded.append(a[-1]) or load_batch(*a))
+    assert same(whole, batches_of(options, preprocessing, steps + 1, batch_size=size)[1])
+    assert same(exact, evaluated())
+    assert set(loaded) <= {3, 4} and loaded
