@@ -5,6 +5,7 @@ Running and inspecting a file needs neither TensorFlow nor Keras, as on a phone.
 
 import contextlib
 import io
+import os
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -92,8 +93,8 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0]
 
 
-def load_tflite(path: str | Path) -> Runner:
-    """Loads a .tflite file, to run on one thread.
+def load_tflite(path: str | Path, threads: int | None = 1) -> Runner:
+    """Loads a .tflite file, to run on a number of threads; `None` takes as many as there are cores.
 
     Raises:
         ValueError: for a file that is truncated or not an exported network. Some damage only shows when it runs.
@@ -101,7 +102,7 @@ def load_tflite(path: str | Path) -> Runner:
     from ai_edge_litert.interpreter import Interpreter
 
     with _one_line(path):
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter = Interpreter(model_path=str(path), num_threads=threads or os.cpu_count())
         interpreter.allocate_tensors()
         source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
