@@ -84,7 +84,9 @@ def _compiled(opened: LoadedNetwork) -> Callable:
     return lambda images: run(tf.cast(images, tf.float32)).numpy()
 
 
-def predict(target, paths: Iterable[str | Path], top: int = 5, weights: str | None = None, batch_size: int = 32):
+def predict(
+    target, paths: Iterable[str | Path], top: int = 5, weights: str | None = None, batch_size: int = 32
+) -> list[dict]:
     """Classifies image files. Several files are decoded in parallel.
 
     Args:
