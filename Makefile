@@ -17,7 +17,7 @@ test: $(READY)
 	$(NEXT)
 
 test-all: $(READY)
-	$(BIN)/python -m pip install -q -e ".[test,torch,photos,onnx,tensorboard]"
+	$(BIN)/python -m pip install -q -e ".[test,docs,torch,photos,onnx,tensorboard]"
 	$(BIN)/python -m pytest -n 2 -q -m "slow or not slow"
 
 # Compares with torchvision and timm too, where they are installed: `.venv/bin/pip install -e ".[parity]"`.
@@ -53,14 +53,15 @@ mutations: $(READY)
 tables: $(READY)
 	$(BIN)/python docs/make_tables.py
 
+# It runs the gallery; two of its pages classify photos with public weights.
 docs: $(READY)
-	$(BIN)/python -m pip install -q -e ".[docs]"
+	$(BIN)/python -m pip install -q -e ".[docs,photos,torch]"
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 # Asks every external link, so it needs a network.
 linkcheck: $(READY)
 	$(BIN)/python -m pip install -q -e ".[docs]"
-	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
+	$(BIN)/python -m sphinx -b linkcheck -D plot_gallery=0 docs docs/_build/linkcheck
 
 style: $(READY)
 	$(BIN)/python -m ruff check .

@@ -20,7 +20,7 @@ for family in families(ROWS):
 
 project = "kerasnets"
 version = release = importlib.metadata.version("kerasnets")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
 myst_heading_anchors = 4
 exclude_patterns = ["_build", "gallery"]
 html_title = "kerasnets"
@@ -32,14 +32,14 @@ html_show_sourcelink = False
 autodoc_typehints = "none"
 default_role = "code"
 
-if list((HERE / "gallery").glob("*.py")):
-    extensions.append("sphinx_gallery.gen_gallery")
-    sphinx_gallery_conf = {
-        "examples_dirs": ["gallery"],
-        "gallery_dirs": ["examples"],
-        "filename_pattern": r"\.py$",
-        "abort_on_example_error": False,
-    }
+sphinx_gallery_conf = {
+    "examples_dirs": ["gallery"],
+    "gallery_dirs": ["examples"],
+    "within_subsection_order": "FileNameSortKey",
+    "first_notebook_cell": "%pip install -q kerasnets matplotlib",
+    "image_srcset": ["2x"],
+    "write_computation_times": False,
+}
 
 
 def mark_code(app, what, name, obj, options, lines: list[str]) -> None:
