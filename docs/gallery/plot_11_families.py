@@ -46,7 +46,13 @@ for info in sorted(cheapest, key=lambda info: info.multiply_adds):
     if all(abs(place[0] - x) > 0.28 or abs(place[1] - y) > 0.1 for x, y in taken):  # names must not overlap
         axis.annotate(info.name, 10**place, xytext=(6, -3), textcoords="offset points", fontsize=8)
         taken.append(place)
-axis.set(xscale="log", yscale="log", xlabel="parameters, millions", ylabel="multiply-adds for one image, billions")
+axis.set(
+    xscale="log",
+    yscale="log",
+    xlim=(0.9, 500),
+    xlabel="parameters, millions",
+    ylabel="multiply-adds for one image, billions",
+)
 years = sorted({info.paper.year for info in networks})
 figure.colorbar(points, label="year of the paper", ticks=years)
 plt.show()
