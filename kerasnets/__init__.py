@@ -24,6 +24,7 @@ _FUNCTIONS = {
     "features": "kerasnets.graph.features",
     "freeze": "kerasnets.graph.freeze",
     "fold_batch_norm": "kerasnets.graph.fold",
+    "optimize": "kerasnets.graph.inference",
     "preprocess_input": "kerasnets.weights.preprocess",
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",

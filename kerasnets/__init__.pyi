@@ -15,6 +15,7 @@ from kerasnets.graph.cost import complexity as complexity
 from kerasnets.graph.features import features as features
 from kerasnets.graph.fold import fold_batch_norm as fold_batch_norm
 from kerasnets.graph.freeze import freeze as freeze
+from kerasnets.graph.inference import optimize as optimize
 from kerasnets.model_index import ModelInfo as ModelInfo
 from kerasnets.model_index import list_models as list_models
 from kerasnets.model_index import list_pretrained as list_pretrained

@@ -13,6 +13,7 @@ from kerasnets.build import create_model
 from kerasnets.data.class_names import imagenet_ids
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
+from kerasnets.graph.inference import in_precision
 from kerasnets.graph.walk import producer
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, did_you_mean, variant_names
@@ -90,8 +91,7 @@ def classifier(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: for a model whose output is not (batch, classes).
     """
-    if any(layer.compute_dtype != "float32" for layer in model.layers):
-        model = _in_float32(model)
+    model = in_precision(model, "float32")
     output = model.output["predictions"] if isinstance(model.output, dict) else model.output
     if len(output.shape) != 2:
         raise ValueError(f"A classifier's output should have the shape (batch, classes). Received: {output.shape}")
@@ -100,17 +100,6 @@ def classifier(model: keras.Model) -> keras.Model:
     elif output is model.output:
         return model
     return keras.Model(model.inputs, output, name=model.name)
-
-
-def _in_float32(model: keras.Model) -> keras.Model:
-    def plain(config):
-        if isinstance(config, dict):
-            return {key: "float32" if key == "dtype" else plain(value) for key, value in config.items()}
-        return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
-
-    twin = model.__class__.from_config(plain(model.get_config()))
-    twin.set_weights(model.get_weights())
-    return twin
 
 
 def probabilities(

@@ -15,10 +15,12 @@ from kerasnets.exporters.files import check_labels, is_saved_model, read_metadat
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
 from kerasnets.exporters.saved_model import load_saved_model
 from kerasnets.exporters.tflite import load_tflite
+from kerasnets.graph.fold import inference_form
+from kerasnets.graph.inference import frozen
 from kerasnets.registry import Preprocessing
 
-# From this number of images on, compiling a network takes less time than it saves.
-_WORTH_COMPILING = 16
+# From these numbers of images on, it saves time to compile a network, and to fold its batch normalisation first.
+_WORTH_COMPILING, _WORTH_FOLDING = 16, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,26 +64,17 @@ def open_predictor(target: str | Path | keras.Model, weights: str | None = None,
             "weights=None"
         )
     check_labels(opened.labels, classifier(opened.model).output_shape[-1], opened.name)
-    run = _compiled(opened) if images >= _WORTH_COMPILING else _plain(opened)
-    return Predictor(run, opened.preprocessing, opened.labels)
+    return Predictor(_runner(opened, images), opened.preprocessing, opened.labels)
 
 
-def _plain(opened: LoadedNetwork) -> Callable:
-    net = classifier(opened.model)
-    return lambda images: probabilities(net, images, opened.preprocessing)
-
-
-def _compiled(opened: LoadedNetwork) -> Callable:
-    import tensorflow as tf
-
+def _runner(opened: LoadedNetwork, images: int) -> Callable:
+    """Returns what runs an opened model: as it is, as one graph, or as the folded and frozen graph of `optimize`."""
     net, preprocessing = classifier(opened.model), opened.preprocessing
-    shape = (None, preprocessing.size, preprocessing.size, len(preprocessing.mean))
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
-    def run(images):
-        return net(normalise(images, preprocessing), training=False)
-
-    return lambda images: run(tf.cast(images, tf.float32)).numpy()
+    if images < _WORTH_COMPILING:
+        return lambda pixels: probabilities(net, pixels, preprocessing)
+    net = inference_form(net) if images >= _WORTH_FOLDING else net
+    run = frozen(net, lambda pixels: normalise(pixels, preprocessing))
+    return lambda pixels: run(np.asarray(pixels, "float32")).numpy()
 
 
 def predict(

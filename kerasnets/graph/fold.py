@@ -29,11 +29,15 @@ def inference_form(model: keras.Model) -> keras.Model:
     Args:
         model: a classifier with one output.
     """
-    folded = fold_batch_norm(model)
-    for part in (part for layer in folded.layers for part in getattr(layer, "parts", (layer,))):
+    return native_groups(fold_batch_norm(model))
+
+
+def native_groups(model: keras.Model) -> keras.Model:
+    """Makes each grouped convolution of `model` one operator, and returns the model."""
+    for part in (part for layer in model.layers for part in getattr(layer, "parts", (layer,))):
         if isinstance(part, GroupedConv2D):
             part.native = True
-    return folded
+    return model
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:

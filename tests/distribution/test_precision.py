@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.distribution import precision
+from kerasnets.graph import hardware
 from kerasnets.recipe.read import load_recipe
 from kerasnets.training import loop
 
@@ -27,7 +28,7 @@ OPTION = "auto_mixed_precision_onednn_bfloat16"
 def test_auto_is_bfloat16_where_the_machine_has_it(monkeypatch, tmp_path, capabilities, flags, expected):
     facts = tmp_path / "cpuinfo"
     facts.write_text(f"processor : 0\nflags : {flags}\n")
-    monkeypatch.setattr(precision, "PROCESSOR", facts)
+    monkeypatch.setattr(hardware, "PROCESSOR", facts)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: list(range(len(capabilities))))
     details = lambda gpu: {"compute_capability": capabilities[gpu]}  # noqa: E731
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details)
