@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = ("sides.py", "steps.py")
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.name not in HELPERS)
 STEP = ["--nets", "mobilenet_v2", "--size", "64", "--batch", "2", "--turns", "1", "--steps", "2"]
+INFERENCE = ["--nets", "mobilenet_v2", "--size", "64", "--batches", "1", "--turns", "1", "--steps", "1"]
 # Script, and a word where it has two forms -> the arguments of its tiny form, and what that prints.
 TINY = {
     "training_step float32": ([*STEP, "--precisions", "float32"], "ratio training_step_mobilenet_v2_float32_keras "),
@@ -22,6 +23,16 @@ TINY = {
         "ratio grouped_convolution_vs_keras ",
     ),
     "input_pipeline": (["--rounds", "1", "--batches", "1", "--images", "64"], "ratio input_pipeline_ours_keras "),
+    "inference float32": (
+        [*INFERENCE, "--precisions", "float32"],
+        "ratio inference_mobilenet_v2_float32_b1_keras ",
+    ),
+    "inference bfloat16": (
+        [*INFERENCE, "--precisions", "bfloat16"],
+        "ratio inference_mobilenet_v2_bfloat16_b1_keras ",
+    ),
+    "bfloat16_agreement": ([], "ratio bfloat16_agreement_efficientnet_lite0 "),
+    "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
     "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
     "stochastic_depth": (
         ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],

@@ -74,8 +74,8 @@ def optimize(model: keras.Model, precision: str = "auto") -> OptimizedModel:
     Args:
         model: a functional model with one input. It is not changed. Its input size may be unknown.
         precision: `"float32"`: outputs agree with the model to 1e-5. `"bfloat16"`: products are computed from numbers
-            of eight bits of precision, so that outputs change by about 1e-2. `"auto"`: float32; where the hardware
-            multiplies bfloat16, both forms are timed on a batch of eight images and the quicker is kept.
+            of eight bits of precision; a probability may change by some hundredths. `"auto"`: float32; where the
+            hardware multiplies bfloat16, both forms are timed on a batch of eight images and the quicker is kept.
 
     Returns:
         A function of a batch, as the model takes it: an array gives an array, a tensor a tensor, several outputs a
