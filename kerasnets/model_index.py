@@ -74,8 +74,12 @@ def model_index_path() -> Path:
 
 def read_model_index() -> dict[str, dict]:
     """Returns name -> facts of every network, as plain JSON values, the public checkpoints included."""
-    rows, public = json.loads(model_index_path().read_text(encoding="utf-8")), all_checkpoints()
+    rows, public = _rows(), all_checkpoints()
     return {name: row | {"checkpoints": _plain(public.get(name, ()))} for name, row in rows.items()}
+
+
+def _rows() -> dict[str, dict]:
+    return json.loads(model_index_path().read_text(encoding="utf-8"))
 
 
 def _plain(checkpoints) -> list[dict]:
@@ -99,7 +103,7 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
     Raises:
         ValueError: for a family that does not exist.
     """
-    rows = read_model_index()
+    rows, public = _rows(), {} if weights is None else all_checkpoints()
     families = sorted({row["family"] for row in rows.values()})
     if family is not None and family not in families:
         hint = did_you_mean(family, families)
@@ -109,7 +113,7 @@ def list_models(pattern: str | None = None, *, family: str | None = None, weight
         for name, row in rows.items()
         if (pattern is None or fnmatch.fnmatchcase(name, pattern))
         and (family is None or row["family"] == family)
-        and (weights is None or bool(row["checkpoints"]) == weights)
+        and (weights is None or bool(public.get(name)) == weights)
     )
 
 

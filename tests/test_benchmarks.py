@@ -32,7 +32,7 @@ TINY = {
         "ratio inference_mobilenet_v2_bfloat16_b1_keras ",
     ),
     "bfloat16_agreement": ([], "ratio bfloat16_agreement_efficientnet_lite0 "),
-    "build": (["--nets", "mobilenet_v1"], "ratio build_1_networks "),
+    "build": (["--nets", "mobilenet_v2"], "ratio build_1_networks "),
     "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
     "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
     "stochastic_depth": (
