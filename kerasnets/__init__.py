@@ -35,6 +35,8 @@ _FUNCTIONS = {
     "evaluate": "kerasnets.evaluation.evaluate",
     "export": "kerasnets.exporters.export",
     "predict": "kerasnets.exporters.predict",
+    "push_to_hub": "kerasnets.runs.hub",
+    "from_hub": "kerasnets.runs.hub",
 }
 
 

@@ -21,6 +21,8 @@ from kerasnets.model_index import list_models as list_models
 from kerasnets.model_index import list_pretrained as list_pretrained
 from kerasnets.model_index import model_info as model_info
 from kerasnets.runs.folder import load_model as load_model
+from kerasnets.runs.hub import from_hub as from_hub
+from kerasnets.runs.hub import push_to_hub as push_to_hub
 from kerasnets.runs.summary import summary as summary
 from kerasnets.training.loop import train as train
 from kerasnets.training.prepare import prepare as prepare
