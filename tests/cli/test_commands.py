@@ -52,7 +52,9 @@ SHOWN = [
 HEAVY = (
     "kerasnets profile",
     "kerasnets benchmark data recipes/resnet50",
+    "kerasnets evaluate runs/finetune",  # after its training, which is slow
     "kerasnets evaluate squeezenet",
+    "kerasnets export runs/finetune",
     "kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set",
     "kerasnets predict efficientnet",
     "kerasnets predict photo.jpg --model efficientnet",

@@ -3,9 +3,6 @@
 import dataclasses
 import json
 import os
-import runpy
-import sys
-import types
 from pathlib import Path
 
 import keras
@@ -169,21 +166,6 @@ def test_encoded_files_give_what_predict_gives(exported, image_files, digits):
     for row, entry in zip(inside, predict(predictor, files, top=10), strict=True):
         outside = {prediction["index"]: prediction["probability"] for prediction in entry["predictions"]}
         assert row == pytest.approx([outside[index] for index in range(10)], abs=1e-6)
-
-
-def test_the_example_for_ray_gives_what_predict_gives(exported, image_files, monkeypatch):
-    """Its class for the workers, without Ray: one batch of files, one of them broken."""
-    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
-    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "ray_data.py"))
-    answers = predict(exported["saved-model"]["path"], [image_files], top=1)
-    files = [answer["image"] for answer in answers]
-    contents = [Path(file).read_bytes() for file in files]
-    found = example["Classifier"](exported["saved-model"]["path"])({"path": files, "bytes": contents})
-    assert found["image"] == files and found["label"][1] is None and found["probability"][1] is None
-    for number in (0, 2):
-        (best,) = answers[number]["predictions"]
-        assert found["label"][number] == best["label"]
-        assert found["probability"][number] == pytest.approx(best["probability"], abs=1e-5)
 
 
 def test_a_file_outside_its_bounds_gets_no_name_and_the_older_one_stays(digits, tmp_path):

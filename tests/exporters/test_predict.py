@@ -3,8 +3,11 @@
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,3 +196,20 @@ def test_one_photo_imports_nothing_that_it_does_not_use(model, tmp_path):
     code, *modules = done.stdout.splitlines()[-1].split()
     assert code == "0", done.stderr
     assert "tensorflow" in modules and [name for name in UNUSED if name in modules] == []
+
+
+def test_the_example_for_ray_gives_what_predict_gives(photos, model, tmp_path, monkeypatch):
+    """Its class for the workers, without Ray: one batch of files, one of them broken."""
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "ray_data.py"))
+    path = kerasnets.export(model, "saved-model", output=tmp_path / "net", examples=8)["path"]
+    answers = predict(path, [photos / "train" / "cat"], top=1)[4:7]
+    files = [answer["image"] for answer in answers]
+    contents = [Path(file).read_bytes() for file in files]
+    found = example["Classifier"](path)({"path": files, "bytes": contents})
+    assert found["image"] == files and [answer["image"] for answer in answers if "error" in answer] == [files[2]]
+    assert found["label"][2] is None and found["probability"][2] is None
+    for number in (0, 1):
+        (best,) = answers[number]["predictions"]
+        assert found["label"][number] == best["label"]
+        assert found["probability"][number] == pytest.approx(best["probability"], abs=1e-5)
