@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import hub_server
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from shown_commands import python_blocks
 
 import kerasnets
 
@@ -27,7 +30,12 @@ def hub():
 
 def client(server, folder, program: str):
     """Runs Python in a fresh process whose hub is `server`."""
-    settings = {"HF_ENDPOINT": server.address, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    settings = {
+        "HF_ENDPOINT": server.address,
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": "hf_other",
+    }
     settings |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", f"import kerasnets\n{program}"]
     return subprocess.run(command, cwd=folder, env={**os.environ, **settings}, capture_output=True, text=True)
@@ -61,6 +69,15 @@ np.save("found.npy", run.model(np.load("pixels.npy"), training=False))"""
     assert not (tmp_path / "runs" / "outside.txt").exists() and not list(tmp_path.glob("runs/.unfinished*"))
     again = client(hub, tmp_path, 'kerasnets.from_hub("someone/digits")')
     assert "should be a new folder" in again.stderr.splitlines()[-1]
+
+
+def test_the_page_on_sharing(finished, hub, tmp_path):
+    shutil.copytree(finished.path, tmp_path / "runs" / "lenet5_digits")
+    Image.new("L", (32, 32)).save(tmp_path / "photo.png")
+    (block,) = (code for name, code in python_blocks().items() if name.startswith("sharing-"))
+    done = client(hub, tmp_path, block)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "lenet5-digits" / "model.keras").is_file()
 
 
 def test_the_card_says_what_was_measured_and_no_path(finished):
