@@ -49,14 +49,45 @@ def described(layer) -> str:
     return f"the {type(layer).__name__} {layer.name!r}"
 
 
-def trace(model: keras.Model, inputs, around: Callable) -> None:
-    """Traces a functional model with other input tensors, layer by layer.
+def trace(model: keras.Model, inputs, around: Callable):
+    """Traces a functional model with other input tensors, layer by layer, and returns its outputs.
 
     Args:
-        inputs: symbolic tensors, one for each input of `model`; their sizes may differ from the model's own.
+        inputs: tensors, one for each input of `model`; their sizes may differ from the model's own.
         around: `layer -> function`; the function is called in the place of the layer and returns its outputs.
     """
-    functional(model)._run_through_graph(inputs, operation_fn=around)  # Keras 3.15.1: Function
+    return functional(model)._run_through_graph(inputs, operation_fn=around)  # Keras 3.15.1: Function
+
+
+def run(model: keras.Model, inputs, around: Callable):
+    """Runs a functional model as `trace` does, and the functional models that are nested in it layer by layer too."""
+
+    def opened(layer):
+        if not is_functional(layer):
+            return around(layer)
+        return lambda tensors, **options: run(layer, tensors, around)
+
+    return trace(model, inputs, opened)
+
+
+def is_functional(layer) -> bool:
+    """Tells whether a layer is a model whose graph can be walked."""
+    return hasattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth")
+
+
+def opened_calls(model: keras.Model, output=None) -> list[Call]:
+    """Returns the calls that an output of a functional model is computed from, in order; nested models are opened.
+
+    Args:
+        output: one of the model's outputs; `None` for all of them.
+    """
+    wanted = {id(tensor) for tensor in (functional(model).outputs if output is None else [output])}
+    found = []
+    for call in reversed(list(calls(functional(model)))):
+        if any(id(tensor) in wanted for tensor in call.outputs):
+            wanted |= {id(tensor) for tensor in call.inputs}
+            found = [*(opened_calls(call.layer) if is_functional(call.layer) else [call]), *found]
+    return found
 
 
 @contextlib.contextmanager

@@ -93,3 +93,24 @@ def test_own_variables_are_in_the_order_of_a_weights_file():
     layer.save_own_variables(saved)
     names = [variable.name for variable in walk.own_variables(layer)]
     assert names == ["gamma", "beta", "moving_mean", "moving_variance"] and list(saved) == ["0", "1", "2", "3"]
+
+
+def test_a_run_opens_nested_models_and_calls_are_those_of_one_output():
+    model, seen = small(), []
+
+    def around(layer):
+        seen.append(layer.name)
+        return lambda *inputs, **options: layer.compute_output_spec(*inputs, **options)
+
+    output = walk.run(model, [keras.Input((6, 6, 2))], around)
+    assert tuple(output.shape) == (None, 7) and "inner" in seen and "nested" not in seen
+    assert names(call.layer for call in walk.opened_calls(model))[-4:] == [
+        "flatten",
+        "dropout",
+        "predictions",
+        "softmax",
+    ]
+    one = keras.Model(model.input, [model.get_layer("add").output, model.output])
+    found = names(call.layer for call in walk.opened_calls(one, one.outputs[0]))
+    assert sorted(found) == ["add", "left", "norm", "right"]
+    assert walk.is_functional(model.get_layer("nested")) and not walk.is_functional(model.get_layer("add"))

@@ -1,0 +1,44 @@
+"""See what a network looks at: gradients, deconvnet, class activation maps, occlusion, and measures of all of them.
+
+    from kerasnets import explain
+
+    maps = explain.grad_cam(model, images)
+
+Every method is called as `method(model, images, target=None, layer=None, ...)` and returns float32 maps (batch, height,
+width[, channels]) for logits. Names are imported when they are first used.
+"""
+
+import importlib
+
+# Public name -> the file that defines it. No file has the name of a function.
+_FUNCTIONS = {
+    "gradient": "kerasnets.explain.saliency",
+    "input_x_gradient": "kerasnets.explain.saliency",
+    "smooth_grad": "kerasnets.explain.saliency",
+    "integrated_gradients": "kerasnets.explain.saliency",
+    "guided": "kerasnets.explain.rectified",
+    "deconvnet": "kerasnets.explain.projection",
+    "grad_cam": "kerasnets.explain.class_maps",
+    "grad_cam_plus_plus": "kerasnets.explain.class_maps",
+    "layer_cam": "kerasnets.explain.class_maps",
+    "score_cam": "kerasnets.explain.class_maps",
+    "cam": "kerasnets.explain.class_maps",
+    "occlusion": "kerasnets.explain.perturbation",
+    "rise": "kerasnets.explain.perturbation",
+    "default_layer": "kerasnets.explain.network",
+}
+
+
+def __getattr__(name: str):
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    if name.startswith("_"):
+        raise AttributeError(f"module 'kerasnets.explain' has no attribute {name!r}")
+    from kerasnets.registry import did_you_mean
+
+    hint = did_you_mean(name, _FUNCTIONS)
+    raise AttributeError(f"module 'kerasnets.explain' has no attribute {name!r}.{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_FUNCTIONS)

@@ -1,0 +1,188 @@
+"""Run a classifier and see its logits and the output of a layer inside; check what the user asks for.
+
+All methods of this package go through these functions. They explain logits: a softmax or sigmoid at the end is left
+out, because saturated probabilities hide what a picture changes.
+"""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.graph.walk import described, functional, is_functional, opened_calls, producer, run
+from kerasnets.registry import did_you_mean
+
+_PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
+_POOLING = ("Pool", "Dropout", "Flatten", "Reshape", "Padding", "Softmax")
+
+
+def logits_of(model: keras.Model, images, seen: Callable | None = None, around: Callable | None = None):
+    """Runs a functional classifier in inference mode, without the softmax or sigmoid at its end.
+
+    Args:
+        images: tensor (batch, height, width, channels), as the model takes it.
+        seen: `(layer, output) -> output`, called behind every layer; what it returns takes the output's place.
+        around: `layer -> context manager`, in which the layer runs.
+
+    Returns:
+        float32 tensor (batch, classes).
+    """
+    last = _last_layer(model)
+
+    def step(layer):
+        def call(*inputs, **options):
+            if "training" in inspect.signature(layer.call).parameters:
+                options["training"] = False
+            with around(layer) if around else contextlib.nullcontext(), _linear(layer, layer is last):
+                output = layer(*inputs, **options) if not _is_softmax(layer, last) else inputs[0]
+            return seen(layer, output) if seen else output
+
+        return call
+
+    outputs = run(model, images, step)
+    return tf.cast(_classes(outputs), tf.float32)
+
+
+def _classes(outputs):
+    """Returns the classifier's output: the one called `predictions`, or the only one."""
+    if isinstance(outputs, dict):
+        outputs = outputs["predictions"] if "predictions" in outputs else list(outputs.values())
+    while isinstance(outputs, list | tuple):
+        outputs = outputs[0]
+    return outputs
+
+
+def _last_layer(model) -> keras.Layer:
+    """Returns the layer that makes the classes, of the innermost model where models are nested."""
+    layer = producer(_output_of(model))
+    while is_functional(layer):
+        layer = producer(_output_of(layer))
+    return layer
+
+
+def _output_of(model):
+    return _classes(functional(model).output)
+
+
+def _is_softmax(layer, last) -> bool:
+    return layer is last and type(layer).__name__ in ("Softmax", "LogSoftmax", "Sigmoid")
+
+
+@contextlib.contextmanager
+def _linear(layer, wanted: bool):
+    """Takes the activation off a layer for as long as it runs, where that is a softmax or a sigmoid."""
+    activation = getattr(layer, "activation", None)
+    if not wanted or getattr(activation, "__name__", "") not in _PROBABILITIES:
+        yield
+        return
+    layer.activation = keras.activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = activation
+
+
+def checked(model: keras.Model, images, target=None, layer: str | None = None) -> tuple[np.ndarray, list | None]:
+    """Checks the arguments that all methods share.
+
+    Returns:
+        The images as float32, and the targets as a list with one for each image, or `None`.
+
+    Raises:
+        ValueError: for a model that is not functional or no classifier of images, images of another shape, a target
+            that is no class, or a layer that does not exist.
+    """
+    shape, output = functional(model).inputs[0].shape, _output_of(model)
+    if len(functional(model).inputs) != 1 or len(shape) != 4 or len(output.shape) != 2:
+        raise ValueError(
+            "Maps are made for models from images (batch, height, width, channels) to classes (batch, classes). "
+            f"Received: {described(model)}, {tuple(shape)} -> {tuple(output.shape)}"
+        )
+    images = np.asarray(images, "float32")
+    fits = images.ndim == 4 and all(want in (None, has) for want, has in zip(shape[1:], images.shape[1:], strict=True))
+    if not fits or not len(images):
+        raise ValueError(f"`images` should have the shape {tuple(shape)}. Received: images of shape {images.shape}")
+    if layer is not None and layer not in (names := [call.layer.name for call in opened_calls(model)]):
+        raise ValueError(f"{model.name!r} has no such layer.{did_you_mean(layer, names)} Received: layer={layer!r}")
+    return images, None if target is None else _targets(target, len(images), output.shape[-1], layer)
+
+
+def _targets(target, count: int, classes: int, layer: str | None) -> list[int]:
+    targets = np.broadcast_to(target, count) if np.ndim(target) == 0 else np.asarray(target)
+    whole = np.issubdtype(targets.dtype, np.integer)
+    low, high = (targets.min(), targets.max()) if whole and targets.size else (-1, -1)
+    if targets.shape != (count,) or low < 0 or (layer is None and high >= classes):
+        raise ValueError(
+            f"`target` should be a class from 0 to {classes - 1}, or one for each of {count} images. "
+            f"Received: target={target!r}"
+        )
+    return [int(number) for number in targets]
+
+
+def default_layer(model: keras.Model) -> str:
+    """Returns the name of the layer that class activation maps look at unless another one is named.
+
+    It is the last layer whose output still has a height and a width; pooling, dropout and padding do not count.
+
+    Raises:
+        ValueError: for a model without feature maps.
+    """
+    for call in reversed(opened_calls(model, _output_of(model))):
+        shape, kind = call.outputs[0].shape, type(call.layer).__name__
+        if len(shape) == 4 and tuple(shape[1:3]) != (1, 1) and not any(word in kind for word in _POOLING):
+            return call.layer.name
+    raise ValueError(
+        "Maps of this kind need a layer with an output (batch, height, width, channels). "
+        f"Received: {described(model)}, which has none"
+    )
+
+
+def chosen(logits, target: list | None, start: int = 0):
+    """Returns (the logit of each image's target, the targets); without targets they are the largest logits."""
+    if target is None:
+        picked = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    else:
+        picked = tf.constant(target[start : start + logits.shape[0]], tf.int32)
+    return tf.gather(logits, picked, axis=1, batch_dims=1), picked
+
+
+def all_logits(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
+    """Returns the logits of images, float32 (batch, classes).
+
+    Raises:
+        ValueError: for outputs that are probabilities although no softmax was found at the model's end.
+    """
+    with clear_about_memory(batch_size):
+        found = [logits_of(model, tf.constant(images[part])).numpy() for part in batches(len(images), batch_size)]
+    logits = np.concatenate(found)
+    if logits.shape[1] > 1 and (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
+        raise ValueError(
+            "Maps explain logits, and this model ends in a softmax inside a layer of its own; make it end in "
+            f"keras.layers.Softmax. Received: {described(model)}"
+        )
+    return logits
+
+
+def batches(count: int, batch_size: int) -> Iterator[slice]:
+    """Yields slices of at most `batch_size` that cover `count` examples."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` should be a positive integer. Received: batch_size={batch_size!r}")
+    return (slice(start, min(start + batch_size, count)) for start in range(0, count, batch_size))
+
+
+@contextlib.contextmanager
+def clear_about_memory(batch_size: int):
+    """Turns TensorFlow's error about memory into one line.
+
+    Raises:
+        MemoryError: when a batch does not fit.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise MemoryError(
+            f"A batch does not fit into memory; give a smaller `batch_size`. Received: batch_size={batch_size}"
+        ) from None
