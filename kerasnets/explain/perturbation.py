@@ -6,7 +6,7 @@ import numpy as np
 from kerasnets.explain.network import all_logits, batches, checked
 
 
-def occlusion(
+def occlusion(  # noqa: PLR0913 (the arguments of every method, and its own)
     model: keras.Model,
     images,
     target=None,
@@ -80,7 +80,7 @@ def _sides(name: str, value, sides, share: int) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def rise(
+def rise(  # noqa: PLR0913 (the arguments of every method, and its own)
     model: keras.Model,
     images,
     target=None,

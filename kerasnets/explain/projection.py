@@ -12,9 +12,9 @@ def deconvnet(model: keras.Model, images, target=None, layer: str | None = None,
 
     Args:
         model, images, batch_size: as for `kerasnets.explain.gradient`.
-        target, layer: where the signal begins. Without a layer it is the logit of `target`, with the value 1. At a layer
-            inside it is the largest activation of map number `target` (`None`: of all maps), with its own value; all
-            other activations are zero.
+        target, layer: where the signal begins. Without a layer it is the logit of `target`, with the value 1. At a
+            layer inside it is the largest activation of map number `target` (`None`: of all maps), with its own value;
+            all other activations are zero.
 
     Returns:
         float32 (batch, height, width, channels).

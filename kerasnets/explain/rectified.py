@@ -126,13 +126,14 @@ def _check_graph(model, graph) -> None:
         ValueError: for a graph without one, or with one inside a function, by the function's name.
     """
     ruled = [node for node in graph.node if node.op in _RECTIFIERS and "_gradient_op_type" in node.attr]
-    for function in graph.library.function:
-        if any(node.op in _RECTIFIERS for node in function.node_def):
-            caller = [node.name for node in graph.node if node.attr["f"].func.name == function.signature.name]
-            raise ValueError(
-                "A ReLU inside a compiled function keeps its own gradient; call it without tf.function. "
-                f"Received: {described(model)}, at {(caller or [function.signature.name])[0]!r}"
-            )
+    library = {function.signature.name: function.node_def for function in graph.library.function}
+    inside = [name for name, nodes in library.items() if any(node.op in _RECTIFIERS for node in nodes)]
+    if inside:
+        callers = [node.name for node in graph.node if node.attr["f"].func.name in inside]
+        raise ValueError(
+            "A ReLU inside a compiled function keeps its own gradient; call it without tf.function. "
+            f"Received: {described(model)}, at {(callers or inside)[0]!r}"
+        )
     if not ruled:
         raise ValueError(
             "Guided backpropagation and the deconvnet change the gradient of ReLUs; use gradient or grad_cam. "
