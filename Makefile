@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables docs linkcheck parity lowest distribution-check kill-check files mutations clean
+.PHONY: demo test test-all style tables docs linkcheck parity neutral lowest distribution-check kill-check files mutations clean
 
 NEXT = @printf '\n`. .venv/bin/activate` lets this shell find `kerasnets`; then try `kerasnets --help`.\n'
 
@@ -24,6 +24,12 @@ test-all: $(READY)
 parity: $(READY)
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/architectures/test_goldens.py
 	$(BIN)/python tests/support/parity.py
+
+# Runs the tests of keras.applications and of KerasHub on our builders; fetches the file of the first.
+neutral: $(READY)
+	$(BIN)/python tests/support/neutral.py --write
+	$(BIN)/python -m pip install -q keras-hub grain
+	$(BIN)/python tests/support/neutral_hub.py --write
 
 # The lower bounds of pyproject.toml, in a `.venv-lowest` of their own.
 LOWEST_TESTS = tests/recipe tests/runs tests/cli tests/weights tests/exporters tests/graph tests/layers/test_classic.py \

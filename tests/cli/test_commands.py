@@ -40,6 +40,7 @@ NOT_RUN = {
     "make tables": "builds and counts every network: test_every_net.py compares the counts",
     "make docs": "needs the `docs` extra: `test_site_builds_without_a_warning`, marked slow, runs the same",
     "make parity": "needs torch, torchvision and timm: test_goldens.py compares with stored outputs",
+    "make neutral": "fetches a file of Keras: tests/test_neutral.py runs a part of it, marked slow",
     "make distribution-check": "minutes: tests/distribution/test_distributed_steps.py runs its cases",
     "make kill-check": "minutes: tests/training/test_loop.py and tests/distribution/test_workers.py kill runs",
 }
