@@ -83,7 +83,8 @@ def _rows() -> dict[str, dict]:
 
 
 def _plain(checkpoints) -> list[dict]:
-    return json.loads(json.dumps([dataclasses.asdict(checkpoint) for checkpoint in checkpoints]))
+    # `dataclasses.asdict` copies everything, and would be a tenth of the time of `kerasnets list`.
+    return [vars(found) | {"preprocessing": found.preprocessing.as_plain()} for found in checkpoints]
 
 
 def citations() -> dict[str, str]:

@@ -38,7 +38,7 @@ class Preprocessing:
 
     def as_plain(self) -> dict:
         """Returns the numbers as JSON values, which `from_plain` reads."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
 
     @classmethod
     def from_plain(cls, values: dict) -> "Preprocessing":
@@ -48,7 +48,7 @@ class Preprocessing:
             ValueError: for an unknown key, or a value of another type.
         """
         numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        defaults = dataclasses.asdict(cls())
+        defaults = vars(cls())
         for key, value in numbers.items():
             if key not in defaults or not _alike(value, defaults[key]):
                 raise ValueError(f"Preprocessing has {', '.join(defaults)}. Received: {key}={value!r}")

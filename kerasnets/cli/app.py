@@ -2,42 +2,36 @@
 
 Exit codes: 0, 1 (the work failed) and 2 (the request is wrong); `train` and `launch` have 75 and 130 as well.
 
-A command imports what it calls when it runs. So `list`, `info` and `--help` answer without TensorFlow.
+Only the file of the command that is called is imported, and a command imports what it calls when it runs. So `list`,
+`info` and `--help` answer without TensorFlow.
 """
 
+import importlib
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from kerasnets.cli import (
-    benchmark,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    info,
-    launch,
-    list_models,
-    predict,
-    profile,
-    shard,
-    train,
-)
-
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Build, train, evaluate and export the convolutional networks of the classic papers.",
-    epilog="`kerasnets COMMAND --help` shows the options of a command and an example. "
-    "--debug, anywhere, shows the traceback of an error.",
-)
+# The commands in the order of `kerasnets --help`, and the file of each.
+COMMANDS = {
+    "demo": "demo",
+    "list": "list_models",
+    "info": "info",
+    "train": "train",
+    "launch": "launch",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
+    "profile": "profile",
+    "shard": "shard",
+    "doctor": "doctor",
+    "benchmark": "benchmark",
+}
 VERSION = Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)]
 
 
-@app.callback(invoke_without_command=True)
 def _before_all_commands(version: VERSION = False) -> None:
     if version:
         from importlib.metadata import version as version_of
@@ -46,10 +40,25 @@ def _before_all_commands(version: VERSION = False) -> None:
         raise typer.Exit()
 
 
-# In the order of `kerasnets --help`.
-for module in (demo, list_models, info, train, launch, evaluate, predict, export, profile, shard, doctor):
-    app.add_typer(module.app)
-app.add_typer(benchmark.app, name="benchmark", epilog=benchmark.EXAMPLE)
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Returns the application with the command that is called alone, or with all for help and for an unknown command.
+
+    Args:
+        arguments: the words after `kerasnets`.
+    """
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Build, train, evaluate and export the convolutional networks of the classic papers.",
+        epilog="`kerasnets COMMAND --help` shows the options of a command and an example. "
+        "--debug, anywhere, shows the traceback of an error.",
+    )
+    app.callback(invoke_without_command=True)(_before_all_commands)
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    for name in [called] if called in COMMANDS else COMMANDS:
+        app.add_typer(importlib.import_module(f"kerasnets.cli.{COMMANDS[name]}").app)
+    return app
 
 
 def one_line(error: BaseException) -> str:
@@ -84,7 +93,7 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
-        command = typer.main.get_command(app)
+        command = typer.main.get_command(application(arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             wanted = [argument for argument in arguments if argument != "--debug"]

@@ -10,7 +10,13 @@ from kerasnets.cli.output import print_json, print_table, start_tensorflow, work
 EXAMPLE = "Example: kerasnets benchmark data recipes/lenet5_digits.yaml"
 IMAGES = Annotated[int, typer.Option(min=1, help="How many images to time in each stage.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure the parts of a recipe on this machine.")
+app = typer.Typer(
+    name="benchmark",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Measure the parts of a recipe on this machine.",
+    epilog=EXAMPLE,
+)
 
 
 @app.command("data", epilog=EXAMPLE)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def print_json(value) -> None:
@@ -77,26 +77,50 @@ def evaluation_lines(evaluation: dict) -> list[tuple[str, str]]:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without the messages that it prints while it starts. TF_CPP_MIN_LOG_LEVEL=0 shows them.
+    """Imports TensorFlow and Keras without the messages that TensorFlow prints while it starts.
 
-    oneDNN's kernels are switched on because they are faster; TensorFlow itself does so on AVX-512 processors only.
-    TF_ENABLE_ONEDNN_OPTS=0 switches them off.
+    TF_CPP_MIN_LOG_LEVEL=0 shows them. oneDNN's kernels are switched on because they are faster; TensorFlow itself does
+    so on AVX-512 processors only. TF_ENABLE_ONEDNN_OPTS=0 switches them off.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+    if "tensorflow" in sys.modules:
         return
+    silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
+    with _silenced_stderr() if silent else contextlib.nullcontext():
+        # Both import these packages if they are installed, for functions that no command calls. It takes seconds.
+        with _hidden("jax", "matplotlib", "pandas", "scipy", "sklearn"):
+            import tensorflow as tf
+        with _hidden("matplotlib", "pandas", "sklearn"):
+            import keras  # noqa: F401
+        if silent:
+            tf.config.list_physical_devices()
+            tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """Discards what is written to standard error, by C++ code too."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-        tf.get_logger().setLevel("ERROR")
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _hidden(*packages: str) -> Iterator[None]:
+    """Lets the import of packages fail inside, as if they were not installed. Those imported before stay."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 class Interrupted(Exception):

@@ -13,7 +13,7 @@ import typer
 from data_files import photo, write_folder
 from PIL import Image
 
-from kerasnets.cli.app import app
+from kerasnets.cli.app import application
 from kerasnets.recipe.shipped import recipe_names
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,9 @@ def help_commands() -> list[str]:
         for inner in getattr(command, "commands", {}).values():
             yield from epilogs(inner)
 
-    found = [text.removeprefix("Example: ") for text in epilogs(typer.main.get_command(app)) if "Example: " in text]
+    found = [
+        text.removeprefix("Example: ") for text in epilogs(typer.main.get_command(application())) if "Example: " in text
+    ]
     return list(dict.fromkeys(found))
 
 
