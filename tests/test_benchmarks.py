@@ -17,6 +17,7 @@ TINY = {
     "training_step float32": ([*STEP, "--precisions", "float32"], "ratio training_step_mobilenet_v2_float32_keras "),
     "training_step bfloat16": ([*STEP, "--precisions", "bfloat16"], "ratio training_step_mobilenet_v2_bfloat16_keras "),
     "batch_norm": (["--batch", "1", "--steps", "1"], "ratio batch_norm_resnet50 "),
+    "training_kernels": (["--batch", "1", "--turns", "1"], "ratio training_kernels_silu_float32 "),
     "densenet_memory": (["--batch", "1"], "ratio densenet_recompute_memory "),
     "grouped_convolution": (
         ["--batch", "1", "--size", "32", "--steps", "1"],

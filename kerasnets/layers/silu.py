@@ -1,12 +1,13 @@
 """The sigmoid linear unit (swish), whose gradient takes fewer passes over memory than TensorFlow's.
 
-Elementwise steps cost what it takes to read and write the feature map. TensorFlow's gradient makes six of them; this
-one makes four, one of which is a kernel for `x s (1 - s)`.
+Elementwise steps cost what it takes to read and write the feature map. TensorFlow's gradient makes six of them. This
+one makes four, one of which is a kernel for `x s (1 - s)`; on a processor, a training step makes one.
 """
 
 import keras
 
 from kerasnets.layers.backend import ON_TENSORFLOW, tf
+from kerasnets.layers.one_pass import is_worth_it, silu_gradient
 
 
 @keras.saving.register_keras_serializable("kerasnets")
@@ -20,6 +21,8 @@ def silu(x):
 
 def _silu(x):
     def gradient(upstream):
+        if is_worth_it(x):
+            return silu_gradient(upstream, x)
         with tf.control_dependencies([upstream]):  # computed again, or it would be kept for every layer
             s = tf.sigmoid(x)
         return upstream * (s + tf.raw_ops.SigmoidGrad(y=s, dy=x))

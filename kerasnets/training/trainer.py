@@ -17,6 +17,7 @@ from kerasnets.data.images.per_image import normalise
 from kerasnets.distribution.replicas import at_least_one, make_averaging, sum_over_replicas, update_everywhere
 from kerasnets.distribution.strategy import cluster
 from kerasnets.layers.batch_norm import PRESENT
+from kerasnets.layers.processor_gradients import use_processor_gradients
 from kerasnets.layers.scheduled_drop_path import TrainingProgress
 from kerasnets.registry import Preprocessing
 from kerasnets.training.losses import example_losses, is_correct, output_weights, own_loss, plain
@@ -52,6 +53,7 @@ class Trainer(BuiltModel):
     ):
         super().__init__(name="trainer", dtype="float32")
         self.network, self.preprocessing = network, preprocessing
+        use_processor_gradients(network)
         self.loss_options, self.ema, self.gradient_accumulation = loss, ema, gradient_accumulation
         names = list(network.output) if isinstance(network.output, dict) else ["predictions"]
         self.output_losses = output_weights(names, loss.weights)
