@@ -62,7 +62,19 @@ class SGD(_L2, keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         rate = self.rates[self.index(variable)] if self.rates else 1.0
-        super().update_step(gradient, variable, learning_rate if rate == 1.0 else learning_rate * rate)
+        learning_rate = learning_rate if rate == 1.0 else learning_rate * rate
+        if not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        # Keras's update in one kernel instead of five.
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[self.index(variable)].value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
 
 
 class RMSprop(_L2, keras.optimizers.RMSprop):
