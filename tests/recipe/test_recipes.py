@@ -67,6 +67,11 @@ def test_what_the_sources_of_all_recipes_share(path):
         assert optimizer.clip_weight_decay
 
 
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.stem.endswith("_imagenet")], ids=lambda path: path.stem)
+def test_recipes_for_imagenet_use_bfloat16_where_the_machine_has_it(path):
+    assert load_recipe(path).precision == "auto"
+
+
 def test_the_modern_resnet_is_procedure_a2():
     """Wightman, Touvron and Jegou 2021, table 2."""
     recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "resnet50_modern_imagenet.yaml")
