@@ -17,7 +17,7 @@ from kerasnets.data.images.crops import CROPS, multi_crop_transform, whole_image
 from kerasnets.data.images.per_image import normalise, override
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.sources.source import Source
-from kerasnets.evaluation.evaluate import Counts, check_finite, check_fit
+from kerasnets.evaluation.evaluate import Counts, Verdicts, check_finite, check_fit
 from kerasnets.graph.dense import fully_convolutional
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
@@ -208,7 +208,8 @@ def combine_predictions(members: list[Predictions], vote: str = "mean") -> dict:
         for member in members:
             scores[np.arange(len(mean)), member.probabilities.argmax(-1)] += 1.0
     counts = Counts(mean.shape[-1])
-    counts.add(first.indices, first.labels, mean, scores)
+    verdicts = Verdicts.of(mean, first.labels, scores)
+    counts.add(first.indices, first.labels, Verdicts(*(tensor.numpy() for tensor in verdicts)))
     found = counts.result()
     numbers = {"examples": found["examples"], "correct": counts.correct, "correct_top5": counts.correct_top5}
     return numbers | found

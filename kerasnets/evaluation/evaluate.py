@@ -1,7 +1,13 @@
-"""Evaluation on labelled images: every example counts exactly once, on any number of devices, with exact sums."""
+"""Evaluation on labelled images: every example counts exactly once, on any number of devices, with exact sums.
+
+The devices judge their own examples, and the host reads four numbers of each, one batch behind: the devices work on the
+next batch meanwhile.
+"""
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -76,26 +82,46 @@ def score(
     """
     classes = check_fit(model, source, preprocessing)
     strategy = local_strategy()
-    replicas = strategy.num_replicas_in_sync
+    model, replicas = on_devices(model, strategy), strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)
     counts, position = Counts(classes, wrong_folder), 0
 
     @tf.function(reduce_retracing=True)
-    def forward(images):
-        def step(images):
-            return tf.cast(model(normalise(images, preprocessing), training=False), tf.float32)
+    def judge(images, labels):
+        def step(images, labels):
+            return Verdicts.of(tf.cast(model(normalise(images, preprocessing), training=False), tf.float32), labels)
 
-        return strategy.run(step, args=(images,))
+        return strategy.run(step, args=(images, labels))
 
     with source.bad_images.explained():
         distributed = strategy.experimental_distribute_dataset(batches.take(max_batches or -1))
-        for images, labels, weights in parallel(distributed):
-            probabilities = _gathered(strategy, forward(images))
-            images, labels, weights = (_gathered(strategy, value) for value in (images, labels, weights))
+        judged = ((judge(images, labels), images, labels, weights) for images, labels, weights in parallel(distributed))
+        for verdicts, images, labels, weights in _one_behind(judged):
+            weights = _gathered(strategy, weights)
             real = np.flatnonzero(weights)
-            counts.add(position + real, labels[real], probabilities[real], images=images[real])
+            labels, *found = (_gathered(strategy, value, real) for value in (labels, *verdicts))
+            counts.add(position + real, labels, Verdicts(*found), partial(_gathered, strategy, images, real))
             position += len(weights)
     return counts.result()
+
+
+def on_devices(model: keras.Model, strategy) -> keras.Model:
+    """Returns the model with its weights on every device; without that they would travel in every step."""
+    if strategy.num_replicas_in_sync == 1:
+        return model
+    with strategy.scope():
+        copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _one_behind(items):
+    """Yields the items, each after the next one was made."""
+    former = ()
+    for item in items:
+        yield from former
+        former = (item,)
+    yield from former
 
 
 def check_fit(model: keras.Model, source: Source, preprocessing: Preprocessing) -> int:
@@ -123,6 +149,40 @@ def check_finite(probabilities: np.ndarray) -> None:
         raise RuntimeError("The network returns values that are NaN or infinite; it cannot be evaluated.")
 
 
+class Verdicts(NamedTuple):
+    """What the sums need of each example [N]: tensors of TensorFlow, or arrays.
+
+    Attributes:
+        predicted: the class with the highest score.
+        highest, true: the probability of that class, and of the true one. `highest` is NaN if any of the example's
+            probabilities is NaN or infinite.
+        above: how many classes have a higher score than the true one.
+    """
+
+    predicted: np.ndarray
+    highest: np.ndarray
+    true: np.ndarray
+    above: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities, labels, scores=None):
+        """Judges examples in a graph or eagerly.
+
+        Args:
+            probabilities, labels: [N, classes] and [N].
+            scores: [N, classes], decide the predicted classes; the default is `probabilities`.
+        """
+        probabilities, labels = tf.convert_to_tensor(probabilities), tf.cast(labels, tf.int32)
+        scores = probabilities if scores is None else tf.convert_to_tensor(scores)
+        predicted = tf.argmax(scores, -1, output_type=tf.int32)
+        above = scores > tf.gather(scores, labels[:, tf.newaxis], batch_dims=1)
+        highest = tf.gather(probabilities, predicted, batch_dims=1)
+        finite = tf.reduce_all(tf.math.is_finite(probabilities), -1)  # `argmax` and comparisons pass over NaN
+        highest = tf.where(finite, highest, tf.cast(np.nan, highest.dtype))
+        true = tf.gather(probabilities, labels, batch_dims=1)
+        return cls(predicted, highest, true, tf.reduce_sum(tf.cast(above, tf.int32), -1))
+
+
 class Counts:
     """Sums over examples: whole numbers, and float64 for the loss.
 
@@ -144,30 +204,29 @@ class Counts:
     def correct(self) -> int:
         return int(self.confusion.trace())
 
-    def add(self, indices, labels, probabilities, scores=None, images=None) -> None:
+    def add(self, indices, labels, verdicts: Verdicts, images=None) -> None:
         """Adds examples.
 
         Args:
             indices, labels: [N], the index of each example in the source, and its label.
-            probabilities: [N, classes], for the loss.
-            scores: [N, classes], decide the predicted classes; the default is `probabilities`.
-            images: [N, S, S, C], saved when the prediction is wrong.
+            verdicts: arrays.
+            images: returns [N, S, S, C]; those with a wrong prediction are saved.
 
         Raises:
             RuntimeError: the probabilities are NaN or infinite.
         """
-        check_finite(probabilities)
-        scores = probabilities if scores is None else scores
-        predicted, rows = scores.argmax(-1), np.arange(len(labels))
-        true = scores[rows, labels]
+        check_finite(verdicts.highest)
+        predicted = verdicts.predicted
         np.add.at(self.confusion, (labels, predicted), 1)
-        self.correct_top5 += int(((scores > true[:, None]).sum(-1) < 5).sum())
-        self.loss -= float(np.log(np.maximum(probabilities[rows, labels], 1e-30), dtype=np.float64).sum())
-        for row in np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]:
+        self.correct_top5 += int((verdicts.above < 5).sum())
+        self.loss -= float(np.log(np.maximum(verdicts.true, 1e-30), dtype=np.float64).sum())
+        wrong = np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]
+        pixels = images() if self.folder and len(wrong) else None
+        for row in wrong:
             entry = {"index": int(indices[row]), "label": int(labels[row]), "predicted": int(predicted[row])}
-            entry["probability"] = float(probabilities[row, predicted[row]])
-            if self.folder and images.shape[-1] in (1, 3):
-                entry["image"] = self._save(images[row])
+            entry["probability"] = float(verdicts.highest[row])
+            if self.folder and pixels.shape[-1] in (1, 3):
+                entry["image"] = self._save(pixels[row])
             self.wrong.append(entry)
         self.examples += len(labels)
 
@@ -190,6 +249,6 @@ class Counts:
         }
 
 
-def _gathered(strategy, value) -> np.ndarray:
-    """Returns the values of all devices as one array, in the order of the batch."""
-    return np.concatenate([local.numpy() for local in strategy.experimental_local_results(value)])
+def _gathered(strategy, value, rows=slice(None)) -> np.ndarray:
+    """Returns the values of all devices as one array, in the order of the batch; of this the rows."""
+    return np.concatenate([local.numpy() for local in strategy.experimental_local_results(value)])[rows]
