@@ -42,6 +42,9 @@ TINY = {
     ),
     # JAX and PyTorch come with none of our extras: without them each side says that it failed.
     "gpu": (["--nets", "resnet18", "--batch", "1", "--size", "32", "--minutes", "3"], "resnet18 "),
+    "finetune": (["--size", "64", "--epochs", "1", "--ours-epochs", "1"], "ours: "),
+    "replicas": (["--size", "32", "--batch", "4", "--steps", "1", "--turns", "1"], "ratio replicas_two_over_one_"),
+    "cifar_epoch": (["--steps", "2", "--turns", "1", "--workers", "0"], "ours: "),
     "loop_overhead": (["--steps", "2", "--turns", "1"], "ratio loop_overhead_lenet5_modern "),
 }
 
