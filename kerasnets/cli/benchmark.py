@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from kerasnets.cli.options import JSON, OVERRIDES, RECIPE
-from kerasnets.cli.output import print_json, print_table, start_tensorflow, work_on_stderr
+from kerasnets.cli.output import percent, print_json, print_table, start_tensorflow, work_on_stderr
 
 EXAMPLE = "Example: kerasnets benchmark data recipes/lenet5_digits.yaml"
+RECIPE_EXAMPLE = "Example: kerasnets benchmark recipe recipes/lenet5_digits.yaml"
 IMAGES = Annotated[int, typer.Option(min=1, help="How many images to time in each stage.")]
+STEPS = Annotated[int, typer.Option(min=1, help="How many steps to time in each part.")]
 
 app = typer.Typer(
     name="benchmark",
@@ -47,3 +49,27 @@ def data_command(recipe: RECIPE, overrides: OVERRIDES = None, images: IMAGES = 5
         f"slowest: {slowest.name}, {slowest.images_per_second:,.0f} images/s on its own; {WHOLE}: "
         f"{whole.images_per_second:,.0f} images/s"
     )
+
+
+@app.command("recipe", epilog=RECIPE_EXAMPLE)
+def recipe_command(recipe: RECIPE, overrides: OVERRIDES = None, steps: STEPS = 20, json: JSON = False) -> None:
+    """Measure a recipe's training step and its input, and say what would make the training faster."""
+    start_tensorflow()
+    from kerasnets.training.benchmark import measure
+
+    with work_on_stderr():
+        found = measure(recipe, overrides=overrides or (), steps=steps)
+    if json:
+        print_json(found._asdict())
+        return
+    devices = f"{found.devices} device{'s' * (found.devices > 1)}"
+    rows = [
+        ("batch", f"{found.batch_size:,} images on {devices}, {found.precision}"),
+        ("step", f"{found.step_ms:,.1f} ms without input"),
+        ("input", f"{found.input_ms:,.1f} ms without the step; to keep up it needs {found.input_cores:.1f} cores"),
+        ("training", f"{found.together_ms:,.1f} ms a step, {found.images_per_second:,.0f} images/s"),
+        ("stall", f"{found.stall_ms:,.1f} ms a step"),
+        ("utilisation", percent(found.utilisation, 0)),
+        *(("change", line) for line in found.advice or ["nothing: the device is busy all the time"]),
+    ]
+    print_table(("", ""), rows)

@@ -80,9 +80,11 @@ def start_tensorflow() -> None:
     """Imports TensorFlow and Keras without the messages that TensorFlow prints while it starts.
 
     TF_CPP_MIN_LOG_LEVEL=0 shows them. oneDNN's kernels are switched on because they are faster; TensorFlow itself does
-    so on AVX-512 processors only. TF_ENABLE_ONEDNN_OPTS=0 switches them off.
+    so on AVX-512 processors only. TF_ENABLE_ONEDNN_OPTS=0 switches them off. Each GPU gets threads of its own, so that
+    the threads of the input do not keep it waiting.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
     if "tensorflow" in sys.modules:
         return
     silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"

@@ -13,6 +13,10 @@ import tensorflow as tf
 
 from kerasnets.layers.recomputed import RecomputedConvolutions
 
+# Gradients are summed over the replicas in packs of about so many bytes, in the order in which the backward pass makes
+# them. So the first packs travel while the rest of the gradients is computed.
+BYTES_PER_PACK = 32 * 2**20
+
 
 class _WholeBatchDropout(keras.layers.Dropout):
     def call(self, inputs, training=False):
@@ -94,7 +98,10 @@ def same_everywhere(strategy, number: int) -> bool:
 def sum_over_replicas(values):
     """Returns the sum of a tensor, or of each of a list, over the replicas. Call it inside a step."""
     context = tf.distribute.get_replica_context()
-    return values if context.num_replicas_in_sync == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    if context.num_replicas_in_sync == 1:
+        return values
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BYTES_PER_PACK)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values, options)
 
 
 def update_everywhere(update, variables, others, *arguments) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 
+import keras
 import tensorflow as tf
 
 
@@ -97,21 +98,33 @@ def check_batch_size(batch_size: int, replicas: int, gradient_accumulation: int 
         )
 
 
-def check_compilation(jit_compile: bool, replicas: int) -> None:
-    """Checks that XLA is asked for on one device only: it cannot compile the sums over the replicas.
+def check_compilation(jit_compile: bool, replicas: int, synchronized_batch_norm: bool) -> None:
+    """Checks that XLA need not compile a sum over the replicas, which it cannot.
 
     Raises:
-        ValueError: there are several devices.
+        ValueError: it would have to.
     """
-    if jit_compile and replicas > 1:
+    if jit_compile and replicas > 1 and synchronized_batch_norm:
         raise ValueError(
-            "jit_compile works on one device only; leave it out, or train on one device. "
-            f"Received: jit_compile=true, {replicas} devices"
+            "jit_compile and synchronized_batch_norm work together on one device only; leave one of them out. "
+            f"Received: jit_compile=true, synchronized_batch_norm=true, {replicas} devices"
         )
+
+
+def compiles(jit_compile: bool, network) -> bool:
+    """Whether XLA compiles the step: if it is asked for, but not grouped convolutions on a CPU.
+
+    There XLA's gradient of a grouped or depthwise convolution takes hundreds of times as long as TensorFlow's kernel.
+    """
+    depthwise = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    grouped = any(isinstance(layer, depthwise) or getattr(layer, "groups", 1) > 1 for layer in network.layers)
+    return jit_compile and not (grouped and not tf.config.list_logical_devices("GPU"))
 
 
 def distribute(strategy, dataset, batch_size: int):
     """Returns the dataset for `fit`. Each worker reads its own part of a batch, and its devices share that part.
+
+    A single GPU gets its next batch while it works on the one before, as several do.
 
     Args:
         dataset: what this worker reads, in batches of its part.
@@ -119,7 +132,15 @@ def distribute(strategy, dataset, batch_size: int):
     """
     workers = cluster().workers
     if workers == 1:
-        return dataset  # the strategy divides its batches
+        devices = visible_devices()
+        alone = strategy.num_replicas_in_sync == len(devices) == 1 and "GPU" in devices[0]
+        # The strategy divides the batches among several devices.
+        return copied_ahead(dataset, devices[0]) if alone else dataset
     if strategy.num_replicas_in_sync > workers:
         dataset = dataset.rebatch(batch_size // strategy.num_replicas_in_sync)
     return strategy.distribute_datasets_from_function(lambda context: dataset)
+
+
+def copied_ahead(dataset, device: str):
+    """Returns the dataset with its next batch always in the memory of `device`."""
+    return dataset.apply(tf.data.experimental.prefetch_to_device(device))

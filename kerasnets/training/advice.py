@@ -35,6 +35,11 @@ def advise(job) -> list[str]:
         found += check_learning_rate(recipe.optimizer, recipe.batch_size)
     for source in job.sources.values():
         found += check_classes(source)
+    if recipe.jit_compile and not job.trainer.jit_step:
+        found.append(
+            "jit_compile is left out: on a CPU, XLA takes hundreds of times as long for grouped and depthwise "
+            "convolutions, which this network has"
+        )
     if recipe.batch_size % replicas:
         found.append(
             f"batch_size={recipe.batch_size} is not a multiple of {replicas} devices: some of them wait for the "
@@ -141,6 +146,8 @@ class CompareSpeeds(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.calls += 1
+        if self.calls <= WARM_UP + CALLS:
+            float(logs["loss"])  # waits for the device
         if self.calls == WARM_UP:
             self.reading = seconds_a_batch(self.batches())
         elif WARM_UP < self.calls <= WARM_UP + CALLS:

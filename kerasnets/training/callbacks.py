@@ -1,25 +1,26 @@
-"""The callbacks of a run. `fit` calls them between steps, in the order of `make_callbacks`."""
+"""The callbacks of a run. `fit` calls them between steps, in the order of `make_callbacks`.
+
+Reading a number from a GPU waits until the GPU has computed everything before it. So no callback reads one after every
+step.
+"""
 
 import math
-import time
 
 import keras
-import rich
-import rich.progress
 import tensorflow as tf
 
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
-from kerasnets.runs.folder import Scalars, append_log
-from kerasnets.training.job import Job, log_bad_images, save_checkpoint, variables
+from kerasnets.runs.folder import append_log
+from kerasnets.training.job import Job, JobCallback, check_losses, save_checkpoint, variables
 from kerasnets.training.private_api import retrace
-from kerasnets.training.stopping import StopRequest, not_finite
+from kerasnets.training.progress import MetricsLogger, ProgressBar
+from kerasnets.training.stopping import StopRequest
 from kerasnets.training.unfreezing import freeze_for_epoch, unfreezing_stage
 
-# Loss scaling halves its scale at each step that it skips. After so many in a row no smaller scale is left to try.
-INFINITE_STEPS = 30
-# What the line of an epoch shows.
-SHOWN = ("loss", "top1", "val_loss", "val_top1", "learning_rate", "images_per_second")
+# Steps between two readings of what a step notes: a bad loss, and whether another worker asks to stop. All workers read
+# after the same steps.
+READ_EVERY = 10
 
 
 def make_callbacks(job: Job, metrics: dict | None, progress: bool, stop: StopRequest) -> list[keras.callbacks.Callback]:
@@ -54,14 +55,13 @@ def plain_callbacks(job: Job) -> list[keras.callbacks.Callback]:
     ]
 
 
-class _Callback(keras.callbacks.Callback):
-    def __init__(self, job: Job):
-        super().__init__()
-        self.job = job
-        self.state = job.state
+def reads(job: Job) -> bool:
+    """Whether what a step notes is read after this call of the training function."""
+    step = job.state.step
+    return step % job.steps_per_epoch == 0 or step % READ_EVERY < job.trainer.steps_per_execution
 
 
-class UnfreezeCallback(_Callback):
+class UnfreezeCallback(JobCallback):
     """Freezes and unfreezes layers by the epoch alone, so that a resumed run is frozen as an uninterrupted one."""
 
     def __init__(self, job):
@@ -79,7 +79,7 @@ class UnfreezeCallback(_Callback):
         append_log(self.job.folder, "stage", epoch=epoch + 1, frozen_layers=len(frozen), trained_parameters=trained)
 
 
-class StepCounter(_Callback):
+class StepCounter(JobCallback):
     """Keeps `state.step`, the number of batches that the run was trained on."""
 
     def __init__(self, job, metrics):
@@ -97,22 +97,15 @@ class StepCounter(_Callback):
         self.state.step = self.base + batch + 1
 
 
-class StopOnBadLoss(_Callback):
-    """Ends the run at the first loss that is NaN or infinite, before a checkpoint is written."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.checked = self.state.step
+class StopOnBadLoss(JobCallback):
+    """Ends the run at a loss that is NaN or infinite, a few steps after it and before a checkpoint is written."""
 
     def on_train_batch_end(self, batch, logs=None):
-        loss, step = float(logs["loss"]), self.state.step
-        if not math.isfinite(loss):
-            raise not_finite(self.job, f"The loss is {loss}", self.checked + 1, step)
-        if self.model.scales_loss and (count := int(self.model.infinite_steps.numpy())) >= INFINITE_STEPS:
-            raise not_finite(self.job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
-        self.checked = step
+        if reads(self.job):
+            check_losses(self.job)
 
 
-class StopWhenAsked(_Callback):
+class StopWhenAsked(JobCallback):
     """Writes a checkpoint and ends the run when a signal asked this process, or that of any worker, to end."""
 
     def __init__(self, job, stop):
@@ -120,7 +113,10 @@ class StopWhenAsked(_Callback):
         self.stop = stop
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._asked():
+        votes = self.job.trainer.stop_votes
+        if votes is not None and self.stop.signal:  # the next step tells the other workers
+            self.job.trainer.stop_vote.assign(1.0)
+        if self.stop.signal if votes is None else reads(self.job) and float(votes.numpy()) > 0:
             self._end()
 
     def on_test_begin(self, logs=None):
@@ -128,27 +124,21 @@ class StopWhenAsked(_Callback):
         self.kept = checkpoints.read_variables(variables(self.job))
 
     def on_test_batch_end(self, batch, logs=None):
-        if self._asked():
+        # Several workers stop only after a step: without one they cannot tell one another.
+        if self.stop.signal and self.job.trainer.stop_votes is None:
             self._end(self.kept)
 
     def on_test_end(self, logs=None):
         self.kept = None
 
-    def _asked(self):
-        trainer = self.job.trainer
-        if trainer.stop_votes is None:
-            return bool(self.stop.signal)
-        if self.stop.signal:  # the next step tells the other workers, so that all stop after the same one
-            trainer.stop_vote.assign(1.0)
-        return float(trainer.stop_votes.numpy()) > 0
-
     def _end(self, tensors=None):
         save_checkpoint(self.job, tensors)
+        self.job.writer.wait()
         append_log(self.job.folder, "stopped", step=self.state.step)
         raise self.stop.error(f"the checkpoint of step {self.state.step} is written")
 
 
-class SwapAverages(_Callback):
+class SwapAverages(JobCallback):
     """Replaces the weights by their moving averages while the network is evaluated."""
 
     def on_test_begin(self, logs=None):
@@ -162,7 +152,7 @@ class SwapAverages(_Callback):
             weight.assign(kept)
 
 
-class BestAndEarlyStopping(_Callback):
+class BestAndEarlyStopping(JobCallback):
     """Keeps the best weights, lowers the learning rate on a plateau, and stops a run that no longer improves."""
 
     def on_epoch_end(self, epoch, logs=None):
@@ -185,7 +175,7 @@ class BestAndEarlyStopping(_Callback):
             return
         tensors = {f"weights/{i:04d}": v.numpy() for i, v in enumerate(self.job.trainer.inference_weights())}
         state = {"step": self.state.step, "epoch": self.state.best_epoch, "value": self.state.best}
-        checkpoints.save(self.job.folder / "checkpoints", "best", tensors, state)
+        self.job.writer.save(self.job.folder / "checkpoints", "best", tensors, state)
 
     def _lower_rate_on_plateau(self, value, schedule):
         better = _is_better(value, self.state.plateau_best, schedule.monitor)
@@ -204,83 +194,14 @@ def _is_better(value, best, monitor) -> bool:
     return best is None or (value > best if monitor.endswith("top1") else value < best)
 
 
-class ProgressBar(_Callback):
-    """Shows a bar over the steps of an epoch, and prints one line at its end."""
-
-    def __init__(self, job):
-        super().__init__(job)
-        self.bar = None
-
-    def on_train_begin(self, logs=None):
-        columns = ("{task.description}", rich.progress.BarColumn(), "{task.completed}/{task.total}")
-        end = (rich.progress.TimeRemainingColumn(), "{task.fields[numbers]}")
-        console = rich.get_console()
-        # Output to a file or a pipe gets only the lines.
-        self.bar = rich.progress.Progress(*columns, *end, transient=True, disable=not console.is_terminal)
-        self.task = self.bar.add_task("", total=self.job.steps_per_epoch, numbers="")
-        self.bar.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        done = self.state.step % self.job.steps_per_epoch
-        text = f"epoch {epoch + 1}/{self.job.recipe.epochs}"
-        self.bar.update(self.task, completed=done, description=text, numbers="")
-
-    def on_train_batch_end(self, batch, logs=None):
-        done = (self.state.step - 1) % self.job.steps_per_epoch + 1
-        self.bar.update(self.task, completed=done, numbers=f"loss {float(logs['loss']):.4f}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        shown = {name: float(logs[name]) for name in SHOWN if name in logs}
-        numbers = "  ".join(f"{k} {v:.2%}" if k.endswith("top1") else f"{k} {v:.4g}" for k, v in shown.items())
-        self.bar.print(f"epoch {epoch + 1}/{self.job.recipe.epochs}  {numbers}")
-
-    def on_train_end(self, logs=None):
-        self.close()
-
-    def close(self):
-        """Removes the bar from the terminal; to be called after an error too."""
-        if self.bar:
-            self.bar.stop()
-
-
-class MetricsLogger(_Callback):
-    """Writes the numbers of each epoch to log.jsonl and to TensorBoard, and logs images that could not be decoded."""
-
-    def __init__(self, job):
-        super().__init__(job)
-        self.scalars = Scalars(job.folder / "tensorboard")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begun = self.trained = time.perf_counter()
-        self.first = self.state.step
-        self.rate = float(keras.ops.convert_to_numpy(self.job.trainer.optimizer.learning_rate))
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        images = (self.state.step - self.first) * self.job.recipe.batch_size
-        logs.update(
-            learning_rate=self.rate,
-            seconds=round(time.perf_counter() - self.begun, 3),
-            images_per_second=round(images / max(self.trained - self.begun, 1e-9), 1),
-        )
-        values = {key: float(f"{float(value):.7g}") for key, value in logs.items()}
-        append_log(self.job.folder, "epoch", epoch=self.job.epoch, step=self.state.step, **values)
-        self.scalars.write(values, self.state.step)
-        log_bad_images(self.job)
-
-    def on_train_end(self, logs=None):
-        log_bad_images(self.job)
-
-
-class CheckpointCallback(_Callback):
+class CheckpointCallback(JobCallback):
     """Writes the `last` checkpoint after every epoch, and every N steps if the recipe says so."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.saved = self.state.step
 
     def on_train_batch_end(self, batch, logs=None):
+        self.job.writer.check()
         every = self.job.recipe.checkpoint.every_steps
         if every and self.state.step // every > self.saved // every and self.state.step % self.job.steps_per_epoch:
             save_checkpoint(self.job)

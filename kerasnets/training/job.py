@@ -9,7 +9,11 @@ import numpy as np
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log
+from kerasnets.runs.writer import CheckpointWriter
 from kerasnets.training.stopping import not_finite
+
+# Loss scaling halves its scale at each step that it skips. After so many in a row no smaller scale is left to try.
+INFINITE_STEPS = 30
 
 
 @dataclasses.dataclass
@@ -41,6 +45,7 @@ class Job:
     loaded: object = None  # the report of the checkpoint that the run starts from
     validation_source: object = None  # chooses the best epoch; `None`: the evaluation split does
     callbacks: tuple = ()  # of the user's own
+    writer: CheckpointWriter = dataclasses.field(default_factory=CheckpointWriter)
 
     @property
     def sources(self) -> dict:
@@ -52,6 +57,15 @@ class Job:
     def epoch(self) -> int:
         """The epoch (from 1) that the last step belonged to."""
         return max(self.state.step - 1, 0) // self.steps_per_epoch + 1
+
+
+class JobCallback(keras.callbacks.Callback):
+    """A callback that knows the run."""
+
+    def __init__(self, job: Job):
+        super().__init__()
+        self.job = job
+        self.state = job.state
 
 
 def variables(job: Job) -> dict[str, list]:
@@ -66,21 +80,37 @@ def variables(job: Job) -> dict[str, list]:
     return {name: group for name, group in groups.items() if group}
 
 
-def save_checkpoint(job: Job, tensors: dict | None = None) -> None:
-    """Writes the `last` checkpoint of `tensors`, by default of the variables as they are. All workers call it.
+def check_losses(job: Job) -> None:
+    """Reads whether a step had a loss that is NaN or infinite. This waits for the device.
 
     Raises:
-        RuntimeError: a weight is NaN or infinite; the former checkpoint stays.
-        OSError: the file could not be written; the former checkpoint stays.
+        RuntimeError: it had.
+    """
+    trainer, step = job.trainer, job.state.step
+    if bad := int(trainer.bad_step.numpy()):
+        raise not_finite(job, "The loss is NaN or infinite", bad, bad)
+    if trainer.scales_loss and (count := int(trainer.infinite_steps.numpy())) >= INFINITE_STEPS:
+        raise not_finite(job, f"The loss was infinite in {count} steps in a row, the last of them", step, step)
+
+
+def save_checkpoint(job: Job, tensors: dict | None = None) -> None:
+    """Begins to write the `last` checkpoint of `tensors`, by default of the variables as they are.
+
+    The variables are copied to the host's memory; a thread writes the file. All workers call the function.
+
+    Raises:
+        RuntimeError: a loss or a weight is NaN or infinite; the former checkpoint stays.
+        OSError: the checkpoint before it could not be written.
     """
     if tensors is None:
+        check_losses(job)
         job.trainer.average_statistics()
         tensors = checkpoints.read_variables(variables(job))
     step = job.state.step
     if not all(np.isfinite(value).all() for name, value in tensors.items() if name.startswith("network")):
         raise not_finite(job, "Some weights are NaN or infinite", step, step)
     if cluster().is_chief:
-        checkpoints.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
+        job.writer.save(job.folder / "checkpoints", "last", tensors, dataclasses.asdict(job.state))
 
 
 def warn(job: Job, message: str) -> None:

@@ -19,7 +19,7 @@ from kerasnets.recipe.schema import Recipe
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import Run, append_log, claim, is_run, locked, open_run, save_model
 from kerasnets.training.advice import CompareSpeeds
-from kerasnets.training.callbacks import ProgressBar, make_callbacks
+from kerasnets.training.callbacks import make_callbacks
 from kerasnets.training.job import Job, log_bad_images, variables, warn
 from kerasnets.training.prepare import (
     classifier,
@@ -30,6 +30,7 @@ from kerasnets.training.prepare import (
     wanted_recipe,
 )
 from kerasnets.training.private_api import keep_process_state
+from kerasnets.training.progress import ProgressBar
 from kerasnets.training.resuming import begin_or_resume, check_data, check_recipe
 from kerasnets.training.stopping import StopRequest, catch_signals, explain_errors
 
@@ -102,6 +103,7 @@ def _train(recipe: Recipe, folder: Path, splits, *, resume: bool, overwrite: boo
         for message in changed:
             warn(job, message)
         stop = stack.enter_context(catch_signals())
+        stack.enter_context(job.writer)
         with computing_in(recipe.precision):
             fit(job, progress, stop)
         if chief:
@@ -146,6 +148,7 @@ def fit(job: Job, progress: bool, stop: StopRequest) -> None:
                     verbose=0,
                 )
                 state.stopped = state.stopped or trainer.stop_training  # a callback of the user's own asked for it
+    job.writer.wait()
     if _asked_after_the_last_step(job, stop):
         append_log(job.folder, "stopped", step=state.step)
         raise stop.error(f"the checkpoint of step {state.step} is written")

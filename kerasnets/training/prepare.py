@@ -14,7 +14,7 @@ from kerasnets.data.sources.own import own_source
 from kerasnets.data.sources.source import held_out_split
 from kerasnets.distribution.precision import computing_in, resolve
 from kerasnets.distribution.replicas import prepare_for_replicas
-from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, make_strategy
+from kerasnets.distribution.strategy import check_batch_size, check_compilation, cluster, compiles, make_strategy
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.recipe.read import load_recipe, named_key, smoke_recipe
 from kerasnets.recipe.schema import Recipe
@@ -135,7 +135,7 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
     preprocessing = make_preprocessing(recipe)
     source, validation_source, evaluation_source = splits or open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
-    check_compilation(recipe.jit_compile, replicas)
+    check_compilation(recipe.jit_compile, replicas, recipe.synchronized_batch_norm)
     full_epoch = steps_per_epoch(source, recipe.batch_size)
     steps = recipe.steps_per_epoch or full_epoch
     with strategy.scope():
@@ -144,7 +144,7 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         trained, first_epochs = trained_variables(network, recipe.freeze)
         prepare_for_replicas(network, replicas, recipe.synchronized_batch_norm)
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
-        settings |= {"steps": steps * recipe.epochs, "jit_compile": recipe.jit_compile}
+        settings |= {"steps": steps * recipe.epochs, "jit_compile": compiles(recipe.jit_compile, network)}
         trainer = Trainer(network, preprocessing, recipe.loss, **settings)
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
         first_steps = [epoch * steps for epoch in first_epochs]

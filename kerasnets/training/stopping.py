@@ -102,6 +102,8 @@ def not_finite(job, what: str, first: int, last: int) -> RuntimeError:
     names = [
         name for step in steps for name in batch_names(job.source, recipe.data, recipe.batch_size, recipe.seed, step)
     ]
+    with contextlib.suppress(OSError):  # the error of a loss says more
+        job.writer.wait()
     found = checkpoints.load_newest(job.folder / "checkpoints")
     good = f"the last good checkpoint is that of step {found[1]['step']}" if found else "there is no checkpoint yet"
     append_log(job.folder, "bad_numbers", message=what, first_step=first, last_step=last, images=names)

@@ -6,8 +6,9 @@ It differs from Keras as follows, so that one device and many give the same weig
 * Gradients are summed over the replicas before clipping, loss scaling and weight decay.
 * Gradient accumulation splits the batch inside the step, so N micro-batches equal one batch on any number of devices.
 * Images arrive as 0-255 pixels and are normalised inside the step.
-* One call runs several steps under every strategy, and the metrics are read once after it, outside the replicas.
+* One call runs several steps under every strategy, and the metrics are computed once after it, outside the replicas.
   Keras 3.15.1 cannot do the former on several devices, nor train with several workers at all (keras#20585).
+* The step notes a loss that is NaN or infinite in a variable. So nothing has to be read from the device after a step.
 """
 
 import keras
@@ -34,7 +35,8 @@ class Trainer(BuiltModel):
         ema: the recipe's `ema` block, or `None`.
         gradient_accumulation: the number of micro-batches that a batch is split into.
         steps: the length of the whole run, for layers whose strength changes over the run (scheduled drop path).
-        jit_compile: whether XLA compiles the step, which needs a strategy with one replica.
+        jit_compile: whether XLA compiles what a replica does before the sums over the replicas: the passes forward and
+            backward, augmentation and loss included.
 
     Raises:
         ValueError: the loss block does not fit the network.
@@ -65,9 +67,13 @@ class Trainer(BuiltModel):
         several = cluster().workers > 1
         self.stop_vote = tf.Variable(0.0, trainable=False) if several else None
         self.stop_votes = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.SUM) if several else None
-        self.infinite_steps = tf.Variable(0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        # The first step with a bad loss (0: none), or with loss scaling how many of the last steps had one.
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self.bad_step = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=first)
+        self.infinite_steps = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=first)
         self.synchronizes = any(getattr(layer, "synchronized", False) for layer in network.layers)
         self.steps, self.jit_step, self.averaging = steps, jit_compile, None
+        self.differentiate = self._differentiate
         self.progress = [layer.progress for layer in network.layers if isinstance(layer, TrainingProgress)]
         self.built = True
 
@@ -77,6 +83,8 @@ class Trainer(BuiltModel):
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
+            if self.jit_step:  # inside `strategy.run`: XLA cannot compile an operation of several devices
+                self.differentiate = tf.function(self._differentiate, jit_compile=True, autograph=False)
             self.train_function = self._several_steps(self.train_step)
 
     def make_test_function(self, force=False):
@@ -91,8 +99,6 @@ class Trainer(BuiltModel):
         counter and reads the batch in its body.
         """
         strategy = self.distribute_strategy
-        if self.jit_step:
-            step = tf.function(step, jit_compile=True, autograph=False)
 
         def one_step(done, iterator):
             batch = iterator.get_next_as_optional()
@@ -112,11 +118,13 @@ class Trainer(BuiltModel):
                 parallel_iterations=1,  # a step reads the variables that the one before it wrote
             )
             with tf.control_dependencies([done]):
-                return done, self.get_metrics_result()
+                metrics = self.get_metrics_result()
+            with tf.device("CPU:0"):
+                return tf.identity(done), metrics
 
         def function(iterator):
             done, metrics = execute(iterator, tf.constant(self.steps_per_execution))
-            if not done:
+            if not done:  # in the memory of the host: reading it does not wait for the device
                 raise StopIteration
             return metrics
 
@@ -160,21 +168,27 @@ class Trainer(BuiltModel):
         PRESENT.reset(token)
         pairs = [(g, v) for g, v in zip(gradients, self.trainable_variables, strict=True) if g is not None]
         gradients, variables = map(list, zip(*pairs, strict=True))
-        self.optimizer.apply(sum_over_replicas(gradients), variables)
-        if self.scales_loss:
-            infinite = sum_over_replicas(overflowed) > 0
-            self.infinite_steps.assign(tf.where(infinite, self.infinite_steps + 1, 0))
+        *gradients, overflowed = sum_over_replicas([*gradients, overflowed])
+        self.optimizer.apply(gradients, variables)
+        self._note_bad_loss(overflowed > 0)
         if self.ema:
             update_everywhere(_average, self.averages, [w.value for w in self.network.weights], self._momentum())
         if self.stop_votes is not None:
             self.stop_votes.assign_add(tf.identity(self.stop_vote))
+
+    def _note_bad_loss(self, bad):
+        if self.scales_loss:
+            self.infinite_steps.assign(tf.where(bad, self.infinite_steps + 1, 0))
+        else:
+            first = bad & tf.equal(self.bad_step, 0)
+            self.bad_step.assign(tf.where(first, tf.cast(self.optimizer.iterations, tf.int64), self.bad_step))
 
     def test_step(self, data):
         images, labels, weights = data
         outputs = self.logits(images, training=False)
         # The plain loss of the main output: runs with other smoothing or auxiliary heads stay comparable.
         losses = example_losses(outputs, labels, plain(self.loss_options), self.own)
-        self._update_metrics(outputs, labels, losses, losses["predictions"], weights)
+        self._update_metrics(self._values(outputs, labels, losses, losses["predictions"]), weights)
 
     def inference_weights(self) -> list:
         """Returns the weights of the finished network, in the order of `network.weights`: the averages, if any."""
@@ -207,11 +221,23 @@ class Trainer(BuiltModel):
         return [s if there else None for s, there in zip(state[1], connected, strict=True)], state[2]
 
     def _gradients(self, images, labels, count):
-        """Returns the gradients of these examples, and how many of them have an infinite loss (float32).
+        """Updates the metrics; returns the gradients of these examples and how many have an infinite loss (float32).
 
         The loss is the sum over these examples, divided by `count`, the size of the global batch.
         """
-        present = 1.0 if PRESENT.get() is None else PRESENT.get()
+        gradients, values, weights = self.differentiate(images, labels, count, PRESENT.get())
+        # Loss scaling skips a step with an infinite loss; the metrics skip the examples with one.
+        finite = tf.cast(tf.math.is_finite(values["loss"]), tf.float32)
+        self._update_metrics(values, weights * finite if self.scales_loss else weights)
+        return gradients, tf.reduce_sum(weights * (1.0 - finite))
+
+    def _differentiate(self, images, labels, count, present):
+        """Returns the gradients, and the values of the metrics and the weight of each example.
+
+        It calls nothing that needs the other replicas, unless batch norm is synchronised.
+        """
+        token = PRESENT.set(present)  # in a function of its own, a tensor of the graph around it cannot be used
+        present = 1.0 if present is None else present
         with tf.GradientTape() as tape:
             outputs = self.logits(images, training=True)
             losses = example_losses(outputs, labels, self.loss_options, self.own)
@@ -221,17 +247,18 @@ class Trainer(BuiltModel):
                 shares = tf.distribute.get_replica_context().num_replicas_in_sync * self.gradient_accumulation
                 total += tf.cast(tf.add_n(self.network.losses), tf.float32) / shares
             total = self.optimizer.scale_loss(total)
-        weights = tf.fill(tf.shape(weighted), present)
-        # Loss scaling skips a step with an infinite loss; the metrics skip the examples with one.
-        finite = tf.cast(tf.math.is_finite(weighted), tf.float32)
-        self._update_metrics(outputs, labels, losses, weighted, weights * finite if self.scales_loss else weights)
-        return tape.gradient(total, self.trainable_variables), tf.reduce_sum(weights * (1.0 - finite))
+        PRESENT.reset(token)
+        values = self._values(outputs, labels, losses, weighted)
+        return tape.gradient(total, self.trainable_variables), values, tf.fill(tf.shape(weighted), present)
 
-    def _update_metrics(self, outputs, labels, losses, loss, weights):
-        """Adds a batch to the metrics of the epoch; each example counts with its weight."""
+    def _values(self, outputs, labels, losses, loss) -> dict:
+        """Returns the values [B] of the metrics by their names."""
         main = outputs["predictions"]
         values = {f"{name}_loss": each for name, each in losses.items()} | {"loss": loss}
-        values["top1"], values["top5"] = is_correct(main, labels), is_correct(main, labels, 5)
+        return values | {"top1": is_correct(main, labels), "top5": is_correct(main, labels, 5)}
+
+    def _update_metrics(self, values, weights):
+        """Adds a batch to the metrics of the epoch; each example counts with its weight."""
         for tracker in self.trackers:
             value = values[tracker.name]
             tracker.update_state(tf.where(weights > 0, value, 0.0) if self.scales_loss else value, weights)

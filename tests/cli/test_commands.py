@@ -53,6 +53,7 @@ SHOWN = [
 HEAVY = (
     "kerasnets profile",
     "kerasnets benchmark data recipes/resnet50",
+    "kerasnets benchmark recipe",  # tests/training/test_benchmark.py runs it
     "kerasnets evaluate runs/finetune",  # after its training, which is slow
     "kerasnets evaluate squeezenet",
     "kerasnets export runs/finetune",

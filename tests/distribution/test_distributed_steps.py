@@ -13,8 +13,9 @@ import tensorflow as tf
 from distribution_check import CASES, SGD, TOLERANCE, Case, dataset, difference, examples, five_steps, make_trainer
 
 from kerasnets.distribution.replicas import prepare_for_replicas
-from kerasnets.distribution.strategy import check_compilation, local_strategy
+from kerasnets.distribution.strategy import check_compilation, compiles, local_strategy
 from kerasnets.layers.batch_norm import PRESENT, BatchNormalization
+from kerasnets.layers.grouped_conv import GroupedConv2D
 from kerasnets.layers.recomputed import RecomputedConvolutions
 
 # The cases that run by default: those that differ most from one another.
@@ -28,6 +29,7 @@ QUICK = (
     "empty replica, synchronised batch norm",
     "each replica's moving means become one",
     "dropout",
+    "compiled by XLA, dropout, a replica empty",
 )
 
 
@@ -109,11 +111,20 @@ def test_padding_does_not_change_batch_norm():
     assert float(layer.moving_mean.numpy()[0]) == 0.0 and float(layer.moving_variance.numpy()[0]) == 1.0
 
 
-def test_compilation_is_refused_on_several_devices():
-    check_compilation(True, 1)
-    check_compilation(False, 2)
-    with pytest.raises(ValueError, match="Received: jit_compile=true, 2 devices"):
-        check_compilation(True, 2)
+def test_compilation_is_refused_with_synchronised_batch_norm_on_several_devices():
+    check_compilation(True, 1, True)
+    check_compilation(True, 2, False)
+    check_compilation(False, 2, True)
+    with pytest.raises(ValueError, match="Received: jit_compile=true, synchronized_batch_norm=true, 2 devices"):
+        check_compilation(True, 2, True)
+
+
+def test_grouped_convolutions_are_not_compiled_on_a_cpu():
+    inputs = keras.Input((8, 8, 4))
+    plain, grouped = keras.layers.Conv2D(4, 3), GroupedConv2D(4, 3, groups=2)
+    for layer, compiled in ((plain, True), (grouped, False), (keras.layers.DepthwiseConv2D(3), False)):
+        assert compiles(True, keras.Model(inputs, layer(inputs))) is compiled
+        assert not compiles(False, keras.Model(inputs, layer(inputs)))
 
 
 def test_batch_norm_that_cannot_be_synchronised_is_refused():

@@ -51,6 +51,7 @@ class Case:
     sizes: tuple = SIZES
     evaluate: bool = False
     steps_per_execution: int = 1
+    jit: bool = False
     alone: dict = dataclasses.field(default_factory=dict)
 
 
@@ -95,6 +96,15 @@ CASES = {
     "dropout": Case("dropout"),
     "drop path": Case("drop path"),
     "scheduled drop path": Case("scheduled drop path"),
+    # XLA draws other random numbers and rounds float16 elsewhere, so there the one device is compiled too.
+    "compiled by XLA, dropout, a replica empty": Case("dropout", sizes=(12, 12, 12, 12, 1), jit=True),
+    "compiled by XLA, float16 with loss scaling": Case(
+        optimizer={**SGD, "learning_rate": 5e-3}, policy="mixed_float16", scale=2.0**18, jit=True
+    ),
+    "compiled by XLA, micro-batches": Case(accumulation=2, jit=True, alone={"accumulation": 1, "jit": False}),
+    "compiled by XLA, batch norm, averages": Case(
+        "batch norm of each replica", ema={"momentum": 0.9}, jit=True, alone={"jit": False}
+    ),
 }
 
 
@@ -150,7 +160,8 @@ def make_trainer(case: Case, strategy) -> Trainer:
         prepare_for_replicas(model, strategy.num_replicas_in_sync, synchronized_batch_norm=case.layer == "batch norm")
         ema = EMAOptions(**case.ema) if case.ema else None
         loss = LossOptions(**case.loss)
-        trainer = Trainer(model, PIXELS, loss, ema=ema, gradient_accumulation=case.accumulation, steps=len(case.sizes))
+        settings = {"ema": ema, "gradient_accumulation": case.accumulation, "jit_compile": case.jit}
+        trainer = Trainer(model, PIXELS, loss, steps=len(case.sizes), **settings)
         options = TypeAdapter(OptimizerOptions).validate_python(case.optimizer)
         constant = TypeAdapter(ScheduleOptions).validate_python({"name": "constant"})
         schedule = Schedule(constant, options.learning_rate, 1, 1)

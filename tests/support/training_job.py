@@ -1,6 +1,7 @@
 """Trains by a recipe in a process of its own: `python training_job.py '{"recipe": ..., "runs": {folder: overrides}}'`.
 
-`"die_at": N` kills the process (SIGKILL) in the middle of step N. `"devices": 2` gives it two logical CPUs.
+`"die_at": N` kills the process (SIGKILL) in the middle of step N, when no checkpoint is being written. `"devices": 2`
+gives it two logical CPUs.
 """
 
 import json
@@ -23,6 +24,7 @@ def main(recipe, runs, resume=False, die_at=None, devices=1):
 
         def die(self, batch, logs=None):
             if self.state.step >= die_at:
+                self.job.writer.wait()
                 os.kill(os.getpid(), signal.SIGKILL)
             begun(self, batch, logs)
 

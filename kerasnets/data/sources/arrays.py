@@ -13,7 +13,8 @@ from kerasnets.recipe.data_options import SourceOptions
 
 def from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
     """Returns a source of uint8 images [N, H, W, C] and integer labels [N] that are in memory."""
-    pixels, numbers = tf.constant(images), tf.constant(labels.astype("int32"))
+    with tf.device("CPU:0"):  # else TensorFlow would put the whole data set into the memory of the first GPU
+        pixels, numbers = tf.constant(images), tf.constant(labels.astype("int32"))
     return Source(
         name=name,
         split=split,
