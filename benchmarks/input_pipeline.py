@@ -6,13 +6,23 @@ Each side has a process of its own that keeps its pipeline open. The sides take 
 minute of the machine hits them all, and the best pass of each counts. The time of one core for each image is printed
 too, worker processes included: other work on the machine changes it less than it changes images per second. The sides:
 
-* ours: the batch is uint8, and the training step normalises it (the default of a recipe);
+* ours: as `train` runs a recipe with default settings: op determinism is on, the batch is uint8, and the training step
+  normalises it;
+* ours_bicubic: ours for a network whose evaluation is bicubic;
+* ours_filter: ours with `interpolation: bicubic`, Pillow's filter;
 * ours_host: the pipeline normalises the batch to float32, as the other sides do;
 * ours_sampled: ours with `antialias: false`, which shrinks crops by sampling; torchvision averages;
 * torchvision-N: ImageFolder, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize and a DataLoader with N
   workers. It needs torch and torchvision, in this Python or in that of --torch-python;
 * keras: image_dataset_from_directory to 256x256, RandomCrop, RandomFlip and Normalization, which is less work than the
   other sides have.
+
+Two pairs of sides measure parts of it:
+
+* decode and decode_bare: one thread crops, resizes and flips files that are in memory; against
+  `tf.io.decode_and_crop_jpeg` of the same crops and `tf.image.resize`, and nothing else;
+* step and step_free: how long `next()` of a batch blocks after a step of 400 ms, in which a sleep stands for the GPU;
+  with op determinism, as `train` runs it, and without.
 
 The photographs are crops of scikit-learn's two sample images.
 """
@@ -26,6 +36,9 @@ from pathlib import Path
 from sides import ask, has_torch, open_sides, serve
 
 BATCH, SIZE, UNTIMED = 32, 224, 8
+STEP = 0.4
+OURS = ("ours", "ours_bicubic", "ours_filter", "ours_host", "ours_sampled")
+PARTS = ("decode", "decode_bare", "step", "step_free")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -44,7 +57,7 @@ def write_photos(root: Path, count: int) -> None:
         photo.crop((left, top, left + width, top + height)).resize((500, 375), Image.BICUBIC).save(path, quality=92)
 
 
-def ours(root: str, host: bool = False, antialias: bool = True):
+def ours(root: str, host: bool = False, evaluation: str = "bilinear", deterministic: bool = True, **augmentation):
     """Yields the batches of our pipeline, with op determinism as in a run with a recipe's defaults."""
     import tensorflow as tf
 
@@ -55,18 +68,44 @@ def ours(root: str, host: bool = False, antialias: bool = True):
     from kerasnets.registry import Preprocessing
 
     tf.keras.utils.set_random_seed(0)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     numbers = {"mean": tuple(255 * m for m in MEAN), "std": tuple(255 * s for s in STD)}
-    preprocessing = Preprocessing(size=SIZE, **numbers)
+    preprocessing = Preprocessing(size=SIZE, interpolation=evaluation, **numbers)
     options = DataOptions(
         source=SourceOptions(kind="folder", path=root),
-        augmentation={"random_resized_crop": {}, "random_flip": "horizontal", "antialias": antialias},
+        augmentation={"random_resized_crop": {}, "random_flip": "horizontal", **augmentation},
     )
     batches = training_batches(open_source(options.source, "train"), preprocessing, options, batch_size=BATCH, seed=0)
     if host:
         step = tf.function(lambda images: normalise(images, preprocessing), autograph=False)
         batches = batches.map(lambda images, labels: (step(images), labels), tf.data.AUTOTUNE).prefetch(2)
     yield from parallel(batches)
+
+
+def decode(root: str, bare: bool = False):
+    """Yields a number for each image of a batch, after one thread has cropped and resized files that are in memory."""
+    import tensorflow as tf
+
+    from kerasnets.data.images.geometry import random_resized_window
+    from kerasnets.data.images.per_image import fold_in, training_transform
+    from kerasnets.recipe.data_options import AugmentationOptions, RandomResizedCrop
+    from kerasnets.registry import Preprocessing
+
+    box = RandomResizedCrop()
+    options = AugmentationOptions(random_resized_crop=box, random_flip="horizontal")
+    transform = training_transform(Preprocessing(size=SIZE), options)
+    files = tf.constant([path.read_bytes() for path in sorted(Path(root).rglob("*.jpg"))])
+    seeds = tf.constant([[0, i] for i in range(len(files))], tf.int64)
+    windows = tf.stack([random_resized_window(375, 500, box.scale, box.ratio, fold_in(seed, 0)) for seed in seeds])
+
+    def one(contents, seed, window):
+        if bare:
+            return tf.image.resize(tf.io.decode_and_crop_jpeg(contents, window, 3), [SIZE, SIZE])[0, 0, 0]
+        return transform(contents, seed)[0, 0, 0]
+
+    examples = tf.data.Dataset.from_tensor_slices((files, seeds, windows)).repeat()
+    yield from examples.map(one).batch(BATCH)
 
 
 def keras_side(root: str):
@@ -104,20 +143,29 @@ def side(name: str, root: str) -> None:
     kind, _, workers = name.partition("-")
     sides = {
         "ours": lambda: ours(root),
+        "ours_bicubic": lambda: ours(root, evaluation="bicubic"),
+        "ours_filter": lambda: ours(root, interpolation="bicubic"),
         "ours_host": lambda: ours(root, host=True),
         "ours_sampled": lambda: ours(root, antialias=False),
+        "decode": lambda: decode(root),
+        "decode_bare": lambda: decode(root, bare=True),
+        "step": lambda: ours(root),
+        "step_free": lambda: ours(root, deterministic=False),
         "keras": lambda: keras_side(root),
         "torchvision": lambda: torchvision_side(root, int(workers)),
     }
     batches = iter(sides[kind]())
+    pause = STEP if kind.startswith("step") else 0.0
 
     def seconds(count):
-        for _ in range(UNTIMED):  # prepared while the other sides had their turn
+        total = 0.0
+        for number in range(UNTIMED + int(count)):
+            time.sleep(pause)
+            start = time.perf_counter()
             next(batches)
-        start = time.perf_counter()
-        for _ in range(int(count)):
-            next(batches)
-        return time.perf_counter() - start
+            if number >= UNTIMED:  # the first were prepared while the other sides had their turn
+                total += time.perf_counter() - start
+        return total
 
     serve(seconds)
 
@@ -161,7 +209,7 @@ def main():
     options = parser.parse_args()
     if options.side:
         return side(*options.side)
-    pythons = {name: sys.executable for name in ("ours", "ours_host", "ours_sampled", "keras")}
+    pythons = {name: sys.executable for name in (*OURS, *PARTS, "keras")}
     if has_torch(options.torch_python):
         pythons |= {f"torchvision-{workers}": options.torch_python for workers in (1, 2, 3)}
     else:
@@ -171,8 +219,15 @@ def main():
         with open_sides(__file__, pythons, root) as processes:
             speeds, costs = measure(processes, options.rounds, options.batches)
     for name in speeds:
-        print(f"{name}: {speeds[name]:.0f} images/s, {costs[name]:.0f} us of a core per image")
+        if name.startswith("step"):
+            print(f"{name}: next() blocks for {1e3 * BATCH / speeds[name]:.2f} ms")
+        else:
+            print(f"{name}: {speeds[name]:.0f} images/s, {costs[name]:.0f} us of a core per image")
     best = max((name for name in speeds if name.startswith("torchvision")), key=speeds.get, default=None)
+    print(f"ratio input_pipeline_decode_bare {costs['decode_bare'] / costs['decode']:.2f}")
+    print(f"ratio input_pipeline_step_free {speeds['step'] / speeds['step_free']:.2f}")
+    print(f"ratio input_pipeline_bicubic_bilinear {speeds['ours_bicubic'] / speeds['ours']:.2f}")
+    print(f"ratio input_pipeline_filter_bilinear {speeds['ours_filter'] / speeds['ours']:.2f}")
     for name in ("ours", "ours_host", "ours_sampled"):
         for other in filter(None, (best, "keras")):
             label = f"input_pipeline_{name}_{other.split('-')[0]}"

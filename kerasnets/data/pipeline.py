@@ -14,7 +14,8 @@ Training, in this order:
 4. Images that TensorFlow cannot decode (loading.py): Pillow tries them. Good images of the same batch replace those
    that Pillow cannot decode either, and `source.bad_images` names them. Batches stay full and epochs keep their length.
    A file that cannot be read, and a batch without a good image, stop the run.
-5. Augmentation of the batch (images/per_batch.py), seeded by (seed, epoch, batch number).
+5. Augmentation of the batch (images/per_batch.py), seeded by (seed, epoch, batch number). MixUp and CutMix are only
+   drawn here; the training step mixes.
 6. Prefetching.
 
 Op determinism, TensorFlow's switch for the whole process, does not slow a pipeline down (`parallel`).
@@ -79,11 +80,11 @@ def training_batches(
         seed: decides order and pixels.
         start_step: the number of steps already taken; the epoch is `start_step // steps_per_epoch`.
         share: the examples of each batch that this worker needs, when several workers share a job. Only they are read
-            and decoded, unless the augmentation mixes the images of a batch.
+            and decoded.
 
     Returns:
-        A dataset of (images, labels): uint8 [B, S, S, C] (float32 with `mixup`), values 0-255, RGB or grey; int32 [B],
-        or float32 [B, classes] with `mixup` or `cutmix`.
+        A dataset of (images, labels): uint8 [B, S, S, C], values 0-255, RGB or grey; int32 [B]. With `mixup` or
+        `cutmix` there is a third part, the draws that `per_batch.mix` mixes by inside the step.
     """
     if source.batches is not None:
         return parallel(own_training_batches(source, start_step))
@@ -94,22 +95,18 @@ def training_batches(
     source.bad_images.limit = options.bad_image_limit
     draw = make_sampler(source, options, batch_size)
     first_epoch, first_batch = divmod(start_step, steps)
-    mixed = augmentation.mixup or augmentation.cutmix or augmentation.random_cutout
-    augment_batch = batch_operations(augmentation, len(source.classes)) if mixed else None
-    loaded, kept = (WHOLE, share) if mixed else (share, WHOLE)
-    size = len(range(batch_size)[loaded])
+    augment_batch = batch_operations(augmentation, batch_size, share)
+    size = len(range(batch_size)[share])
 
     def epoch_batches(epoch):
         skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
         records = draw(_seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
         batches = records.batch(batch_size, drop_remainder=True)
-        return batches.map(lambda *batch: (_seed(seed, 1, epoch), tuple(tensor[loaded] for tensor in batch)))
+        return batches.map(lambda *batch: (_seed(seed, 1, epoch), tuple(tensor[share] for tensor in batch)))
 
     def complete(number, batch):
         images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, *batch))
-        if augment_batch:
-            images, labels = augment_batch(images, labels, fold_in(_seed(seed, 2, number // steps), number % steps))
-        return images[kept], labels[kept]
+        return augment_batch(images, labels, fold_in(_seed(seed, 2, number // steps), number % steps))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     records = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasnets.data.images.per_batch import batch_operations
+from kerasnets.data.images.per_batch import draw_mixing, mix, random_cutout
 from kerasnets.data.images.per_image import fold_in, normalise, override, training_operations
 from kerasnets.data.pipeline import parallel, training_batches
 from kerasnets.data.sources.source import Source
@@ -56,10 +56,14 @@ def measure_stages(
         inputs = _measure(stages, name, inputs, run, images)
     size = min(batch_size, _IMAGES)
     batches = inputs.repeat().batch(size, drop_remainder=True).take(max(1, _IMAGES // size)).cache()
-    augment = batch_operations(options.augmentation, len(source.classes))
-    if options.augmentation.mixup or options.augmentation.cutmix or options.augmentation.random_cutout:
-        labels = tf.zeros([size], tf.int32)
-        batches = _measure(stages, "mix", batches, lambda i, x: (i, augment(x, labels, base)[0]), images, size)
+    augmentation = options.augmentation
+    if augmentation.random_cutout:
+        cut = random_cutout(augmentation.random_cutout, size, slice(None))
+        batches = _measure(stages, "random_cutout", batches, lambda i, x: (i, cut(x, base)), images, size)
+    if augmentation.mixup or augmentation.cutmix:
+        draws, labels = draw_mixing(augmentation, size, preprocessing.size, base), tf.zeros([size], tf.int32)
+        mixed = lambda i, x: (i, mix(x, labels, draws, len(source.classes))[0])  # noqa: E731
+        batches = _measure(stages, "mix, in the step", batches, mixed, images, size)
     _measure(stages, "normalise, in the step", batches, lambda i, x: (i, normalise(x, preprocessing)), images, size)
     whole = training_batches(source, preprocessing, options, batch_size=batch_size, seed=seed)
     return [*stages, _timed(WHOLE, whole, images, batch_size)]

@@ -19,6 +19,7 @@ def _low_to_high(pair):
 Shares = Annotated[tuple[Share, Share], AfterValidator(_low_to_high)]
 Factors = Annotated[tuple[Positive, Positive], AfterValidator(_low_to_high)]
 Lengths = Annotated[tuple[Length, Length], AfterValidator(_low_to_high)]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"]
 BetaAlpha = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
@@ -110,14 +111,17 @@ class RandomCutout(Options):
 class AugmentationOptions(Options):
     """The augmentation of training images, in this order; `kerasnets.data.images.per_image` describes each operation.
 
-    `random_resized_crop` or `scale_jitter` places the crop; only one of them can be given. `antialias` shrinks training
-    crops by averaging, and lets the JPEG decoder do a part of it; `false` samples pixels, which is a little faster and
-    aliases. `mixup` and `cutmix` are the alpha of the Beta distribution; with both, each batch takes one of the two at
-    even odds, and either makes labels float32 [B, classes]. `repeats` takes that many copies of fewer images in an
-    epoch, each augmented differently (Hoffer et al. 2020).
+    `random_resized_crop` or `scale_jitter` places the crop; only one of them can be given. `interpolation` resizes this
+    crop, while evaluation keeps the network's own filter. `bilinear` averages where the crop shrinks, and is as fast
+    for every network. `bicubic` has sharper edges where the crop grows, and halves the speed of the input. `antialias`
+    shrinks training crops by averaging, and lets the JPEG decoder do a part of it; `false` samples pixels, which is a
+    little faster and aliases. `mixup` and `cutmix` are the alpha of the Beta distribution; with both, each batch takes
+    one of the two at even odds. Either mixes neighbours in the batch, inside the training step. `repeats` takes that
+    many copies of fewer images in an epoch, each augmented differently (Hoffer et al. 2020).
     """
 
     random_resized_crop: RandomResizedCrop | None = None
+    interpolation: Interpolation = "bilinear"
     antialias: bool = True
     scale_jitter: Lengths | None = None
     pad_and_crop: PadAndCrop | None = None
@@ -141,9 +145,10 @@ class AugmentationOptions(Options):
 class DataOptions(Options):
     """The data that a run trains on and is evaluated on.
 
-    `size`, `crop_fraction` and `interpolation` override those of the network. The trained network is scored on
-    `evaluation_split`. The best epoch is chosen on `validation_split`, or on `validation_fraction` of the training
-    images: that fraction of each class, held out from training.
+    `size`, `crop_fraction` and `interpolation` override those of the network; random training crops have a filter of
+    their own, `augmentation.interpolation`. The trained network is scored on `evaluation_split`. The best epoch is
+    chosen on `validation_split`, or on `validation_fraction` of the training images: that fraction of each class, held
+    out from training.
 
     `cache: memory` reads every file once, before the first step, and keeps it encoded. `class_balanced` trains on every
     class equally often (Shen, Lin and Huang 2015); `tfds` and `tfrecord` need `cache: memory` for it.
@@ -157,7 +162,7 @@ class DataOptions(Options):
     augmentation: AugmentationOptions = AugmentationOptions()
     size: int | None = Field(None, ge=1, le=4096)
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"] | None = None
+    interpolation: Interpolation | None = None
     cache: Literal["none", "memory"] = "none"
     class_balanced: bool = False
     bad_image_limit: Share = 0.01

@@ -38,7 +38,7 @@ class Prepared:
 
     Attributes:
         model: the compiled model. It takes 0-255 pixels and normalises them itself.
-        train: endless batches (images, labels).
+        train: endless batches (images, labels). With mixup or cutmix `model` mixes them by a third part.
         validation: one pass of (images, labels, weights).
         callbacks: what the recipe asks for besides the step: unfreezing, moving averages, early stopping, plateaus.
         epochs, steps_per_epoch: the length of the training.

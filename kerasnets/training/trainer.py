@@ -5,7 +5,7 @@ It differs from Keras as follows, so that one device and many give the same weig
 * The loss is the sum over examples divided by the global batch. Keras averages the mean losses of the replicas.
 * Gradients are summed over the replicas before clipping, loss scaling and weight decay.
 * Gradient accumulation splits the batch inside the step, so N micro-batches equal one batch on any number of devices.
-* Images arrive as 0-255 pixels and are normalised inside the step.
+* Images arrive as 0-255 pixels. They are mixed (MixUp, CutMix) and normalised inside the step.
 * One call runs several steps under every strategy, and the metrics are computed once after it, outside the replicas.
   Keras 3.15.1 cannot do the former on several devices, nor train with several workers at all (keras#20585).
 * The step notes a loss that is NaN or infinite in a variable. So nothing has to be read from the device after a step.
@@ -14,6 +14,7 @@ It differs from Keras as follows, so that one device and many give the same weig
 import keras
 import tensorflow as tf
 
+from kerasnets.data.images.per_batch import mix
 from kerasnets.data.images.per_image import normalise
 from kerasnets.distribution.replicas import at_least_one, make_averaging, sum_over_replicas, update_everywhere
 from kerasnets.distribution.strategy import cluster
@@ -58,6 +59,7 @@ class Trainer(BuiltModel):
         use_processor_gradients(network)
         self.loss_options, self.ema, self.gradient_accumulation = loss, ema, gradient_accumulation
         names = list(network.output) if isinstance(network.output, dict) else ["predictions"]
+        self.classes = network.get_layer("predictions").output.shape[-1]
         self.output_losses = output_weights(names, loss.weights)
         self.own = own_loss(network, loss)
         self.averages = [tf.Variable(w.value, trainable=False) for w in network.weights] if ema else []
@@ -157,7 +159,9 @@ class Trainer(BuiltModel):
         return self.logits(images, training)["predictions"]
 
     def train_step(self, data):
-        images, labels = data
+        images, labels, *draws = data
+        if draws:
+            images, labels = mix(images, labels, *draws, classes=self.classes)
         for progress in self.progress:
             progress.assign(tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.steps, 1.0))
         # Counted, because an uneven batch gives the replicas different numbers of examples.

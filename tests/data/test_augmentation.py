@@ -1,5 +1,7 @@
 """Each augmentation against its definition, eagerly and inside tf.data; mixed labels match the mixed pixels."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from data_files import GREY, RGB, encode, photo
 
 from kerasnets.data.images import color, geometry
 from kerasnets.data.images.per_batch import batch_operations
-from kerasnets.data.images.per_image import training_transform
+from kerasnets.data.images.per_image import evaluation_transform, training_transform
 from kerasnets.data.images.rand_augment import rand_augment
 from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
 
@@ -51,6 +53,29 @@ def test_fused_crop_equals_decode_then_crop(both_ways):
     pixels = tf.io.decode_jpeg(contents, dct_method="INTEGER_ACCURATE")
     fused, plain = both_ways(transform, contents, SEED), both_ways(transform, pixels, SEED)
     assert np.abs(fused.astype(int) - plain.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("options", [{"random_resized_crop": {}}, {"scale_jitter": (24, 60)}])
+def test_training_crops_are_resized_by_a_filter_of_their_own(options, both_ways):
+    """The default is that of a bilinear network, whatever evaluation uses; another one has to be asked for."""
+    contents = encode(photo(1, 120, 160), "JPEG", quality=95, subsampling=0)
+    bicubic = dataclasses.replace(RGB, interpolation="bicubic")
+
+    def crops(preprocessing, **more):
+        transform = training_transform(preprocessing, AugmentationOptions(**options, **more))
+        return np.stack(both_ways(transform, contents, seeds=range(4))).astype(int)
+
+    default = crops(bicubic)
+    np.testing.assert_array_equal(default, crops(RGB))
+    sharper = crops(bicubic, interpolation="bicubic")
+    assert 0 < np.abs(default - sharper).mean() < 3
+    np.testing.assert_array_equal(sharper, crops(RGB, interpolation="bicubic"))
+
+
+def test_without_a_random_crop_training_sees_the_pixels_of_evaluation():
+    bicubic, contents = dataclasses.replace(RGB, interpolation="bicubic"), tf.constant(encode(photo(1, 60, 80), "JPEG"))
+    found = training_transform(bicubic, AugmentationOptions())(contents, SEED)
+    np.testing.assert_array_equal(found, evaluation_transform(bicubic)(contents))
 
 
 @pytest.mark.parametrize("direction", ["horizontal", "vertical", "both"])
@@ -218,27 +243,9 @@ def one_colour_images(count=12, size=20):
     return tf.constant(np.repeat(np.arange(count, dtype="uint8") * 20, size * size).reshape(count, size, size, 1))
 
 
-@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_mixed_labels_say_what_the_pixels_are(kind, both_ways):
-    augment = batch_operations(AugmentationOptions(**{kind: 1.0}), classes=12)
-    images, labels = both_ways(augment, one_colour_images(), tf.range(12), SEED)
-    assert labels.dtype == np.float32 and labels.shape == (12, 12)
-    np.testing.assert_allclose(np.sum(labels, axis=1), 1.0, atol=1e-5)
-    expected = labels @ (np.arange(12) * 20.0)
-    np.testing.assert_allclose(np.mean(images.astype(float), axis=(1, 2, 3)), expected, atol=0.1)
-    assert (np.max(labels, axis=1) < 0.99).sum() >= 6
-
-
-def test_both_mixers_take_turns(both_ways):
-    augment = batch_operations(AugmentationOptions(mixup=1.0, cutmix=1.0), classes=12)
-    batches = both_ways(augment, one_colour_images(), tf.range(12), seeds=range(40))
-    colours = [len(np.unique(images[3])) for images, _ in batches]
-    assert 8 < sum(count == 2 for count in colours) < 32  # cutmix leaves two colours, mixup one
-
-
 def test_cutout_removes_the_asked_share(both_ways):
     options = AugmentationOptions(random_cutout={"height": (0.5, 0.5), "width": (0.5, 0.5), "fill_value": 255})
-    images, labels = both_ways(batch_operations(options, classes=12), one_colour_images(), tf.range(12), SEED)
+    images, labels = both_ways(batch_operations(options, 12, slice(None)), one_colour_images(), tf.range(12), SEED)
     cut = (images == 255).mean(axis=(1, 2, 3))
     assert images.dtype == np.uint8 and labels.dtype == np.int32
     assert cut.max() <= 0.25 and cut.min() >= 0.25 / 4 - 0.03 and len(set(cut)) > 3

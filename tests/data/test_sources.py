@@ -98,4 +98,6 @@ def test_wrong_options_are_refused(options):
 
 def test_augmentation_is_off_by_default():
     assert AugmentationOptions().repeats == 1
-    assert not any(value for name, value in AugmentationOptions() if name not in ("antialias", "repeats"))
+    assert not any(
+        value for name, value in AugmentationOptions() if name not in ("antialias", "interpolation", "repeats")
+    )

@@ -22,6 +22,7 @@ from kerasnets.layers.recomputed import RecomputedConvolutions
 QUICK = (
     "clipping by norm after the all-reduce",
     "gradient accumulation: 2 micro-batches are one batch",
+    "mixup and cutmix",
     "evaluation of 29 examples in batches of 12",
     "float16 with loss scaling that overflows",
     "two steps a call, evaluation, uneven last batch",

@@ -19,6 +19,7 @@ import tensorflow as tf
 from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
+from kerasnets.data.images.per_batch import draw_mixing
 from kerasnets.distribution.local_workers import free_ports, worker_environment
 from kerasnets.distribution.precision import computing_in
 from kerasnets.distribution.replicas import prepare_for_replicas
@@ -26,6 +27,7 @@ from kerasnets.distribution.strategy import cluster, distribute, local_strategy,
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
 from kerasnets.layers.stochastic_depth import StochasticDepth
+from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.training.optimizers import Schedule, make_optimizer
@@ -48,6 +50,7 @@ class Case:
     policy: str = "float32"
     scale: float | None = None
     accumulation: int = 1
+    mixing: dict | None = None
     sizes: tuple = SIZES
     evaluate: bool = False
     steps_per_execution: int = 1
@@ -62,6 +65,7 @@ CASES = {
     "gradient accumulation: 2 micro-batches are one batch": Case(
         optimizer={**SGD, "clip_norm": 0.1}, accumulation=2, alone={"accumulation": 1}
     ),
+    "mixup and cutmix": Case(mixing={"mixup": 1.0, "cutmix": 1.0}, steps_per_execution=2),
     "two steps a call": Case(steps_per_execution=2, alone={"steps_per_execution": 1}),
     "two steps a call, evaluation, uneven last batch": Case(
         sizes=(12, 12, 12, 12, 7), steps_per_execution=2, evaluate=True
@@ -152,6 +156,17 @@ def dataset(batches):
     return made.map(lambda a, b: tuple(tf.constant(part)[a:b] for part in whole))
 
 
+def with_draws(batches: tf.data.Dataset, mixing: dict, part: slice | None) -> tf.data.Dataset:
+    """Adds the draws of MixUp and CutMix to batches of 12 images, as the pipeline does."""
+    options = AugmentationOptions(**mixing)
+
+    def added(number, batch):
+        draws = draw_mixing(options, 12, 8, tf.stack([number, 0]))
+        return *batch, {name: drawn[part or slice(None)] for name, drawn in draws.items()}
+
+    return batches.enumerate().map(added)
+
+
 def make_trainer(case: Case, strategy) -> Trainer:
     """Builds for a case what `kerasnets.training.prepare.prepare` builds for a recipe."""
     keras.utils.set_random_seed(0)
@@ -177,6 +192,7 @@ def five_steps(case: Case, strategy, worker: slice | None = None) -> dict[str, n
     trainer = make_trainer(case, strategy)
     before = {w.path: w.numpy() for w in trainer.network.trainable_weights}
     batches = dataset(examples(case.sizes, worker))
+    batches = with_draws(batches, case.mixing, worker) if case.mixing else batches
     history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
     trainer.average_statistics()
     if "batch norm" in case.layer and strategy.num_replicas_in_sync > 1:

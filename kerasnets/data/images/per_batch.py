@@ -1,7 +1,16 @@
-"""Augmentation of a whole batch: RandomCutout, MixUp and CutMix, with random numbers of our own.
+"""Augmentation of a batch: RandomCutout in the pipeline, MixUp and CutMix inside the training step.
 
-keras-cv's layers draw from their own generators, which a parallel pipeline cannot reproduce. Here stateless operations
-draw the numbers from our seed, with the distributions of keras-cv; its functions fill the rectangles.
+The pipeline draws the numbers that MixUp and CutMix need, one row for each image (`draw_mixing`). They cross to the
+device beside the uint8 pixels and the whole labels. The step mixes with them (`mix`), and draws nothing itself. So a
+device needs no image but its own, float32 pixels and dense labels exist only inside the step, and a resumed run mixes
+as an undisturbed one.
+
+Neighbours are mixed: image 0 with 1, 1 with 0, 2 with 3 and so on. A batch is in random order, so neighbours are as
+random as any pairs. All devices together then compute what one device computes, as long as each has an even number of
+images. The last image of an odd number is mixed with the first.
+
+All draws come from stateless operations and our seed. keras-cv's layers draw from their own generators, which a
+parallel pipeline cannot reproduce. Only its function that fills a rectangle is used.
 """
 
 from collections.abc import Callable
@@ -11,15 +20,44 @@ import tensorflow as tf
 from kerasnets.recipe.data_options import AugmentationOptions, RandomCutout
 
 
-def random_cutout(options: RandomCutout) -> Callable:
-    """Returns (uint8 images [B, S, S, C], seed) -> images, each with one rectangle set to `options.fill_value`."""
+def batch_operations(options: AugmentationOptions, batch_size: int, share: slice) -> Callable:
+    """Returns (images, labels, seed) -> a batch after `random_cutout`, with the draws of `mixup` and `cutmix` if any.
+
+    Args:
+        options: `random_cutout`, `mixup`, `cutmix`.
+        batch_size: the global batch; numbers are drawn for all of it, on every worker.
+        share: the part of it that `images` and `labels` are.
+
+    Its result is (images, labels) or (images, labels, draws), which `mix` takes; the dtypes of images and labels stay.
+    """
+    cut = random_cutout(options.random_cutout, batch_size, share) if options.random_cutout else None
+
+    def augment(images, labels, seed):
+        if cut:
+            images = cut(images, _fold_in(seed, 0))
+        if not (options.mixup or options.cutmix):
+            return images, labels
+        draws = draw_mixing(options, batch_size, images.shape[1], _fold_in(seed, 1))
+        return images, labels, {name: drawn[share] for name, drawn in draws.items()}
+
+    return augment
+
+
+def random_cutout(options: RandomCutout, batch_size: int, share: slice) -> Callable:
+    """Returns (uint8 images, seed) -> images, each with one rectangle set to `options.fill_value`.
+
+    Args:
+        options: the sides of the rectangle and its value.
+        batch_size: the global batch; numbers are drawn for all of it.
+        share: the part of it that the images are.
+    """
     from keras_cv.layers import RandomCutout as KerasCVRandomCutout
 
     layer = KerasCVRandomCutout(options.height, options.width, fill_value=options.fill_value)
 
     def cut(images, seed):
-        count, height, width = tf.unstack(tf.shape(images)[:3])
-        draws = tf.random.stateless_uniform([4, count], seed)
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        draws = tf.random.stateless_uniform([4, batch_size], seed)[:, share]
 
         def side(draw, share, length):
             pixels = (share[0] + draw * (share[1] - share[0])) * tf.cast(length, tf.float32)
@@ -36,80 +74,85 @@ def random_cutout(options: RandomCutout) -> Callable:
     return cut
 
 
-def batch_operations(options: AugmentationOptions, classes: int) -> Callable:
-    """Returns (images, labels, seed) -> (images, labels): cutout, then MixUp or CutMix.
+def draw_mixing(options: AugmentationOptions, count: int, size: int, seed) -> dict:
+    """Draws how each of `count` images is mixed with its neighbour; with both `mixup` and `cutmix`, all by one of them.
 
     Args:
-        options: `random_cutout`, `mixup`, `cutmix`.
-        classes: the length of the float labels that mixing gives.
+        options: `mixup` and `cutmix`, each the alpha of a Beta distribution.
+        count: of images.
+        size: the side of an image in pixels.
+        seed: integer [2].
 
-    Without mixing, images stay uint8 and labels int32. MixUp makes images float32; MixUp and CutMix make labels float32
-    [B, classes].
+    Returns:
+        What the options ask for of "mixup": the weight of each image itself, float32 [count], and "cutmix": the
+        rectangle that is taken from the neighbour, int32 [count, 4], top, left, bottom, right. Of two, the one that was
+        not drawn changes nothing: weights of 1, empty rectangles.
     """
-    cut = random_cutout(options.random_cutout) if options.random_cutout else None
-    mixers = [make(alpha) for make, alpha in ((_mixup, options.mixup), (_cutmix, options.cutmix)) if alpha]
-
-    def augment(images, labels, seed):
-        if cut:
-            images = cut(images, tf.random.experimental.stateless_fold_in(seed, 0))
-        if not mixers:
-            return images, labels
-        images = tf.cast(images, tf.float32) if options.mixup else images
-        labels = tf.one_hot(labels, classes)
-        draw = tf.random.experimental.stateless_fold_in(seed, 1)
-        which = tf.random.stateless_uniform([], draw, 0, len(mixers), tf.int32)
-        draw = tf.random.experimental.stateless_fold_in(draw, 1)
-        return tf.switch_case(which, [lambda mix=mix: mix(images, labels, draw) for mix in mixers])
-
-    return augment
+    makers = {"mixup": lambda seed: _beta(options.mixup, count, _fold_in(seed, 1))}
+    makers["cutmix"] = lambda seed: _rectangles(options.cutmix, count, size, seed)
+    neutral = {"mixup": tf.ones([count]), "cutmix": tf.zeros([count, 4], tf.int32)}
+    wanted = [name for name in makers if getattr(options, name)]
+    which = tf.random.stateless_uniform([], seed, 0, len(wanted), tf.int32)
+    drawn = {name: makers[name](_fold_in(seed, 1)) for name in wanted}
+    return {name: tf.where(tf.equal(which, i), drawn[name], neutral[name]) for i, name in enumerate(wanted)}
 
 
-def _beta(alpha: float, count, seed):
+def mix(images, labels, draws: dict, classes: int):
+    """Mixes images and labels of one device by MixUp (Zhang et al. 2017) or CutMix (Yun et al. 2019).
+
+    MixUp blends each image with its neighbour. CutMix replaces a rectangle of it by that of its neighbour, and weights
+    the labels by the areas.
+
+    Args:
+        images: [B, S, S, C], 0-255.
+        labels: int32 [B].
+        draws: of `draw_mixing`, for these images.
+        classes: the length of the labels that mixing gives.
+
+    Returns:
+        images, float32 with "mixup", and labels float32 [B, classes] that sum to 1.
+    """
+    count = tf.shape(images)[0]
+    # The image beside each: 1, 0, 3, 2 and so on.
+    beside = tf.bitwise.bitwise_xor(tf.range(count), 1)
+    beside = tf.where(beside < count, beside, 0)
+    others, weight = tf.gather(images, beside), tf.ones([count])
+    if "mixup" in draws:
+        weight = draws["mixup"]
+        images, others = (tf.cast(pixels, tf.float32) for pixels in (images, others))
+        images = _blend(images, others, weight)
+    if "cutmix" in draws:
+        top, left, bottom, right = (draws["cutmix"][:, i, tf.newaxis] for i in range(4))
+        height, width = images.shape[1:3]
+        rows, columns = tf.range(height), tf.range(width)
+        in_rows, in_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+        inside = in_rows[:, :, tf.newaxis, tf.newaxis] & in_columns[:, tf.newaxis, :, tf.newaxis]
+        images = tf.where(inside, others, images)
+        area = tf.cast((bottom - top) * (right - left), tf.float32)[:, 0] / (height * width)
+        weight *= 1.0 - area
+    labels = tf.one_hot(labels, classes)
+    return images, _blend(labels, tf.gather(labels, beside), weight)
+
+
+def _rectangles(alpha: float, count: int, size: int, seed):
+    """Draws squares, int32 [count, 4], cut off at the edges. The share of the rest is a draw of Beta(alpha, alpha)."""
+    side = tf.floor(tf.sqrt(1.0 - _beta(alpha, count, _fold_in(seed, 1))) * size)
+    centres = tf.floor(tf.random.stateless_uniform([2, count], _fold_in(seed, 2)) * size)
+    ends = tf.stack([centres[1] - side / 2, centres[0] - side / 2, centres[1] + side / 2, centres[0] + side / 2], 1)
+    return tf.cast(tf.round(tf.clip_by_value(ends, 0.0, float(size))), tf.int32)
+
+
+def _beta(alpha: float, count: int, seed):
     """Returns `count` draws from Beta(alpha, alpha)."""
     gammas = tf.random.stateless_gamma([2, count], seed, alpha=alpha)
     return gammas[0] / tf.reduce_sum(gammas, axis=0)
 
 
-def _partners(count, seed):
-    """Returns for each image of a batch the number of the image it is mixed with."""
-    return tf.random.experimental.stateless_shuffle(tf.range(count), seed)
-
-
-def _blend(values, partners, weight):
-    """Returns `weight * values + (1 - weight) * values[partners]`, with one weight for each example."""
+def _blend(values, others, weight):
+    """Returns `weight * values + (1 - weight) * others`, with one weight for each example."""
     weight = tf.reshape(weight, [-1, *[1] * (values.shape.rank - 1)])
-    return weight * values + (1.0 - weight) * tf.gather(values, partners)
+    return weight * values + (1.0 - weight) * others
 
 
-def _mixup(alpha: float) -> Callable:
-    """MixUp (Zhang et al. 2017): blends each image and its label with another of the batch."""
-
-    def mix(images, labels, seed):
-        count = tf.shape(images)[0]
-        partners = _partners(count, seed)
-        weight = _beta(alpha, count, tf.random.experimental.stateless_fold_in(seed, 1))
-        return _blend(images, partners, weight), _blend(labels, partners, weight)
-
-    return mix
-
-
-def _cutmix(alpha: float) -> Callable:
-    """CutMix (Yun et al. 2019): replaces a rectangle of each image by that of another; area weights the labels."""
-    from keras_cv.src.utils.fill_utils import corners_to_mask
-
-    def mix(images, labels, seed):
-        count, height, width = tf.unstack(tf.shape(images)[:3])
-        partners = _partners(count, seed)
-        side = tf.sqrt(1.0 - _beta(alpha, count, tf.random.experimental.stateless_fold_in(seed, 1)))
-        centers = tf.random.stateless_uniform([2, count], tf.random.experimental.stateless_fold_in(seed, 2))
-        spans = []
-        for center, length in zip(tf.unstack(centers), (width, height), strict=True):
-            length = tf.cast(length, tf.float32)
-            center, half = tf.floor(center * length), tf.floor(side * length) / 2.0
-            spans.append(tf.round(tf.clip_by_value(tf.stack([center - half, center + half]), 0.0, length)))
-        (left, right), (top, bottom) = tf.unstack(spans[0]), tf.unstack(spans[1])
-        inside = corners_to_mask(tf.stack([left, top, right, bottom], axis=1), (width, height))[..., tf.newaxis]
-        area = (right - left) * (bottom - top) / tf.cast(height * width, tf.float32)
-        return tf.where(inside, tf.gather(images, partners), images), _blend(labels, partners, 1.0 - area)
-
-    return mix
+def _fold_in(seed, number: int):
+    return tf.random.experimental.stateless_fold_in(seed, number)

@@ -10,8 +10,10 @@ After batching come `random_cutout` and `mixup` or `cutmix` (per_batch.py), then
 pixels stay uint8 until there, a quarter of the bytes of float32.
 
 Evaluation: the shorter side is resized to round(size / crop_fraction), the longer side in proportion to the nearest
-whole number, and the centre is cut out. Resizing is antialiased as in Pillow, and rounded to whole pixel values. A
-training crop is resized with a cheaper filter (`geometry.average_and_interpolate`).
+whole number, and the centre is cut out. Resizing is antialiased as in Pillow, and rounded to whole pixel values. The
+filter of evaluation belongs to a checkpoint, because the scores of a network change with it. A random training crop is
+resized by `augmentation.interpolation`, by default with a cheap filter (`geometry.average_and_interpolate`): Pillow's
+bicubic filter takes longer than decoding, and the crop changes the image more than any filter.
 """
 
 import dataclasses
@@ -132,7 +134,7 @@ def normalise(images, preprocessing: Preprocessing, *, full_constants: bool = Tr
 
 def _crop_operations(preprocessing, options) -> tuple[Callable, Callable]:
     """Returns (image, seed) -> the pixels of the crop, and (pixels, seed) -> uint8 [S, S, C]."""
-    size, channels, method = preprocessing.size, len(preprocessing.mean), preprocessing.interpolation
+    size, channels, method = preprocessing.size, len(preprocessing.mean), options.interpolation
     draw = _window(options, size)
     if draw is None:
         evaluate = evaluation_transform(preprocessing)
