@@ -26,6 +26,17 @@ _FUNCTIONS = {
     "occlusion": "kerasnets.explain.perturbation",
     "rise": "kerasnets.explain.perturbation",
     "default_layer": "kerasnets.explain.network",
+    "heat": "kerasnets.explain.metrics",
+    "random_maps": "kerasnets.explain.metrics",
+    "interval": "kerasnets.explain.metrics",
+    "deletion": "kerasnets.explain.metrics",
+    "insertion": "kerasnets.explain.metrics",
+    "completeness": "kerasnets.explain.metrics",
+    "randomisation": "kerasnets.explain.metrics",
+    "grid_pointing": "kerasnets.explain.metrics",
+    "points_at": "kerasnets.explain.metrics",
+    "box_of": "kerasnets.explain.metrics",
+    "overlap": "kerasnets.explain.metrics",
 }
 
 

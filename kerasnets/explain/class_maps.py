@@ -186,7 +186,7 @@ def _with_maps(model, x, layer: str, tape: tf.GradientTape | None = None):
     """
     found = []
 
-    def seen(passed, output):
+    def seen(passed, output, *_):
         if passed.name == layer:
             found.append(output)
             if len(found) > 1 or isinstance(output, list | tuple | dict) or len(output.shape) != 4:

@@ -24,7 +24,7 @@ def logits_of(model: keras.Model, images, seen: Callable | None = None, around: 
 
     Args:
         images: tensor (batch, height, width, channels), as the model takes it.
-        seen: `(layer, output) -> output`, called behind every layer; what it returns takes the output's place.
+        seen: `(layer, output, *inputs) -> output`, called behind every layer; what it returns takes the output's place.
         around: `layer -> context manager`, in which the layer runs.
 
     Returns:
@@ -36,9 +36,9 @@ def logits_of(model: keras.Model, images, seen: Callable | None = None, around: 
         def call(*inputs, **options):
             if "training" in inspect.signature(layer.call).parameters:
                 options["training"] = False
-            with around(layer) if around else contextlib.nullcontext(), _linear(layer, layer is last):
+            with around(layer) if around else contextlib.nullcontext(), _as_logits(layer, last):
                 output = layer(*inputs, **options) if not _is_softmax(layer, last) else inputs[0]
-            return seen(layer, output) if seen else output
+            return seen(layer, output, *inputs) if seen else output
 
         return call
 
@@ -71,11 +71,16 @@ def _is_softmax(layer, last) -> bool:
     return layer is last and type(layer).__name__ in ("Softmax", "LogSoftmax", "Sigmoid")
 
 
+def _as_logits(layer, last):
+    activation = getattr(getattr(layer, "activation", None), "__name__", "")
+    return without_activation(layer) if layer is last and activation in _PROBABILITIES else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
-def _linear(layer, wanted: bool):
-    """Takes the activation off a layer for as long as it runs, where that is a softmax or a sigmoid."""
+def without_activation(layer):
+    """Takes the activation off a layer, if it has one, for as long as it runs."""
     activation = getattr(layer, "activation", None)
-    if not wanted or getattr(activation, "__name__", "") not in _PROBABILITIES:
+    if activation is None:
         yield
         return
     layer.activation = keras.activations.linear

@@ -167,7 +167,7 @@ def values_at(model, x, layer: str | None, around: Callable | None = None, keep:
     """
     found = []
 
-    def seen(passed, output):
+    def seen(passed, output, *_):
         if passed.name == layer:
             found.append(output)
         return output

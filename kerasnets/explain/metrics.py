@@ -1,0 +1,284 @@
+"""How good is a map: deletion and insertion, completeness, randomised weights, and pointing at the right place.
+
+A score without a control says little. `random_maps` gives the maps to compare with, and `interval` the uncertainty over
+the images.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnets.explain.network import all_logits, checked
+from kerasnets.graph.walk import opened_calls
+
+_KERNEL, _SIGMA = 11, 5.0  # of the blur that insertion begins with, as in RISE's own code
+
+
+def heat(maps, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Brings the maps of any method to one form: one number for each pixel.
+
+    Args:
+        maps: (batch, height, width), or (batch, height, width, channels), whose absolute values are summed.
+        size: (height, width) to resize to, bilinear; `None` keeps the size.
+
+    Returns:
+        float32 (batch, height, width).
+    """
+    maps = np.asarray(maps, "float32")
+    maps = np.abs(maps).sum(axis=-1) if maps.ndim == 4 else maps
+    if size is None or maps.shape[1:] == tuple(size):
+        return maps
+    return tf.image.resize(maps[..., None], size).numpy()[..., 0]
+
+
+def random_maps(count: int, size: tuple[int, int], seed: int = 0, cells: int = 7) -> np.ndarray:
+    """Returns smooth random maps (count, height, width) of 0..1, the control for every score below.
+
+    Args:
+        cells: random numbers along each side; between them the map is bilinear, as a class activation map is.
+    """
+    return heat(np.random.default_rng(seed).random((count, cells, cells)), size)
+
+
+def interval(scores, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
+    """Returns (mean, low, high) of scores: the 95 % bootstrap interval of the mean over the images."""
+    scores = np.asarray(scores, "float64")
+    picked = np.random.default_rng(seed).integers(0, len(scores), (draws, len(scores)))
+    low, high = np.percentile(scores[picked].mean(axis=1), (2.5, 97.5))
+    return float(scores.mean()), float(low), float(high)
+
+
+def deletion(model: keras.Model, images, maps, target=None, *, pixels: int = 224, batch_size: int = 32) -> np.ndarray:
+    """Returns the area below the class's probability while the pixels are set to 0, those of the largest heat first.
+
+    Smaller is better: the pixels that the map names first carry the class.
+
+    Args:
+        model, images: as for `kerasnets.explain.grad_cam`.
+        maps: of any method, any size; see `heat`.
+        target: the class, or one for each image. `None` takes the class with the largest logit.
+        pixels: how many pixels change in each step.
+        batch_size: forward passes at a time.
+
+    Returns:
+        float64 (batch,), 0..1: the trapezoid rule over the steps.
+
+    Raises:
+        ValueError: for maps that do not fit the images.
+
+    Source: Petsiuk et al. 2018, section 4.2, https://arxiv.org/abs/1806.07421
+    """
+    images, target = checked(model, images, target)
+    target = _decided(model, images, target, batch_size)
+    return _areas(model, (images, np.zeros_like(images)), maps, target, (pixels, batch_size))
+
+
+def insertion(model: keras.Model, images, maps, target=None, *, pixels: int = 224, batch_size: int = 32) -> np.ndarray:
+    """Returns the area below the class's probability while a blurred image gets its pixels back, largest heat first.
+
+    Larger is better. The blur is a Gaussian of 11 x 11 pixels with a standard deviation of 5. Arguments, result and
+    source as `deletion`.
+    """
+    images, target = checked(model, images, target)
+    target = _decided(model, images, target, batch_size)
+    return _areas(model, (_blurred(images), images), maps, target, (pixels, batch_size))
+
+
+def completeness(model: keras.Model, images, maps, target=None, *, baseline=0.0, batch_size: int = 32) -> np.ndarray:
+    """Returns how far the sum of each map is from the change of the logit between a baseline and the image.
+
+    Args:
+        maps: attributions (batch, height, width, channels), such as `integrated_gradients` and `input_x_gradient` give.
+        baseline: a number, or an array that broadcasts to an image.
+
+    Returns:
+        float64 (batch,): the difference as a share of that change; 0 is complete.
+
+    Source: Sundararajan et al. 2017, section 3, https://arxiv.org/abs/1703.01365
+    """
+    images, target = checked(model, images, target)
+    start = np.broadcast_to(np.asarray(baseline, "float32"), images.shape[1:])[None]
+    ends, begun = all_logits(model, images, batch_size), all_logits(model, start)[0]
+    target = ends.argmax(axis=1) if target is None else target
+    change = ends[np.arange(len(images)), target].astype("float64") - begun[target]
+    sums = np.asarray(maps, "float64").reshape(len(images), -1).sum(axis=1)
+    return np.abs(sums - change) / np.maximum(np.abs(change), 1e-12)
+
+
+def randomisation(method: Callable, model: keras.Model, images, target=None, *, steps: int = 5, seed: int = 0) -> dict:
+    """Makes the weights random, from the classifier down, and returns how much the maps stay the same.
+
+    A method that explains the network must change with its weights. The weights of a layer are shuffled, so that their
+    distribution stays. `model` has its own weights again at the end.
+
+    Args:
+        method: `(model, images, target) -> maps`, for example `kerasnets.explain.grad_cam`.
+        steps: at how many depths to look, evenly over the layers with weights, the classifier first.
+
+    Returns:
+        Name of the deepest layer that is still its own, or "all" -> mean rank correlation (Spearman) with the maps of
+        the trained network; absolute values are compared. Constant maps have the correlation 0.
+
+    Source: Adebayo et al. 2018, section 3, https://arxiv.org/abs/1810.03292
+    """
+    images, target = checked(model, images, target)
+    target = _decided(model, images, target)
+    layers = list({id(call.layer): call.layer for call in opened_calls(model) if call.layer.weights}.values())[::-1]
+    before, generator = heat(np.abs(method(model, images, target))), np.random.default_rng(seed)
+    kept, found = [layer.get_weights() for layer in layers], {}
+    ends = np.unique(np.linspace(1, len(layers), min(steps, len(layers))).round().astype(int))
+    try:
+        for first, last in zip([0, *ends], ends, strict=False):
+            for layer, values in zip(layers[first:last], kept[first:last], strict=True):
+                layer.set_weights([generator.permutation(value.ravel()).reshape(value.shape) for value in values])
+            after = heat(np.abs(method(model, images, target)))
+            name = layers[last].name if last < len(layers) else "all"
+            found[name] = float(np.mean([_rank_correlation(a, b) for a, b in zip(before, after, strict=True)]))
+    finally:
+        for layer, values in zip(layers, kept, strict=True):
+            layer.set_weights(values)
+    return found
+
+
+def grid_pointing(
+    method: Callable, model: keras.Model, images, target=None, *, grids: int = 25, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Plays the pointing game on pictures of four photos, two by two: does the map of a class point at its photo?
+
+    Each picture holds four photos of different classes. A model of fixed size gets photos of half the size, averaged
+    over 2 x 2 pixels. Each photo of a picture is asked for once.
+
+    Args:
+        method: `(model, images, target) -> maps`.
+        images: (photos, height, width, channels), best those that the model is sure of, even height and width.
+        target: the class of each photo. `None` takes the class with the largest logit.
+        grids: how many pictures.
+
+    Returns:
+        `{"hits": bool (grids * 4,), "shares": float (grids * 4,)}`: whether the map's largest value lies in the photo,
+        and the photo's share of the positive values. 0.25 is chance. An empty map is no hit and has the share 0.
+
+    Raises:
+        ValueError: for photos of fewer than four classes.
+
+    Source: Boehle et al. 2021, section 4 ("grid pointing game"), https://arxiv.org/abs/2104.00032
+    """
+    images, target = checked(model, images, target)
+    target = np.asarray(_decided(model, images, target))
+    generator, hits, shares = np.random.default_rng(seed), [], []
+    if len(np.unique(target)) < 4:
+        raise ValueError(f"The photos should have four classes at least. Received: {len(np.unique(target))} classes")
+    fixed = model.inputs[0].shape[1] is not None
+    for _ in range(grids):
+        classes = generator.choice(np.unique(target), 4, replace=False)
+        photos = [images[generator.choice(np.flatnonzero(target == number))] for number in classes]
+        picture = np.concatenate([np.concatenate(photos[row : row + 2], axis=1) for row in (0, 2)], axis=0)
+        if fixed:
+            height, width = images.shape[1:3]
+            picture = picture.reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
+        maps = heat(method(model, np.repeat(picture[None], 4, axis=0), classes.tolist()), picture.shape[:2])
+        for number, one in enumerate(np.maximum(maps, 0)):
+            quarters = [half for rows in np.split(one, 2, axis=0) for half in np.split(rows, 2, axis=1)]
+            place = np.unravel_index(one.argmax(), one.shape)
+            inside = 2 * (place[0] * 2 >= one.shape[0]) + (place[1] * 2 >= one.shape[1])
+            hits.append(bool(one.any() and inside == number))
+            shares.append(float(quarters[number].sum() / one.sum()) if one.any() else 0.0)
+    return {"hits": np.array(hits), "shares": np.array(shares)}
+
+
+def points_at(maps, boxes, *, tolerance: int = 15) -> np.ndarray:
+    """Returns whether the largest value of each map lies in one of the image's boxes: the pointing game.
+
+    Args:
+        maps: at the size of the images; see `heat`.
+        boxes: for each image a list of (top, left, bottom, right) in pixels, the ends not included.
+        tolerance: pixels by which a box may be missed.
+
+    Returns:
+        bool (batch,).
+
+    Source: Zhang et al. 2016, section 4.3, https://arxiv.org/abs/1608.00507
+    """
+    found = []
+    for one, own in zip(heat(maps), boxes, strict=True):
+        y, x = np.unravel_index(one.argmax(), one.shape)
+        within = [
+            top - tolerance <= y < bottom + tolerance and left - tolerance <= x < right + tolerance
+            for top, left, bottom, right in own
+        ]
+        found.append(any(within))
+    return np.array(found)
+
+
+def box_of(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
+    """Returns the box around the largest connected part of a map, (top, left, bottom, right), the ends not included.
+
+    Args:
+        map_: (height, width), at the size of the image.
+        threshold: a pixel belongs to a part from this share of the largest value on.
+
+    Returns:
+        The box, or `None` for a map without a positive value.
+
+    Source: Zhou et al. 2016, section 3.2, https://arxiv.org/abs/1512.04150
+    """
+    from scipy import ndimage
+
+    map_ = np.asarray(map_, "float32")
+    if not map_.max() > 0:
+        return None
+    parts, count = ndimage.label(map_ >= threshold * map_.max())
+    largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones_like(parts), parts, range(1, count + 1))))
+    rows, columns = ndimage.find_objects(parts == largest)[0]
+    return rows.start, columns.start, rows.stop, columns.stop
+
+
+def overlap(one: tuple, other: tuple) -> float:
+    """Returns intersection over union of two boxes (top, left, bottom, right); ILSVRC counts 0.5 as found."""
+    height = min(one[2], other[2]) - max(one[0], other[0])
+    width = min(one[3], other[3]) - max(one[1], other[1])
+    common = max(height, 0) * max(width, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return common / (sum(areas) - common)
+
+
+def _decided(model, images, target, batch_size: int = 32) -> list[int]:
+    return all_logits(model, images, batch_size).argmax(axis=1).tolist() if target is None else target
+
+
+def _areas(model, ends: tuple, maps, target, how: tuple[int, int]) -> np.ndarray:
+    """Returns the area below the probability while the pixels of one end replace those of the other, by heat."""
+    (start, end), (pixels, batch_size) = ends, how
+    maps = heat(maps, start.shape[1:3])
+    if len(maps) != len(start):
+        raise ValueError(f"There should be a map for each of {len(start)} images. Received: {len(maps)} maps")
+    areas = []
+    for first, last, one, number in zip(start, end, maps, target, strict=True):
+        order = np.argsort(-one.ravel(), kind="stable")
+        counts = [*range(0, len(order), pixels), len(order)]
+        frames = np.repeat(first[None], len(counts), axis=0)
+        flat, goal = frames.reshape(len(counts), len(order), -1), last.reshape(len(order), -1)
+        for frame, count in zip(flat, counts, strict=True):
+            frame[order[:count]] = goal[order[:count]]
+        logits = all_logits(model, frames, batch_size)
+        probability = tf.nn.softmax(tf.constant(logits, tf.float64)).numpy()[:, number]
+        areas.append(np.trapezoid(probability, np.array(counts) / len(order)))
+    return np.array(areas)
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    """Returns the images behind a Gaussian blur, mirrored at the edges."""
+    from scipy import ndimage
+
+    reach = (_KERNEL - 1) / 2 / _SIGMA
+    return ndimage.gaussian_filter(images, (0, _SIGMA, _SIGMA, 0), truncate=reach, mode="reflect")
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    from scipy import stats
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(stats.spearmanr(one.ravel(), other.ravel()).statistic)

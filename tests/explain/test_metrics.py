@@ -1,0 +1,114 @@
+"""Scores of maps: against areas and boxes worked out by hand, and against maps that are known to be right or wrong."""
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+
+from kerasnets import explain
+
+
+def brightness(size: int | None = 8):
+    """A network of four classes: the logit of a class is the sum of the image's channel of that number."""
+    model = keras.Sequential([keras.Input((size, size, 4)), keras.layers.Conv2D(4, 1, use_bias=False, name="maps")])
+    model.add(keras.layers.GlobalAveragePooling2D())
+    model.add(keras.layers.Dense(4, use_bias=False, name="predictions"))
+    model.get_layer("maps").set_weights([np.eye(4, dtype="float32")[None, None]])
+    model.get_layer("predictions").set_weights([8 * np.eye(4, dtype="float32")])
+    return model
+
+
+def photos(count: int = 8, size: int = 8):
+    """Images of class 0, 1, 2, 3, 0, ...: a bright square in the channel of the class, somewhere."""
+    images, boxes = np.zeros((count, size, size, 4), "float32"), []
+    for number in range(count):
+        top, left = number % 4, (3 * number) % 4
+        images[number, top : top + 4, left : left + 4, number % 4] = 1
+        boxes.append((top, left, top + 4, left + 4))
+    return images, boxes
+
+
+def test_areas_by_hand():
+    """Sixteen of 64 pixels carry the class; 16 pixels a step, so that the steps are before, after, after, ..."""
+    model, (images, _) = brightness(), photos(4)
+    own = images.sum(axis=-1)
+    sure, unsure = np.exp(2) / (np.exp(2) + 3), 0.25
+    expected = ((sure + unsure) / 2 + 3 * unsure) / 4
+    assert np.allclose(explain.deletion(model, images, own, pixels=16), expected, atol=1e-6)
+    expected = (3 * sure + (sure + unsure) / 2) / 4
+    assert np.allclose(explain.deletion(model, images, -own, pixels=16), expected, atol=1e-6)
+
+
+def test_a_right_map_beats_a_random_one_and_a_wrong_one():
+    model, (images, _) = brightness(), photos()
+    right, random = images.sum(axis=-1), explain.random_maps(len(images), (8, 8))
+    for score, sign in ((explain.deletion, 1), (explain.insertion, -1)):
+        good, chance, bad = (sign * score(model, images, maps, pixels=4).mean() for maps in (right, random, -right))
+        assert good < chance < bad
+
+
+def test_maps_of_pixels_are_summed_and_small_maps_are_resized():
+    maps = np.array([[[[1.0, -2.0], [0.0, 0.0]]]])
+    assert explain.heat(maps).tolist() == [[[3.0, 0.0]]]
+    assert explain.heat(maps, (2, 4)).shape == (1, 2, 4)
+    model, (images, _) = brightness(), photos(4)
+    assert explain.deletion(model, images, explain.grad_cam(model, images)[:, ::2, ::2]).shape == (4,)
+
+
+def test_completeness_of_a_linear_network():
+    model, (images, _) = brightness(), photos()
+    assert explain.completeness(model, images, explain.input_x_gradient(model, images)).max() < 1e-5
+    assert explain.completeness(model, images, 0.5 * explain.input_x_gradient(model, images)) == pytest.approx(0.5)
+
+
+def test_randomised_weights_change_grad_cam_and_come_back():
+    model, (images, _) = brightness(), photos()
+    weights = [w + np.random.default_rng(0).normal(size=w.shape).astype("float32") for w in model.get_weights()]
+    model.set_weights(weights)
+    found = explain.randomisation(explain.grad_cam, model, images, steps=2)
+    assert list(found) == ["maps", "all"] and max(found.values()) < 0.9
+    same = explain.randomisation(lambda model, images, target: images, model, images)
+    assert set(same.values()) == {1.0}
+    for kept, now in zip(weights, model.get_weights(), strict=True):
+        assert np.array_equal(kept, now)
+
+
+@pytest.mark.parametrize("size", [8, None])
+def test_grid_pointing(size):
+    """Grad-CAM of this network is the class's own channel; a uniform map has a share of a quarter."""
+    images, _ = photos()
+    found = explain.grid_pointing(explain.grad_cam, brightness(size), images, grids=6)
+    assert found["hits"].shape == (24,) and found["hits"].all() and np.allclose(found["shares"], 1)
+    even = explain.grid_pointing(lambda m, x, t: np.ones(x.shape[:3]), brightness(size), images, grids=6)
+    assert even["hits"].mean() == 0.25 and np.allclose(even["shares"], 0.25)
+    empty = explain.grid_pointing(lambda m, x, t: np.zeros(x.shape[:3]), brightness(size), images, grids=2)
+    assert not empty["hits"].any() and not empty["shares"].any()
+    with pytest.raises(ValueError, match="four classes.*Received: 2 classes"):
+        explain.grid_pointing(explain.grad_cam, brightness(size), images[[0, 1, 4, 5]])
+
+
+def test_boxes():
+    model, (images, boxes) = brightness(), photos()
+    maps = explain.layer_cam(model, images)
+    assert explain.points_at(maps, [[box] for box in boxes], tolerance=0).all()
+    assert not explain.points_at(maps, [[(0, 0, 0, 0)]] * len(images), tolerance=0).any()
+    assert [explain.box_of(one) for one in maps] == boxes
+    two = np.zeros((6, 6))
+    two[0, 0], two[2:4, 2:5] = 1, 0.5
+    assert explain.box_of(two) == (2, 2, 4, 5) and explain.box_of(two, threshold=0.9) == (0, 0, 1, 1)
+    assert explain.box_of(np.zeros((4, 4))) is None
+    assert explain.overlap((0, 0, 2, 2), (0, 1, 2, 3)) == pytest.approx(1 / 3)
+    assert explain.overlap((0, 0, 2, 2), (4, 4, 5, 5)) == 0
+
+
+def test_interval_is_about_that_of_students_t():
+    scores = np.random.default_rng(0).normal(size=200)
+    mean, low, high = explain.interval(scores)
+    expected = stats.t.interval(0.95, len(scores) - 1, scores.mean(), stats.sem(scores))
+    assert mean == scores.mean() and np.allclose((low, high), expected, atol=0.02)
+
+
+def test_maps_that_do_not_fit():
+    model, (images, _) = brightness(), photos()
+    with pytest.raises(ValueError, match="a map for each of 8 images. Received: 2 maps"):
+        explain.deletion(model, images, np.ones((2, 8, 8)))
