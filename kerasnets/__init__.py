@@ -29,6 +29,7 @@ _FUNCTIONS = {
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.graph.cost",
+    "compare": "kerasnets.report.comparison",
     "prepare": "kerasnets.training.prepare",
     "summary": "kerasnets.runs.summary",
     "train": "kerasnets.training.loop",

@@ -25,6 +25,8 @@ COMMANDS = {
     "predict": "predict",
     "export": "export",
     "profile": "profile",
+    "compare": "compare",
+    "visualize": "visualize",
     "shard": "shard",
     "doctor": "doctor",
     "benchmark": "benchmark",

@@ -231,7 +231,7 @@ def box_of(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
         return None
     parts, count = ndimage.label(map_ >= threshold * map_.max())
     largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones_like(parts), parts, range(1, count + 1))))
-    rows, columns = ndimage.find_objects(parts == largest)[0]
+    rows, columns = ndimage.find_objects(parts)[largest - 1]
     return rows.start, columns.start, rows.stop, columns.stop
 
 

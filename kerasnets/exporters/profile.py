@@ -22,8 +22,9 @@ def profile(model, batch_size: int = 16, steps: int = 10, *, training: bool = Tr
 
     Returns:
         `{"name", "batch_size", "parameters", "multiply_adds", "layers": [{"name", "kind", "output_shape",
-        "parameters", "multiply_adds"}], "inference": {"milliseconds", "images_per_second"}, "training_step": the same
-        or None}`; times are for one batch. The weights of `model` do not change.
+        "parameters", "multiply_adds"}], "inference": {"milliseconds", "spread", "images_per_second"}, "training_step":
+        the same or None}`; times are for one batch, and the spread is (25th, 75th percentile) in milliseconds. The
+        weights of `model` do not change.
     """
     if batch_size < 1 or steps < 1:
         raise ValueError(
@@ -78,5 +79,5 @@ def _speed(run, batch_size: int, steps: int, restore: keras.Model | None = None)
         seconds.append(time.perf_counter() - start)
     if restore:
         restore.set_weights(weights)
-    median = float(np.median(seconds))
-    return {"milliseconds": 1000 * median, "images_per_second": batch_size / median}
+    low, median, high = (1000 * float(value) for value in np.percentile(seconds, (25, 50, 75)))
+    return {"milliseconds": median, "spread": (low, high), "images_per_second": 1000 * batch_size / median}
