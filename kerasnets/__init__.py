@@ -30,6 +30,8 @@ _FUNCTIONS = {
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.graph.cost",
     "compare": "kerasnets.report.comparison",
+    "visualize": "kerasnets.report.visualization",
+    "visualize_units": "kerasnets.report.visualization",
     "prepare": "kerasnets.training.prepare",
     "summary": "kerasnets.runs.summary",
     "train": "kerasnets.training.loop",

@@ -20,6 +20,9 @@ from kerasnets.model_index import ModelInfo as ModelInfo
 from kerasnets.model_index import list_models as list_models
 from kerasnets.model_index import list_pretrained as list_pretrained
 from kerasnets.model_index import model_info as model_info
+from kerasnets.report.comparison import compare as compare
+from kerasnets.report.visualization import visualize as visualize
+from kerasnets.report.visualization import visualize_units as visualize_units
 from kerasnets.runs.folder import load_model as load_model
 from kerasnets.runs.hub import from_hub as from_hub
 from kerasnets.runs.hub import push_to_hub as push_to_hub

@@ -132,7 +132,7 @@ def score_cam(
 
     Source: Wang et al. 2019, section 3 and algorithm 1, https://arxiv.org/abs/1910.01279, with logits as scores
     """
-    images, target = checked(model, images, target, layer)
+    images, target = _checked(model, images, target, layer)
     layer, result = layer or default_layer(model), []
     start = np.broadcast_to(np.asarray(baseline, "float32"), images.shape[1:])[None]
     for number, image in enumerate(images):
@@ -151,6 +151,12 @@ def score_cam(
     return np.stack(result)
 
 
+def _checked(model, images, target, layer: str | None) -> tuple[np.ndarray, list | None]:
+    """Checks arguments whose target is a class, whatever the layer."""
+    checked(model, images, layer=layer)
+    return checked(model, images, target)
+
+
 def _scores(model, image, values, aim: int, batch_size: int) -> np.ndarray:
     """Returns the logit of the image seen through each of its maps."""
     scores = []
@@ -165,7 +171,7 @@ def _scores(model, image, values, aim: int, batch_size: int) -> np.ndarray:
 def _gradient_map(model, images, target, layer, how: tuple[Callable, int]) -> np.ndarray:
     """Returns relu(sum of weights times maps); `how` is (maps, gradient) -> weights, and the images at a time."""
     (weights, batch_size), result = how, []
-    images, target = checked(model, images, target, layer)
+    images, target = _checked(model, images, target, layer)
     layer = layer or default_layer(model)
     with clear_about_memory(batch_size):
         for part in batches(len(images), batch_size):

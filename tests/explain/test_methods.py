@@ -135,6 +135,7 @@ def test_a_deconvnet_begins_at_one_activation_with_its_value():
     [
         ("no such layer. Did you mean 'second'", lambda m: explain.grad_cam(m, IMAGES, layer="secnd")),
         ("class from 0 to 3", lambda m: explain.gradient(m, IMAGES, 4)),
+        ("class from 0 to 3", lambda m: explain.grad_cam(m, IMAGES, 4, "second")),
         ("one for each of 3 images", lambda m: explain.gradient(m, IMAGES, [0, 1])),
         (r"shape \(None, 12, 12, 3\)", lambda m: explain.gradient(m, IMAGES[0])),
         ("output .batch, height, width, maps.", lambda m: explain.grad_cam(m, IMAGES, layer="pool")),

@@ -1,0 +1,99 @@
+"""Draw maps and feature sheets with matplotlib."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+_COLUMNS = 3  # pictures in a line, so that the page can be read on a phone
+
+
+class Map(NamedTuple):
+    """A map of one image: its title, the method, values (height, width) or `None`, the seconds, and a note in words."""
+
+    title: str
+    method: str
+    values: np.ndarray | None
+    seconds: float
+    note: str
+
+
+def draw_maps(image: np.ndarray, predictions: list[dict], maps: list[Map]) -> bytes:
+    """Returns a PNG: the photo, bars of the best classes, and the maps over the grey photo.
+
+    Args:
+        image: uint8 (height, width, channels).
+        predictions: the best classes, with label and probability.
+        maps: those with a note are not drawn; the note stands in their place.
+    """
+    count = 2 + len(maps)
+    lines = -(-count // _COLUMNS)
+    figure = _figure(3.4 * _COLUMNS, 3.5 * lines)
+    panels = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
+    panels[0].imshow(image.squeeze(), cmap="gray")
+    _bars(panels[1], predictions)
+    for panel, one in zip(panels[2:], maps, strict=False):
+        panel.set_title(_wrapped(one.title), fontsize=8)
+        if one.note:
+            panel.text(0.5, 0.5, _wrapped(one.note), ha="center", va="center", fontsize=9, transform=panel.transAxes)
+            continue
+        panel.imshow(image.mean(axis=-1), cmap="gray", extent=(0, 1, 0, 1))
+        values = one.values / max(np.percentile(np.abs(one.values), 99.5), 1e-12)
+        panel.imshow(values, cmap="inferno", alpha=0.6, vmin=min(0, values.min()), vmax=1, extent=(0, 1, 0, 1))
+        panel.set_xlabel(f"{one.seconds:.2f} s", fontsize=8)
+    for number, panel in enumerate(panels):
+        if number != 1:
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def draw_sheet(units: list[list[tuple]], titles: list[str]) -> bytes:
+    """Returns a PNG with one block for each map: the projections of its strongest activations, then the patches.
+
+    Args:
+        units: for each map (patch of the image, projection), values 0..1, up to nine.
+    """
+    figure = _figure(2.2 * 4, 1.25 * -(-len(units) // 2) * 1.0 + 0.4)
+    blocks = figure.subfigures(-(-len(units) // 2), 2, squeeze=False).ravel()
+    for block, pairs, title in zip(blocks, units, titles, strict=False):
+        block.suptitle(title, fontsize=7)
+        axes = block.subplots(3, 6, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+        for axis in axes.ravel():
+            axis.set_axis_off()
+        for number, (patch, projection) in enumerate(pairs):
+            row, column = divmod(number, 3)
+            axes[row, column].imshow(projection.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes[row, column + 3].imshow(patch.squeeze(), cmap="gray", vmin=0, vmax=1)
+    return _png(figure)
+
+
+def _bars(panel, predictions: list[dict]) -> None:
+    names = [_shortened(row["label"]) for row in predictions][::-1]
+    bars = panel.barh(names, [100 * row["probability"] for row in predictions][::-1], color="#4269d0")
+    panel.bar_label(bars, fmt="%.1f %%", padding=3, fontsize=8)
+    panel.set(xlim=(0, 125), xticks=[])
+    panel.tick_params(axis="y", labelsize=8, length=0)
+    panel.spines[:].set_visible(False)
+
+
+def _shortened(text: str, most: int = 18) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 38))
+
+
+def _figure(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,88 @@
+"""`kerasnets visualize`: pictures of maps and of units, from real files, and what is said in words instead."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kerasnets
+from kerasnets.cli.app import run
+from kerasnets.report.visualization import METHODS, visualize, visualize_units
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A file of a small network for 32x32 pictures, and three of them, one not readable."""
+    folder = tmp_path_factory.mktemp("network")
+    model = kerasnets.create_model("lenet5_modern", classes=4)
+    model.save(folder / "net.keras")
+    for name, seed in (("one", 1), ("two", 2)):
+        pixels = np.random.default_rng(seed).integers(0, 255, (40, 50, 3)).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_pictures_and_page(network, tmp_path):
+    rows = visualize(network / "net.keras", [network], methods=["grad_cam", "occlusion"], output=tmp_path / "new")
+    assert [row["image"].rpartition("/")[2] for row in rows] == ["broken.png", "one.png", "two.png"]
+    assert "error" in rows[0] and "\n" not in rows[0]["error"]
+    for row in rows[1:]:
+        assert Image.open(row["picture"]).width > 800
+        assert row["target"] == row["predictions"][0]["index"] and len(row["predictions"]) == 4
+        assert [m["method"] for m in row["maps"]] == ["grad_cam", "occlusion"]
+        assert " at " in row["maps"][0]["title"] and "window 8, stride 4" in row["maps"][1]["title"]
+    page = (tmp_path / "new" / "index.html").read_text()
+    assert page.count("<img") == 2 and "002_one.png" in page
+
+
+def test_every_method_by_its_name(network, tmp_path):
+    found = visualize(network / "net.keras", [network / "one.png"], methods=METHODS, classes=2, output=tmp_path)
+    assert len(found[0]["maps"]) == len(METHODS) and found[0]["target"] == 2
+
+
+def test_maps_that_say_nothing_are_said_in_words(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1, activation="relu", name="maps")])
+    model.add(keras.layers.GlobalAveragePooling2D())
+    model.add(keras.layers.Dense(2, name="predictions"))
+    for variable in model.weights:
+        variable.assign(-np.ones(variable.shape))
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "white.png")
+    model.preprocessing = kerasnets.model_info("resnet18").preprocessing
+    maps = visualize(model, [tmp_path / "white.png"], methods=["grad_cam"], output=tmp_path / "out")[0]["maps"]
+    assert maps[0]["note"] == "The map is empty: nothing here speaks for the class."
+
+
+def test_units(network, tmp_path):
+    layer = "c1"
+    found = visualize_units(network / "net.keras", layer, data=network, maps=4, output=tmp_path)
+    assert len(found["maps"]) == 4 and Image.open(found["picture"]).width > 500
+    assert visualize_units(network / "net.keras", layer, data=network, maps=[0, 2], output=tmp_path)["maps"] == [0, 2]
+    with pytest.raises(ValueError, match="a folder, or batches. Received: data=None"):
+        visualize_units(network / "net.keras", layer)
+
+
+def test_command(network, tmp_path, capsys):
+    net, one = str(network / "net.keras"), str(network / "one.png")
+    assert run(["visualize", net, one, "-m", "gradient", "-o", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["maps"][0]["method"] == "gradient"
+    assert run(["visualize", net, "--units", "c1", "--data", str(network), "--maps", "2", "-o", str(tmp_path)]) == 0
+    assert "index.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Did you mean 'grad_cam'", ["-m", "gradcam"]),
+        ("has no such layer", ["--layer", "conv9"]),
+        ("class from 0 to 3", ["--class", "4"]),
+        ("either image files or --units", ["--units", "c1"]),
+    ],
+)
+def test_bad_requests_are_one_line(network, tmp_path, capsys, said, words):
+    output = tmp_path / "nothing"
+    code = run(["visualize", str(network / "net.keras"), str(network / "one.png"), *words, "-o", str(output)])
+    error = capsys.readouterr().err
+    assert code == 2 and said in error and error.count("\n") == 1 and not output.exists()
