@@ -16,8 +16,9 @@ import keras
 import numpy as np
 
 from kerasnets.graph.fold import inference_form, native_groups
+from kerasnets.graph.fusion import fusible
 from kerasnets.graph.hardware import has_bfloat16
-from kerasnets.graph.walk import deep_recursion, producer
+from kerasnets.graph.walk import deep_recursion, producer, run
 from kerasnets.layers.backend import ON_TENSORFLOW, tf
 from kerasnets.layers.network import carried
 
@@ -109,18 +110,16 @@ def frozen(model: keras.Model, before: Callable | None = None):
         model: a functional model with one input.
         before: what the batch goes through first, tensor -> tensor.
     """
-    trainable, others = (
-        [np.asarray(v) for v in values] for values in (model.trainable_variables, model.non_trainable_variables)
-    )
+    weights = [(variable, np.asarray(variable)) for variable in model.variables]
 
     @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)], autograph=False)
-    def run(inputs):
-        constants = [[tf.constant(value) for value in values] for values in (trainable, others)]
-        outputs, _ = model.stateless_call(*constants, before(inputs) if before else inputs, training=False)
+    def compute(inputs):
+        with keras.StatelessScope([(variable, tf.constant(value)) for variable, value in weights]):
+            outputs = run(model, before(inputs) if before else inputs, fusible)
         return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
-    run.get_concrete_function()
-    return run
+    compute.get_concrete_function()
+    return compute
 
 
 def in_precision(model: keras.Model, policy: str) -> keras.Model:

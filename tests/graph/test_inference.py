@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import keras
 import numpy as np
@@ -80,6 +81,26 @@ def test_bfloat16_is_close_and_computes_in_it():
     difference = np.abs(fast(x) - np.asarray(model(x, training=False)))
     assert fast.precision == "bfloat16" and 1e-7 < difference.max() < 0.05
     assert fast(x).dtype == np.float32
+
+
+def operators(fast):
+    return Counter(operator.type for operator in fast._function.get_concrete_function().graph.get_operations())
+
+
+def test_a_normalisation_that_stays_is_one_operator():
+    model, _ = filled("densenet_bc100_12_cifar")
+    stays = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in kerasnets.fold_batch_norm(model).layers)
+    found = operators(kerasnets.optimize(model, "float32"))
+    assert found["FusedBatchNormV3"] == stays > 2
+    assert found["Mul"] == 0  # of scale and input
+
+
+@pytest.mark.parametrize("name", ["densenet_bc100_12_cifar", "efficientnet_b0"])
+def test_in_bfloat16_only_the_input_and_the_features_are_cast(name):
+    """Keras's normalisation and global pooling go through float32, which costs passes over memory."""
+    function = kerasnets.optimize(filled(name)[0], "bfloat16")._function.get_concrete_function()
+    casts = [operator for operator in function.graph.get_operations() if operator.type == "Cast"]
+    assert len([cast for cast in casts if cast.inputs[0].op.type != "Const"]) == 2
 
 
 def test_auxiliary_outputs_keep_their_names():
