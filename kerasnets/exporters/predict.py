@@ -20,7 +20,7 @@ from kerasnets.graph.inference import frozen
 from kerasnets.registry import Preprocessing
 
 # From these numbers of images on, it saves time to compile a network, and to fold its batch normalisation first.
-_WORTH_COMPILING, _WORTH_FOLDING = 16, 256
+WORTH_COMPILING, WORTH_FOLDING = 16, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +70,9 @@ def open_predictor(target: str | Path | keras.Model, weights: str | None = None,
 def _runner(opened: LoadedNetwork, images: int) -> Callable:
     """Returns what runs an opened model: as it is, as one graph, or as the folded and frozen graph of `optimize`."""
     net, preprocessing = classifier(opened.model), opened.preprocessing
-    if images < _WORTH_COMPILING:
+    if images < WORTH_COMPILING:
         return lambda pixels: probabilities(net, pixels, preprocessing)
-    net = inference_form(net) if images >= _WORTH_FOLDING else net
+    net = inference_form(net) if images >= WORTH_FOLDING else net
     run = frozen(net, lambda pixels: normalise(pixels, preprocessing))
     return lambda pixels: run(np.asarray(pixels, "float32")).numpy()
 
