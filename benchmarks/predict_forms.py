@@ -72,7 +72,9 @@ def main():
         with open_sides(__file__, dict.fromkeys(FORMS, sys.executable)) as processes:
             request = f"{net} {options.batch} {options.rounds}"
             found = {form: ask(process, request) for form, process in processes.items()}
-        figures = [f"{form} {first:.2f} s, {options.batch / later:.1f} images/s" for form, (first, later) in found.items()]
+        figures = [
+            f"{form} {first:.2f} s, {options.batch / later:.1f} images/s" for form, (first, later) in found.items()
+        ]
         print(f"{net}: {'; '.join(figures)}", flush=True)
         pairs = (("compiled", "plain"), ("folded", "compiled"), ("folded", "plain"))
         for form, other in pairs:
