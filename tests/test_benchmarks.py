@@ -35,6 +35,7 @@ TINY = {
     "bfloat16_agreement": ([], "ratio bfloat16_agreement_efficientnet_lite0 "),
     "build": (["--nets", "mobilenet_v2"], "ratio build_1_networks "),
     "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
+    "predict_forms": (["--nets", "lenet5_modern", "--batch", "2"], "ratio predict_forms_lenet5_modern "),
     "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
     "stochastic_depth": (
         ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],
