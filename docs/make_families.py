@@ -115,6 +115,7 @@ def limits_page(rows: dict[str, dict]) -> str:
         "Variants without public weights": [name for name, row in rows.items() if not row["checkpoints"]],
     }
     lines = ["# Limits", "", "The page of each family says how its variants differ from the paper.", ""]
+    lines += ["[On a GPU](../gpu.md) and [several devices](../distributed.md) say what was not run there.", ""]
     for heading, names in groups.items():
         lines += [f"## {heading}", "", f"{len(names)}: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
     lines += ["## How recipes differ from their papers", ""]
