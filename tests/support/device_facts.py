@@ -15,7 +15,8 @@ from kerasnets.evaluation import evaluate
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
-BACKWARD = "Conv2DBackpropFilter"
+# The gradient of the first layer needs it, that of the last layer does not.
+BACKWARD = "ReluGrad"
 
 
 def step_graph(trainer):
