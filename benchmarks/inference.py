@@ -1,7 +1,7 @@
 """Times inference at 224x224: `kerasnets.optimize`, keras.applications, torchvision, ONNX Runtime and OpenVINO.
 
     python benchmarks/inference.py [--torch-python PYTHON] [--nets NAME ...] [--turns 3] [--steps 5] [--batches 1 16]
-        [--size 224] [--precisions float32 bfloat16]
+        [--size 224] [--precisions float32 bfloat16] [--threads N] [--processor-time]
 
 Each side has a process of its own. The sides take turns of a few steps, and the median step of each counts. Biases and
 the parameters of batch normalisation of our networks and of Keras's are random numbers, because graph optimisers remove
@@ -13,6 +13,9 @@ the addition of a zero. The sides:
 * onnxruntime: torchvision's network, exported to ONNX; float32 only;
 * openvino: torchvision's network, converted by OpenVINO; in bfloat16 with its hint.
 
+`--threads 1 --processor-time` measures what a step costs one core, instead of how long it takes. That is nearly the
+same beside other work, which the seconds of two cores are not.
+
 The last three need their packages, in this Python or in that of --torch-python; what is missing is named. A network is
 compared only with the same network: keras.applications has the paper's ResNet-50 and no ResNeXt.
 """
@@ -23,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read once, when TensorFlow is imported
 
@@ -47,6 +51,11 @@ NEEDED = {
 }
 
 
+def threads() -> int:
+    """Returns how many threads a side uses: an environment variable of its process, or all cores."""
+    return int(os.environ.get("BENCHMARK_THREADS") or os.cpu_count())
+
+
 def example(batch: int, size: int):
     import numpy as np
 
@@ -68,6 +77,7 @@ def ours(net: str, precision: str, size: int):
 
     import kerasnets
 
+    tf.config.threading.set_intra_op_parallelism_threads(threads())
     model = with_random_vectors(kerasnets.create_model(net, input_shape=(size, size, 3)))
     fast = kerasnets.optimize(model, precision)
 
@@ -82,6 +92,7 @@ def keras_side(net: str, precision: str, size: int):
     import keras
     import tensorflow as tf
 
+    tf.config.threading.set_intra_op_parallelism_threads(threads())
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
     network = getattr(keras.applications, NETS[net]["keras"])(weights=None, input_shape=(size, size, 3))
     model = with_random_vectors(network)
@@ -103,7 +114,7 @@ def torch_network(net: str):
 def torchvision_side(net: str, precision: str, size: int):
     import torch
 
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(threads())
     model = torch_network(net).to(memory_format=torch.channels_last)
 
     def step(batch):
@@ -129,7 +140,9 @@ def onnxruntime_side(net: str, precision: str, size: int):
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/net.onnx"
             torch.onnx.export(torch_network(net), (torch.from_numpy(pixels),), path, input_names=["x"], verbose=False)
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads()
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda: session.run(None, {"x": pixels})
 
     return step
@@ -141,6 +154,7 @@ def openvino_side(net: str, precision: str, size: int):
 
     network = openvino.convert_model(torch_network(net), example_input=torch.zeros(1, 3, size, size))
     hint = {"INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16", "PERFORMANCE_HINT": "LATENCY"}
+    hint["INFERENCE_NUM_THREADS"] = threads()
 
     def step(batch):
         network.reshape([batch, 3, size, size])
@@ -171,8 +185,9 @@ def side(name: str) -> None:
             kept.update(wanted=wanted, step=SIDES[name](wanted[0], wanted[1], int(wanted[2])))
         if batch not in kept:
             kept[batch] = kept["step"](int(batch))
-        return seconds(kept[batch], int(steps))
+        return seconds(kept[batch], int(steps), clock)
 
+    clock = time.process_time if os.environ.get("BENCHMARK_CLOCK") == "processor" else time.perf_counter
     serve(answer)
 
 
@@ -214,10 +229,14 @@ def main():
     parser.add_argument("--size", type=int, default=224)
     default = "by default float32, and bfloat16 where the hardware has it"
     parser.add_argument("--precisions", nargs="*", choices=("float32", "bfloat16"), help=default)
+    parser.add_argument("--threads", type=int, default=0, help="of each side; by default as many as cores")
+    parser.add_argument("--processor-time", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         return side(options.side)
+    os.environ["BENCHMARK_THREADS"] = str(options.threads or "")
+    os.environ["BENCHMARK_CLOCK"] = "processor" if options.processor_time else ""
     ratios = {}
     with open_sides(__file__, pythons_of_sides(options.torch_python)) as processes:
         for precision in options.precisions or precisions():

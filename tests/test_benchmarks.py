@@ -36,6 +36,7 @@ TINY = {
     "build": (["--nets", "mobilenet_v2"], "ratio build_1_networks "),
     "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
     "predict_forms": (["--nets", "lenet5_modern", "--batch", "2"], "ratio predict_forms_lenet5_modern "),
+    "start_up": (["--runs", "1"], "ratio start_up_list_goal "),
     "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
     "stochastic_depth": (
         ["--batch", "2", "--steps", "2", "--turns", "1", "--blocks", "1"],
