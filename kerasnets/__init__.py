@@ -29,6 +29,7 @@ _FUNCTIONS = {
     "decode_predictions": "kerasnets.data.labels",
     "inception_module": "kerasnets.architectures.googlenet",
     "complexity": "kerasnets.graph.cost",
+    "arithmetic": "kerasnets.report.arithmetic",
     "compare": "kerasnets.report.comparison",
     "visualize": "kerasnets.report.visualization",
     "visualize_units": "kerasnets.report.visualization",

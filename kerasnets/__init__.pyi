@@ -20,6 +20,7 @@ from kerasnets.model_index import ModelInfo as ModelInfo
 from kerasnets.model_index import list_models as list_models
 from kerasnets.model_index import list_pretrained as list_pretrained
 from kerasnets.model_index import model_info as model_info
+from kerasnets.report.arithmetic import arithmetic as arithmetic
 from kerasnets.report.comparison import compare as compare
 from kerasnets.report.visualization import visualize as visualize
 from kerasnets.report.visualization import visualize_units as visualize_units

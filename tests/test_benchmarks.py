@@ -33,6 +33,10 @@ TINY = {
         "ratio inference_mobilenet_v2_bfloat16_b1_keras ",
     ),
     "bfloat16_agreement": ([], "ratio bfloat16_agreement_efficientnet_lite0 "),
+    "explain": (
+        ["--net", "lenet5_modern", "--count", "2", "--grids", "1"],
+        "ratio explain_pointing_grad_cam_per_chance ",
+    ),
     "build": (["--nets", "mobilenet_v2"], "ratio build_1_networks "),
     "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
     "predict_forms": (["--nets", "lenet5_modern", "--batch", "2"], "ratio predict_forms_lenet5_modern "),

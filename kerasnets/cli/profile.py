@@ -1,5 +1,6 @@
 """`kerasnets profile`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ app = typer.Typer()
 BATCH_SIZE = Annotated[int, typer.Option(help="Images per step.")]
 STEPS = Annotated[int, typer.Option(help="How many steps to measure; the median is shown.")]
 TRAINING = Annotated[bool, typer.Option(help="Measure a training step too.")]
+CHART = Annotated[Path | None, typer.Option(help="Draw the costs of each layer into this file: .svg, .png or .pdf.")]
 LAYERS = Annotated[bool, typer.Option("--layers", help="Show every layer.")]
 
 
@@ -21,6 +23,7 @@ def profile_command(
     steps: STEPS = 10,
     training: TRAINING = True,
     layers: LAYERS = False,
+    chart: CHART = None,
     json: JSON = False,
 ) -> None:
     """Count a model's parameters and multiply-adds, and measure its speed on this machine."""
@@ -28,6 +31,12 @@ def profile_command(
     from kerasnets.exporters.profile import profile
 
     with work_on_stderr():
+        if chart:
+            from kerasnets.exporters.open_network import open_network
+            from kerasnets.report.profile_chart import draw_profile
+
+            target = open_network(target).model
+            draw_profile(target, chart)
         found = profile(target, batch_size, steps, training=training)
     if json:
         print_json(found)
