@@ -10,6 +10,7 @@ crops of scikit-learn's two sample images, which says nothing.
 """
 
 import argparse
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -77,11 +78,11 @@ def judged(name: str, model, photos, options) -> tuple[list[str], float]:
 
     from kerasnets import explain
 
-    (images, target), count = photos, options.count
+    (images, target), count, seeds = photos, options.count, itertools.count()
 
     def method(model, images, target):
         if name == "random":
-            return explain.random_maps(len(images), images.shape[1:3])
+            return explain.random_maps(len(images), images.shape[1:3], next(seeds))
         return getattr(explain, name)(model, images, target, **OPTIONS.get(name, {}))
 
     start = time.perf_counter()
