@@ -13,7 +13,7 @@ demo: $(READY)
 	$(NEXT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 -q --dist worksteal
 	$(NEXT)
 
 test-all: $(READY)

@@ -1,5 +1,6 @@
 """What all tests share: the settings of TensorFlow, made before its import, and a small TensorFlow data set."""
 
+import gc
 import os
 import sys
 
@@ -7,6 +8,12 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the commands set it
+
+
+def pytest_collection_finish():
+    """Leaves what the imports made out of garbage collection: `keras.backend.clear_session` collects all the rest."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

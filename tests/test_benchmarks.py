@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -115,7 +116,7 @@ for form in ("float32", "onednn_bfloat16", "mixed_bfloat16"):
 
 def test_our_side_trains_in_the_precision_that_is_printed():
     """`auto` is replaced by each form in turn, so that the test means the same on every processor."""
-    done = run("-c", PRECISION)
+    done = fresh.run("-c", PRECISION, cwd=BENCHMARKS.parent)
     assert done.stdout.splitlines() == [
         "float32 float32 False float32",
         "onednn_bfloat16 float32 True float32",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 from make_families import docstring, families, recipes_of, write_pages
 
@@ -63,7 +64,7 @@ def test_links_of_the_readme_to_the_repository_name_files():
 def test_the_readme_shows_what_its_lines_print():
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
     shown = [line.rpartition("  # ")[2] for line in block.splitlines() if line.startswith("print(")]
-    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True)
+    done = fresh.run("-c", block)
     assert done.stdout.splitlines() == shown and len(shown) == 5
 
 

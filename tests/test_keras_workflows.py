@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 
 import kerasnets
@@ -39,14 +40,14 @@ def saved(tmp_path_factory):
     """Returns a folder with trained networks in every form that Keras writes, made by a process that has ended."""
     folder = tmp_path_factory.mktemp("saved")
     program = "import keras_workflows, pathlib, sys; keras_workflows.save_everything(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", program, folder], check=True, cwd=SUPPORT)
+    done = fresh.run("-c", program, folder, cwd=SUPPORT)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
 def run_workflows(folder, names) -> dict[str, str | None]:
     """Runs workflows in one fresh process and returns the error of each, or `None`."""
-    command = [sys.executable, SUPPORT / "keras_workflows.py", folder, *names]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = fresh.run(SUPPORT / "keras_workflows.py", folder, *names)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     missing = {name: f"the process ended early: {done.stderr[-2000:]}" for name in names}
     return missing | {name: error for each in found for name, error in each.items()}

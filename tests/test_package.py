@@ -25,8 +25,13 @@ COMMANDS = (
     "kerasnets list resnet50",
     "kerasnets list --recipes",
     "kerasnets train lenet5_digits --smoke",
-    "kerasnets predict photo.png --model runs/lenet5_digits_smoke",
 )
+PROGRAM = """
+import json
+import kerasnets
+(answer,) = kerasnets.predict("runs/lenet5_digits_smoke", ["photo.png"])
+print(json.dumps([kerasnets.__file__, kerasnets.ResNet50.__name__, answer]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +77,18 @@ def test_the_package_s_page_has_no_relative_links(distributions):
 
 
 def use(python: Path, folder: Path) -> None:
-    """Types the commands in an empty folder, and reads a builder's signature."""
+    """Types the commands in an empty folder, classifies a photo and reads a builder's name."""
     Image.fromarray(np.full((32, 32), 7, "uint8")).save(folder / "photo.png")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     for command in COMMANDS:
         words = [python.with_name("kerasnets"), *command.split()[1:]]
         done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stderr)
-    program = "import kerasnets, json; print(json.dumps([kerasnets.__file__, kerasnets.ResNet50.__name__]))"
     done = subprocess.run(
-        [python, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        [python, "-c", PROGRAM], cwd=folder, env=environment, capture_output=True, text=True, check=True
     )
-    file, name = json.loads(done.stdout)
-    assert ROOT not in Path(file).parents and name == "ResNet50"
+    file, name, answer = json.loads(done.stdout.splitlines()[-1])
+    assert ROOT not in Path(file).parents and name == "ResNet50" and len(answer["predictions"]) == 5
 
 
 def test_the_installed_wheel_works_in_an_empty_folder(distributions, tmp_path):

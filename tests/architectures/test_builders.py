@@ -6,7 +6,7 @@ import pydoc
 import keras
 import numpy as np
 import pytest
-from nets import fill, pixels
+from nets import fill, outline, pixels
 
 import kerasnets
 from kerasnets.build import build, builder, create_model
@@ -101,7 +101,7 @@ def test_preprocessing_inside_the_model(name):
 
 
 def test_plain_net_is_the_residual_net_without_additions():
-    kinds = {type(layer).__name__ for layer in create_model("plain20_cifar").layers}
+    kinds = {type(layer).__name__ for layer in outline(create_model, "plain20_cifar").layers}
     assert "Add" not in kinds and "PaddedIdentity" not in kinds
 
 
@@ -118,7 +118,7 @@ def test_option_a_block_with_zero_gamma_is_the_subsampled_identity():
 
 def test_strides_of_the_two_forms_of_resnet50():
     def strides(name):
-        model = create_model(name, include_top=False)
+        model = outline(create_model, name, include_top=False)
         return {f"layer2.0.conv{i}": model.get_layer(f"layer2.0.conv{i}").strides[0] for i in (1, 2, 3)}
 
     assert strides("resnet50") == {"layer2.0.conv1": 2, "layer2.0.conv2": 1, "layer2.0.conv3": 1}
@@ -180,7 +180,7 @@ def test_receptive_field_of_stacked_convolutions():
     for name in ("one", "two", "three"):
         x = keras.layers.Conv2D(1, 3, name=name)(x)
     assert [r.receptive_field for r in reach(keras.Model(inputs, x)).values()] == [3, 5, 7]
-    assert reach(create_model("resnet18"))["layer4.1"].receptive_field == 435
+    assert reach(outline(create_model, "resnet18"))["layer4.1"].receptive_field == 435
 
 
 def test_a_variant_with_other_values_in_its_spec():

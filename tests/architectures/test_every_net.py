@@ -6,13 +6,12 @@ family (gradients: of each body and head). The mark `slow` has the rest.
 """
 
 import re
-import subprocess
-import sys
 
+import fresh
 import keras
 import numpy as np
 import pytest
-from nets import SUPPORT, build_twin, check_tflite, fill, pixels, read_json, representatives, twin
+from nets import SUPPORT, build_twin, check_tflite, fill, outline, pixels, read_json, representatives, twin
 
 from kerasnets.build import build, create_model
 from kerasnets.graph.cost import complexity
@@ -37,11 +36,11 @@ def variants(default):
 
 
 def groups(default):
-    """Groups of variants that share one fresh process: each of `default` alone, the others by family as `slow`."""
+    """Groups of variants that share one fresh process: those in `default`, and the others by family as `slow`."""
     families = {}
     for name in sorted(set(variant_names()) - default):
         families.setdefault(get_variant(name).family, []).append(name)
-    marked = [pytest.param([name], id=name) for name in sorted(default)]
+    marked = [pytest.param(sorted(default), id="default")]
     marked += [pytest.param(names, id=f"{family}-rest", marks=pytest.mark.slow) for family, names in families.items()]
     return pytest.mark.parametrize("names", marked)
 
@@ -55,9 +54,7 @@ each_body = variants(set(representatives("family", "body", "head")))
 
 @variants({name for name in variant_names() if not DEEP.search(name)} | set(representatives("family")))
 def test_counts_and_feature_shapes(name):
-    with keras.StatelessScope(initialize_variables=False):
-        model = create_model(name)
-    keras.backend.clear_session()  # or Keras keeps these variables, and the next such scope initialises all of them
+    model = outline(create_model, name)
     cost, expected, index = complexity(model), NUMBERS[name], model_info(name)
     assert cost.parameters == expected["parameters"] == index.parameters, expected["source"]
     assert cost.multiply_adds == pytest.approx(expected["multiply_adds"], rel=0.01), expected["source"]
@@ -70,7 +67,10 @@ def test_counts_and_feature_shapes(name):
 
 @each_family
 def test_arguments(name):
-    variant, arguments = twin(name)
+    outline(check_arguments, *twin(name))
+
+
+def check_arguments(variant, arguments):
     size, channels = arguments["input_shape"][0], variant.input_shape[2]
     plain = build(variant, **arguments)
     assert plain.output_shape == (None, arguments["classes"])
@@ -205,7 +205,7 @@ def test_reload_in_a_fresh_process(names, tmp_path):
         again.load_weights(folder / "w.weights.h5")
         np.testing.assert_allclose(np.asarray(again(x, training=False)), y, rtol=1e-4, atol=1e-5, err_msg=name)
     folders = [str(tmp_path / name) for name in names]
-    done = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True)
+    done = fresh.run("-c", RELOAD, *folders)
     assert done.stdout.count("same outputs") == len(names), done.stderr[-2000:]
 
 
@@ -253,5 +253,5 @@ def test_one_mirrored_step_is_one_step(names):
 
     Rounding matters where the input of a ReLU is very close to zero.
     """
-    done = subprocess.run([sys.executable, "-c", MIRRORED, str(SUPPORT), *names], capture_output=True, text=True)
+    done = fresh.run("-c", MIRRORED, SUPPORT, *names)
     assert done.stdout.count("equal") == len(names), done.stderr[-2000:]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden_files import golden
-from nets import build_twin, fill, pixels, twin
+from nets import build_twin, fill, outline, pixels, twin
 
 from kerasnets.architectures import googlenet, inception_resnet, inception_v4
 from kerasnets.architectures.googlenet import MODULES, inception_module
@@ -78,7 +78,7 @@ AUXILIARY = {
 
 @pytest.mark.parametrize("name", ["googlenet", *(pytest.param(n, marks=pytest.mark.slow) for n in list(AUXILIARY)[1:])])
 def test_parameters_with_auxiliary_heads(name):
-    model = create_model(name, aux_heads=True)
+    model = outline(create_model, name, aux_heads=True)
     assert list(model.output) == ["predictions", *get_variant(name).aux]
     assert complexity(model).parameters == AUXILIARY[name]
 
@@ -92,7 +92,7 @@ def test_parameters_with_auxiliary_heads(name):
 )
 def test_auxiliary_heads_stand_where_the_papers_have_them(name, layer, places):
     """GoogLeNet, section 5: on 4a and 4d. Inception v3, figure 8: on the last 17x17 map."""
-    model = create_model(name, aux_heads=True)
+    model = outline(create_model, name, aux_heads=True)
     for head, place in places.items():
         assert producer(model.get_layer(layer.format(head=head)).input).name == place
 
@@ -138,7 +138,7 @@ def test_googlenet_s_auxiliary_heads_start_as_in_caffe():
 
 
 def test_multiply_adds_with_auxiliary_heads():
-    assert complexity(create_model("googlenet", aux_heads=True)).multiply_adds == 1_591_044_096
+    assert complexity(outline(create_model, "googlenet", aux_heads=True)).multiply_adds == 1_591_044_096
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_auxiliary_loss_trains_its_head_and_the_trunk_below(name, size):
 def test_names_are_the_checkpoints(name, source):
     """Every tensor of the public checkpoint, auxiliary heads included, has its place under its own name."""
     modules = {tensor.rpartition(".")[0] for tensor, _ in golden(source)["state_dict"]}
-    ours = {layer.name for layer in create_model(name, aux_heads=True).layers if layer.weights}
+    ours = {layer.name for layer in outline(create_model, name, aux_heads=True).layers if layer.weights}
     assert ours - modules == {"predictions"} and modules - ours == {"fc"}
 
 

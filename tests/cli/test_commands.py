@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 from shown_commands import (
@@ -157,14 +158,16 @@ def test_block_of_python(name, project, monkeypatch):
     exec(compile(code, name, "exec"), scope)
 
 
-def run_recipe(path: Path, folder: Path, devices: int, commands: list[str]) -> None:
+def run_recipes(commands: dict[Path, list[str]], folder: Path, devices: int) -> None:
+    """Runs the commands of recipes, in one process, in a project of their own."""
     make_project(folder)
-    if path.stem.endswith("photos"):
-        weights_file(folder, network_of(f"recipes/{path.name}"))
-    data = {"DIR": "cifar10" if "cifar" in path.stem else "photos"}
-    lines = [cheap(arguments_of(command, **data, RUN=f"runs/{path.stem}")) for command in commands]
-    command = [sys.executable, ROOT / "tests" / "support" / "shown_commands.py", str(devices), json.dumps(lines)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    lines = []
+    for path, each in commands.items():
+        if path.stem.endswith("photos"):
+            weights_file(folder, network_of(f"recipes/{path.name}"))
+        data = {"DIR": "cifar10" if "cifar" in path.stem else "photos"}
+        lines += [cheap(arguments_of(command, **data, RUN=f"runs/{path.stem}")) for command in each]
+    done = fresh.run(ROOT / "tests" / "support" / "shown_commands.py", str(devices), json.dumps(lines), cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -173,14 +176,17 @@ def run_recipe(path: Path, folder: Path, devices: int, commands: list[str]) -> N
 def test_commands_of_a_recipe_header(path, tmp_path):
     commands = recipe_commands(path)
     assert commands or "python benchmarks/" in path.read_text(encoding="utf-8")
-    run_recipe(path, tmp_path, 1, commands)
+    run_recipes({path: commands}, tmp_path, 1)
 
 
 @pytest.mark.parametrize(
-    "path",
-    [pytest.param(p, marks=() if p.stem in QUICK_RECIPES else pytest.mark.slow, id=p.stem) for p in RECIPES],
+    "paths",
+    [
+        pytest.param([p for p in RECIPES if p.stem in QUICK_RECIPES], id="quick"),
+        *(pytest.param([p], marks=pytest.mark.slow, id=p.stem) for p in RECIPES if p.stem not in QUICK_RECIPES),
+    ],
 )
-def test_recipe_on_two_devices(path, tmp_path):
+def test_recipe_on_two_devices(paths, tmp_path):
     """With the recipe's own keys, the number of steps in a call included."""
-    commands = [f"kerasnets train recipes/{path.name}"]
-    run_recipe(path, tmp_path, 2, commands)
+    assert paths
+    run_recipes({path: [f"kerasnets train recipes/{path.name}"] for path in paths}, tmp_path, 2)

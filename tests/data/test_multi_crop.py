@@ -40,7 +40,7 @@ def test_crops_are_those_of_the_papers(shape, both_ways):
     np.testing.assert_array_equal(both, with_mirrors([centre]))
 
 
-@pytest.mark.parametrize("shape", [(40, 67), (61, 40)])
+@pytest.mark.parametrize("shape", [(40, 67), pytest.param((61, 40), marks=pytest.mark.slow)])
 def test_the_144_crops(shape, both_ways):
     """Sizes 32, 36, 40 and 44 for crops of 28; the third is the image's own, so that its crops are exact."""
     image = photo(2, *shape)

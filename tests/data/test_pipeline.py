@@ -176,6 +176,9 @@ def test_options_override_preprocessing():
 def test_chunks_change_no_pixel(case, monkeypatch):
     """A chunk is what one thread loads: a share of a large batch, whose last chunk may be smaller."""
     options, preprocessing, size, steps = case
+    # RandAugment takes seconds to trace; test_same_seed_same_pixels_and_exact_resumption has it.
+    augmentation = options.augmentation.model_copy(update={"rand_augment": None})
+    options = options.model_copy(update={"augmentation": augmentation})
     _, whole = batches_of(options, preprocessing, steps + 1, batch_size=size)
     source = open_source(options.source, options.train_split)
 

@@ -58,8 +58,15 @@ def test_keras_reads_it_as_a_layer(mobile):
     np.testing.assert_allclose(layer(images)["probabilities"], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("onednn", ["0", "1"])
-@pytest.mark.parametrize("name", ["resnext29_8x64d_cifar", "alexnet"])
+@pytest.mark.parametrize(
+    ("name", "onednn"),
+    [
+        ("resnext29_8x64d_cifar", "0"),
+        ("alexnet", "1"),
+        pytest.param("resnext29_8x64d_cifar", "1", marks=pytest.mark.slow),
+        pytest.param("alexnet", "0", marks=pytest.mark.slow),
+    ],
+)
 def test_a_grouped_convolution_is_one_operator_that_runs_with_and_without_onednn(name, onednn, tmp_path, monkeypatch):
     """Whatever kernels the exporting machine trains with. TensorFlow cannot fuse a bias to it on every machine."""
     net = filled_network(name)

@@ -1,8 +1,6 @@
 """The fused layer against `keras.layers.BatchNormalization`: outputs, gradients and statistics, step by step."""
 
-import subprocess
-import sys
-
+import fresh
 import keras
 import numpy as np
 import pytest
@@ -142,5 +140,5 @@ print("equal")
 
 
 def test_two_replicas_give_what_keras_gives():
-    done = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True)
+    done = fresh.run("-c", MIRRORED)
     assert "equal" in done.stdout, done.stderr[-2000:]

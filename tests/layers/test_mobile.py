@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import fill, pixels
+from nets import fill, outline, pixels
 
 from kerasnets.architectures import efficientnet, nasnet  # noqa: F401
 from kerasnets.blocks.inverted_residual import round_channels
@@ -102,13 +102,13 @@ def test_nasnet_scales_its_drop_rate_by_cell():
     variant = get_variant("nasnet_mobile")
     small = variant.spec._replace(cells=1, filters=8, stem=8)
     inputs = keras.Input((32, 32, 3))
-    model = keras.Model(inputs, variant.body(inputs, small, drop_path=0.7))
+    model = outline(lambda: keras.Model(inputs, variant.body(inputs, small, drop_path=0.7)))
     rates = {layer.rate for layer in model.layers if hasattr(layer, "rate")}
     np.testing.assert_allclose(sorted(rates), 0.7 * np.arange(1, 8) / 7)
 
 
 def test_efficientnet_scales_its_drop_rate_by_block():
-    model = create_model("efficientnet_b0", stochastic_depth=0.32)
+    model = outline(create_model, "efficientnet_b0", stochastic_depth=0.32)
     rates = [layer.rate for layer in model.layers if layer.name.endswith(".drop")]
     with_shortcut = [2, 4, 6, 7, 9, 10, 12, 13, 14]
     np.testing.assert_allclose(rates, 0.32 * np.array(with_shortcut) / 16)
@@ -119,7 +119,7 @@ def test_efficientnet_scales_its_drop_rate_by_block():
     [("nasnet_mobile", 7_701_218), pytest.param("nasnet_large", 93_320_934, marks=pytest.mark.slow)],
 )
 def test_parameters_with_the_auxiliary_head(name, parameters):
-    model = create_model(name, aux_heads=True)
+    model = outline(create_model, name, aux_heads=True)
     assert list(model.output) == ["predictions", "aux1"]
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == parameters
 

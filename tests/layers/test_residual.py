@@ -1,8 +1,6 @@
 """Layers of the residual line: grouped convolution, stochastic depth, drop-path, ResNeXt's forms, recomputation."""
 
-import subprocess
-import sys
-
+import fresh
 import keras
 import numpy as np
 import pytest
@@ -66,7 +64,8 @@ def test_three_forms_of_resnext():
 @pytest.mark.parametrize("scale", ["train", "test"])
 def test_stochastic_depth_on_average(mode, scale):
     layer, x = StochasticDepth(0.3, mode=mode, scale=scale, seed=7), np.ones((4, 2), "float32")
-    draws = np.stack([np.asarray(layer(x, training=True)) for _ in range(400)])
+    draw = tf.function(lambda: layer(x, training=True))
+    draws = np.stack([np.asarray(draw()) for _ in range(400)])
     shares = (draws[:, :, 0] > 0).mean(axis=1)
     assert set(shares) == {0.0, 1.0} if mode == "batch" else len(set(shares)) > 2
     # Four standard deviations of the mean of 400 decisions.
@@ -120,16 +119,17 @@ print("the same")
 
 @pytest.mark.slow
 def test_stochastic_depth_on_two_devices():
-    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)
+    done = fresh.run("-c", REPLICAS)
     assert "the same" in done.stdout, done.stderr[-1000:]
 
 
 def test_drop_path_on_average_and_never_empty():
     columns = [np.full((1, 1, 1, 1), v, "float32") for v in (1.0, 2.0, 4.0)]
     sampler, join = PathSampler(3, seed=1), FractalJoin(0.5, seed=2)
-    paths = [sampler(columns[0], training=True) for _ in range(600)]
+    draw = tf.function(lambda: (path := sampler(columns[0], training=True), join([path, *columns], training=True)))
+    paths, values = zip(*(draw() for _ in range(600)), strict=True)
     assert np.mean(paths, axis=0) == pytest.approx([1 / 6] * 3, abs=0.07)
-    values = np.array([np.asarray(join([p, *columns], training=True)).item() for p in paths])
+    values = np.array([np.asarray(value).item() for value in values])
     chosen = np.argmax(paths, axis=1)[np.sum(paths, axis=1) > 0]
     np.testing.assert_allclose(values[np.sum(paths, axis=1) > 0], np.array([1.0, 2.0, 4.0])[chosen])
     assert values.min() >= 1 and values.mean() == pytest.approx(7 / 3, abs=0.2)

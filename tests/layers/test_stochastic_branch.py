@@ -1,13 +1,11 @@
 """Stochastic depth as its authors run it: a dropped block costs nothing and its statistics stay as they are."""
 
-import subprocess
-import sys
-
+import fresh
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from nets import build_twin, check_tflite, fill, pixels
+from nets import build_twin, check_tflite, fill, outline, pixels
 
 from kerasnets.build import create_model
 from kerasnets.graph.cost import complexity, reach
@@ -91,7 +89,7 @@ def test_a_rate_that_is_not_allowed():
 
 
 def test_every_block_has_its_rate():
-    rates = [layer.rate for layer in branches(create_model("resnet110_stochastic_depth_cifar"))]
+    rates = [layer.rate for layer in branches(outline(create_model, "resnet110_stochastic_depth_cifar"))]
     np.testing.assert_allclose(rates, 0.5 * np.arange(1, 55) / 54)
 
 
@@ -137,11 +135,16 @@ def test_the_exported_form_of_grouped_convolutions_in_branches(monkeypatch):
     assert grouped and all(part.native for part in grouped)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize(
+    ("policy", "compiled"),
+    [
+        ("float32", True),
+        ("mixed_float16", False),
+        pytest.param("float32", False, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_in_any_precision_compiled_or_not(policy, compiled):
-    if compiled and policy != "float32":
-        pytest.skip("one precision is enough for XLA")
     keras.config.set_dtype_policy(policy)
     try:
         model = build("original")
@@ -177,7 +180,7 @@ def test_files_of_a_stochastic_network(tmp_path):
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    done = subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], capture_output=True, text=True)
+    done = fresh.run("-c", RELOAD, tmp_path)
     assert "same outputs" in done.stdout, done.stderr[-2000:]
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
@@ -230,7 +233,7 @@ assert still, "no block was dropped three times"
 def test_the_same_blocks_are_dropped_on_every_replica():
     from nets import SUPPORT
 
-    done = subprocess.run([sys.executable, "-c", MIRRORED, str(SUPPORT)], capture_output=True, text=True)
+    done = fresh.run("-c", MIRRORED, SUPPORT)
     assert done.stdout.count("equal") == 2 and not done.returncode, done.stderr[-2000:]
 
 

@@ -114,8 +114,7 @@ with claim(sys.argv[1], resume=False, overwrite=False):
 """
 
 
-@pytest.mark.parametrize("settings", [{"resume": True}, {"overwrite": True}])
-def test_a_folder_that_another_process_trains_in_is_refused_until_it_ends(tmp_path, settings):
+def test_a_folder_that_another_process_trains_in_is_refused_until_it_ends(tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, text=True)
     try:
@@ -123,13 +122,15 @@ def test_a_folder_that_another_process_trains_in_is_refused_until_it_ends(tmp_pa
             assert process.poll() is None
         for name in ("recipe.yaml", "log.jsonl", "model.keras"):
             (run / name).write_text("")
-        with pytest.raises(ValueError, match="Another process trains in") as caught:
-            take(run, **settings)
-        assert "\n" not in str(caught.value) and (run / "model.keras").exists()
+        for settings in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(ValueError, match="Another process trains in") as caught:
+                take(run, **settings)
+            assert "\n" not in str(caught.value) and (run / "model.keras").exists()
     finally:
         process.kill()
         process.wait()
-    assert take(run, **settings) == run and (run / "model.keras").exists() == ("resume" in settings)
+    assert take(run, resume=True) == run and (run / "model.keras").exists()
+    assert take(run, overwrite=True) == run and not (run / "model.keras").exists()
 
 
 def test_a_folder_without_a_finished_run_is_named(tmp_path):

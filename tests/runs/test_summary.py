@@ -11,13 +11,6 @@ import kerasnets
 from kerasnets.cli.app import run
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    changes = ["epochs=2", "steps_per_epoch=4", "steps_per_execution=2"]
-    return kerasnets.train("lenet5_digits", folder, overrides=changes, progress=False)
-
-
 def test_a_finished_run(finished, capsys):
     found = kerasnets.summary(finished)
     assert (found.state, found.model, found.epochs, found.epochs_planned) == ("finished", "lenet5_modern", 2, 2)

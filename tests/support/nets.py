@@ -55,17 +55,25 @@ def build_twin(name: str, **changes):
     return build(variant, **{**arguments, **changes})
 
 
+def outline(make, *arguments, **more):
+    """Returns what a builder makes, without values of its weights: they take most of the time of a large network."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = make(*arguments, **more)
+    keras.backend.clear_session()  # or Keras keeps these variables, and the next such scope initialises all of them
+    return model
+
+
 def check_tflite(model, x, path: Path) -> None:
     """Checks that a model's TFLite file, written to `path`, agrees with it on `x` and has built-in operators only."""
     import keras
-    import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.exporters.tflite import read_ops, summarise_ops
+    from kerasnets.exporters.tflite import converter_of, read_ops, summarise_ops
 
     fixed = keras.Input(batch_shape=x.shape)
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed, training=False)))
-    path.write_bytes(converter.convert())
+    path.write_bytes(converter_of(keras.Model(fixed, model(fixed, training=False))).convert())
     assert not summarise_ops(read_ops(path), quantised=False)["flex_ops"]
     interpreter = Interpreter(str(path))
     place = interpreter.get_input_details()[0]["index"]

@@ -24,6 +24,7 @@ def test_weighted_losses_are_logged_and_the_heads_are_dropped(name, tmp_path):
     size = {"inception_v3": 75, "nasnet_cifar": 32}.get(name, 64)
     weights = ", ".join(f"{head}: 0.3" for head in OTHERS[name])
     overrides = [f"model.name={name}", f"data.size={size}", f"loss.weights={{{weights}}}"]
+    overrides += ["model.spec={width: 0.125}"] * (name == "googlenet")
     run = train(RECIPE, tmp_path / "run", smoke=True, overrides=overrides, progress=False)
     (epoch,) = (event for event in read_log(run.path) if event["event"] == "epoch")
     parts = {head: epoch[f"{head}_loss"] for head in ("predictions", *OTHERS[name])}

@@ -63,7 +63,7 @@ def stage_events(run):
 
 
 def test_frozen_layers_keep_their_weights_and_the_head_is_trained(weights, tmp_path):
-    recipe = write_recipe(tmp_path, weights, freeze={}, ema={"momentum": 0.9}, gradient_accumulation=2)
+    recipe = write_recipe(tmp_path, weights, freeze={}, ema={"momentum": 0.9}, gradient_accumulation=2, epochs=1)
     start = start_of(recipe, tmp_path / "run")
     with_file = create_model("resnet20_cifar", weights=str(weights), classes=100)
     np.testing.assert_array_equal(start["layer1.0.conv1/kernel"], with_file.get_layer("layer1.0.conv1").kernel)

@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,9 +30,7 @@ def job(runs, check=True, **settings):
     """Trains the runs {folder: overrides} by training_job.py and returns the finished process."""
     runs = {os.fspath(folder): overrides for folder, overrides in runs.items()}
     arguments = {"recipe": os.fspath(DIGITS), "runs": runs, **settings}
-    environment = os.environ | {"PYTHONPATH": os.fspath(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, os.fspath(ROOT / "tests" / "support" / "training_job.py"), json.dumps(arguments)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    result = fresh.run(ROOT / "tests" / "support" / "training_job.py", json.dumps(arguments))
     assert not check or result.returncode == 0, result.stderr[-2000:]
     return result
 
@@ -52,7 +49,7 @@ def folder_of_pictures(root, size=32, channels=3, classes=10):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=() if p.stem.startswith("lenet5") else pytest.mark.slow, id=p.stem) for p in RECIPES],
+    [pytest.param(p, marks=() if p == DIGITS else pytest.mark.slow, id=p.stem) for p in RECIPES],
 )
 def test_every_recipe_runs_as_a_smoke_run(path, tmp_path):
     kind, overrides = load_recipe(path).data.source.kind, []

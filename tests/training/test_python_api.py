@@ -1,9 +1,6 @@
 """Training from Python: callbacks and datasets of the user's own, and `prepare` for a `model.fit` of one's own."""
 
-import os
-import subprocess
-import sys
-
+import fresh
 import keras
 import numpy as np
 import pytest
@@ -155,10 +152,7 @@ history = ready.model.fit(
 assert sorted(history.history) == ["loss", "top1", "top5", "val_loss", "val_top1", "val_top5"], history.history
 np.savez({str(tmp_path / "net.npz")!r}, *ready.network().get_weights())
 """
-    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
+    done = fresh.run("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz"]  # `prepare` writes nothing
     run = kerasnets.train("lenet5_digits", tmp_path / "run", overrides=SMALL, progress=False)

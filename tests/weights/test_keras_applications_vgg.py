@@ -11,7 +11,7 @@ from kerasnets.build import create_model
 @pytest.mark.parametrize(
     ("depth", "size", "include_top"),
     [
-        (16, 32, False),
+        (16, 32, True),
         pytest.param(19, 32, False, marks=pytest.mark.slow),
         pytest.param(16, 224, True, marks=pytest.mark.slow),
         pytest.param(19, 224, True, marks=pytest.mark.slow),

@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 import warnings
 
+import fresh
 import keras
 import numpy as np
 import pytest
@@ -77,13 +76,15 @@ def test_a_saved_model_keeps_them_in_a_fresh_process(caffe_vgg, tmp_path):
 from kerasnets.weights.preprocess import preprocess_input
 model, images = keras.models.load_model(sys.argv[1]), numpy.load(sys.argv[2])
 numpy.save(sys.argv[2], preprocess_input(images, model))"""
-    subprocess.run([sys.executable, "-c", program, tmp_path / "any.keras", tmp_path / "images.npy"], check=True)
+    done = fresh.run("-c", program, tmp_path / "any.keras", tmp_path / "images.npy")
+    assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), CAFFE, atol=1e-4)
 
 
 def test_a_name_works_in_a_fresh_process():
     program = "import kerasnets; kerasnets.preprocess_input([[[[9, 9, 9]]]], 'vgg16', 'keras')"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    done = fresh.run("-c", program)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_made_of_a_model_keeps_them(caffe_vgg):
