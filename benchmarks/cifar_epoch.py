@@ -165,7 +165,9 @@ def main() -> None:
             seconds = dict.fromkeys(processes, 0.0)
             for _ in range(options.turns):
                 for name, process in processes.items():
-                    seconds[name] += ask(process, str(share))
+                    spent = ask(process, str(share))
+                    seconds[name] += spent
+                    print(f"{name}: {BATCH * share / spent:.0f} images/s in this turn", flush=True)
     for name, spent in seconds.items():
         done = share * options.turns
         print(f"{name}: {spent:.1f} s for {done} steps, {BATCH * done / spent:.0f} images/s")

@@ -145,6 +145,10 @@ def tutorial_side(root: str, weights: str, epochs: str, size: str, workers: str)
     return best
 
 
+def show(results: dict, name: str) -> None:
+    print(f"{name}: {results[name]['seconds']:.1f} s, top-1 {results[name]['top1']:.4f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos")
@@ -163,14 +167,14 @@ def main() -> None:
         root = Path(folder)
         split_photos(options.photos, root)
         results = {"ours": ours(root, options.weights, options.ours_epochs, options.size)}
+        show(results, "ours")
         imports = [options.torch_python, "-c", "import torch, torchvision, timm"]
         if (done := subprocess.run(imports, capture_output=True, text=True)).returncode:
             print(f"tutorial: not run: {done.stderr.strip().splitlines()[-1]}")
         else:
             settings = (options.size, options.workers, options.torch_python)
             results["tutorial"] = tutorial(root, options.weights, options.epochs, *settings)
-    for name, found in results.items():
-        print(f"{name}: {found['seconds']:.1f} s, top-1 {found['top1']:.4f}")
+            show(results, "tutorial")
     if "tutorial" in results:
         seconds, top1 = ([results[name][key] for name in ("tutorial", "ours")] for key in ("seconds", "top1"))
         print(f"ratio finetune_{options.epochs}_epochs {seconds[0] / seconds[1]:.2f}")
