@@ -5,8 +5,8 @@
 
 Each side has a process of its own. The sides take turns of a few steps, and the median step of each counts. All train
 with SGD and momentum 0.9 on a batch in memory. Ours trains as `kerasnets train` does, with all callbacks; Keras's side
-uses `compile` and `fit` with the same metrics. bfloat16 is measured where the processor has it: with the recipe's
-precision `auto`, with Keras's policy, and with torchvision's autocast.
+uses `compile` and `fit` with the same metrics. bfloat16 is measured where the processor has it: with the precision
+`mixed_bfloat16`, with Keras's policy of that name, and with torchvision's autocast.
 
 By default TensorFlow uses oneDNN on AVX-512 processors only. `kerasnets train` asks for it on every processor, and so
 does this program for both Keras sides (`TF_ENABLE_ONEDNN_OPTS=0` switches it off). A network is compared only with the
@@ -44,13 +44,6 @@ def example(batch: int, size: int):
     return rng.integers(0, 256, (batch, size, size, 3)).astype("uint8"), rng.integers(0, CLASSES, batch)
 
 
-def quickest_bfloat16() -> str:
-    """Returns what a recipe's `auto` means here; without bfloat16 in the processor, Keras's `mixed_bfloat16`."""
-    from kerasnets.distribution.precision import resolve
-
-    return "mixed_bfloat16" if resolve("auto") == "float32" else resolve("auto")
-
-
 def ours(net: str, precision: str, batch: int, size: int):
     import tensorflow as tf
 
@@ -60,7 +53,7 @@ def ours(net: str, precision: str, batch: int, size: int):
     from kerasnets.training.prepare import make_job
     from kerasnets.training.stopping import StopRequest
 
-    form = precision if precision == "float32" else quickest_bfloat16()
+    form = "float32" if precision == "float32" else "mixed_bfloat16"
     folder = Path(tempfile.mkdtemp())
     content = {
         "model": {"name": net},

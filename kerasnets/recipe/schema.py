@@ -138,7 +138,8 @@ class Recipe(Options):
     `synchronized_batch_norm`: batch norm takes its statistics over the whole batch, as on one device. Without it, each
     device uses its own share.
 
-    The precision `auto` is bfloat16 where the hardware multiplies it, else float32; the run records the choice.
+    The precision `auto` is `mixed_bfloat16` where the hardware multiplies bfloat16, on a processor only for networks of
+    some size; else float32. The run records the choice, and keeps it when it is resumed.
     `onednn_bfloat16` is for CPUs: the layers stay float32, and TensorFlow's graph optimizer inserts the casts.
     """
 

@@ -25,13 +25,14 @@ from kerasnets.training.prepare import (
     classifier,
     evaluation_batch_size,
     make_job,
+    read_recipe,
     training_data,
     validation_data,
     wanted_recipe,
 )
 from kerasnets.training.private_api import keep_process_state
 from kerasnets.training.progress import ProgressBar
-from kerasnets.training.resuming import begin_or_resume, check_data, check_recipe
+from kerasnets.training.resuming import begin_or_resume, check_data, check_recipe, with_recorded_precision
 from kerasnets.training.stopping import StopRequest, catch_signals, explain_errors
 
 # A run with fewer steps left does not check whether the pipeline is slower than the step.
@@ -75,8 +76,11 @@ def train(  # noqa: PLR0913 - one argument for each choice of a user
     """
     if wrong := [c for c in callbacks if not isinstance(c, keras.callbacks.Callback)]:
         raise ValueError(f"`callbacks` should be `keras.callbacks.Callback`s. Received: {wrong[0]!r}")
-    recipe, splits = wanted_recipe(recipe, overrides, smoke, data)
+    recipe = read_recipe(recipe, overrides, smoke)
     folder = Path(run_dir or Path("runs") / f"{recipe.name or recipe.model.name}{'_smoke' * smoke}")
+    if resume and is_run(folder):
+        recipe = with_recorded_precision(recipe, folder)
+    recipe, splits = wanted_recipe(recipe, (), False, data)
     overwrite = overwrite or (smoke and run_dir is None)
     if resume and is_run(folder):
         check_recipe(recipe, folder)

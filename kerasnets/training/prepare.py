@@ -103,12 +103,16 @@ def wanted_recipe(recipe, overrides, smoke: bool, data) -> tuple[Recipe, tuple |
 
     The recipe is read if it is a name or path, and has the precision that `auto` stands for.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides, smoke)
-    elif smoke:
-        recipe = smoke_recipe(recipe)
-    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision)})
+    recipe = read_recipe(recipe, overrides, smoke)
+    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision, recipe.model.name)})
     return (recipe, None) if data is None else with_own_data(recipe, data)
+
+
+def read_recipe(recipe, overrides=(), smoke: bool = False) -> Recipe:
+    """Returns a recipe, which is read if it is a name or path; its precision may be `auto`."""
+    if not isinstance(recipe, Recipe):
+        return load_recipe(recipe, overrides, smoke)
+    return smoke_recipe(recipe) if smoke else recipe
 
 
 def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, callbacks=()) -> Job:

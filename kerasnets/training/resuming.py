@@ -59,6 +59,13 @@ def _sharding(job: Job) -> str:
     return f"by element: {size} examples over {replicas} device{'s' * (replicas > 1)}"
 
 
+def with_recorded_precision(recipe: Recipe, folder: Path) -> Recipe:
+    """Returns the recipe with the precision that `auto` became when the run in `folder` began."""
+    if recipe.precision != "auto":
+        return recipe
+    return recipe.model_copy(update={"precision": load_recipe(folder / "recipe.yaml").precision})
+
+
 def check_recipe(recipe: Recipe, folder: Path) -> None:
     """Checks that a run continues with its own recipe. `steps_per_execution`, which changes no result, may differ.
 
