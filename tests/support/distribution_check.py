@@ -65,7 +65,12 @@ CASES = {
     "gradient accumulation: 2 micro-batches are one batch": Case(
         optimizer={**SGD, "clip_norm": 0.1}, accumulation=2, alone={"accumulation": 1}
     ),
-    "mixup and cutmix": Case(mixing={"mixup": 1.0, "cutmix": 1.0}, steps_per_execution=2),
+    "mixup and cutmix": Case(
+        mixing={"mixup": 1.0, "cutmix": 1.0},
+        accumulation=2,
+        steps_per_execution=2,
+        alone={"accumulation": 1, "steps_per_execution": 1},
+    ),
     "two steps a call": Case(steps_per_execution=2, alone={"steps_per_execution": 1}),
     "two steps a call, evaluation, uneven last batch": Case(
         sizes=(12, 12, 12, 12, 7), steps_per_execution=2, evaluate=True
