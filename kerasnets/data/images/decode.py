@@ -15,7 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 # A JPEG decoder that decodes only low frequencies of its 8 x 8 blocks gives an image smaller by one of these factors.
-_JPEG_FACTORS = (1, 2, 4, 8)
+_JPEG_FACTORS = (2, 4, 8)
 # A photograph has 1 to 20 pixels a byte and a blank page a few hundred. More than this is a damaged header.
 _MOST_PIXELS_A_BYTE = 1000.0
 # A blank image of another format can have more pixels a byte. Up to this number they are accepted.
@@ -99,18 +99,20 @@ def decode_window(contents, channels: int, draw_window: Callable, smallest: int 
         with tf.control_dependencies([_plausible_size(contents, shape)]):
             window = draw_window(shape[0], shape[1])
 
-        def shrunk(factor, window):
-            return tf.io.decode_and_crop_jpeg(contents, window, channels, factor, dct_method="INTEGER_ACCURATE")
+        def whole_size():
+            return tf.io.decode_and_crop_jpeg(contents, window, channels, dct_method="INTEGER_ACCURATE")
+
+        def shrunk(factor):
+            edges = tf.stack([window[:2], window[:2] + window[2:]])
+            edges = tf.minimum((edges + factor // 2) // factor, -(-shape[:2] // factor))
+            near = tf.concat([edges[0], edges[1] - edges[0]], 0)
+            return tf.io.decode_and_crop_jpeg(contents, near, channels, factor, dct_method="INTEGER_ACCURATE")
 
         if smallest is None:
-            return shrunk(1, window)
-        largest = tf.reduce_min(window[2:]) // smallest
-        which = tf.reduce_sum(tf.cast(largest >= _JPEG_FACTORS[1:], tf.int32))
-        factor = tf.gather(_JPEG_FACTORS, which)
-        edges = tf.stack([window[:2], window[:2] + window[2:]])
-        edges = tf.minimum((edges + factor // 2) // factor, -(-shape[:2] // factor))
-        near = tf.concat([edges[0], edges[1] - edges[0]], 0)
-        return tf.switch_case(which, [lambda factor=factor: shrunk(factor, near) for factor in _JPEG_FACTORS])
+            return whole_size()
+        # The edges are computed inside the branches: most crops are not shrunk, and small operations cost time too.
+        which = tf.reduce_sum(tf.cast(tf.reduce_min(window[2:]) >= [f * smallest for f in _JPEG_FACTORS], tf.int32))
+        return tf.switch_case(which, [whole_size, *(lambda factor=factor: shrunk(factor) for factor in _JPEG_FACTORS)])
 
     # `_noinline` keeps this branch a function call. Inlined, its operations cost time even when it is not taken.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})

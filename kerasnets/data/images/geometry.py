@@ -85,7 +85,7 @@ def resize(image, height, width, method: str, antialias: bool, as_pillow: bool =
     """
 
     def resized():
-        between = image
+        between = tf.cast(image, tf.float32) if method == "bilinear" and not antialias else image
         if as_pillow and method == "bicubic":
             between = _to_uint8(
                 tf.image.resize(image, [tf.shape(image)[0], width], method, antialias=antialias), method
@@ -101,10 +101,10 @@ def average_and_interpolate(image, size: int):
 
     Pillow's filter is wider, and in TensorFlow it takes longer than decoding the crop.
     """
-    shape = tf.shape(image)[:2]
+    shape, pixels = tf.shape(image)[:2], tf.cast(image, tf.float32)  # TensorFlow resizes float32 faster than uint8
     smaller = tf.minimum(shape, size)
     shrinks, enlarges = tf.reduce_any(shape > size), tf.reduce_any(shape < size)
-    pixels = tf.cond(shrinks, lambda: tf.image.resize(image, smaller, "area"), lambda: tf.cast(image, tf.float32))
+    pixels = tf.cond(shrinks, lambda: tf.image.resize(pixels, smaller, "area"), lambda: pixels)
     pixels = tf.cond(enlarges, lambda: tf.image.resize(pixels, [size, size]), lambda: pixels)
     return tf.ensure_shape(_to_uint8(pixels, "bilinear"), [size, size, image.shape[-1]])
 
