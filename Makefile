@@ -32,7 +32,7 @@ neutral: $(READY)
 	$(BIN)/python tests/support/neutral_hub.py --write
 
 # The lower bounds of pyproject.toml, in a `.venv-lowest` of their own.
-LOWEST_TESTS = tests/recipe tests/runs tests/cli tests/weights tests/exporters tests/graph tests/layers/test_classic.py \
+LOWEST_TESTS = tests/recipe tests/report tests/explain tests/runs tests/cli tests/weights tests/exporters tests/graph tests/layers/test_classic.py \
 	tests/layers/test_batch_norm.py tests/layers/test_stochastic_branch.py tests/architectures/test_classics.py \
 	tests/training/test_private_api.py tests/training/test_loop.py tests/test_keras_workflows.py
 lowest: $(READY)

@@ -19,6 +19,8 @@ FACTS = ("python_name", "family", "summary", "input_shape", "classes", "differen
 def main() -> None:
     """Writes the model index, then what is printed from it."""
     from kerasnets.model_index import model_index_path, read_model_index
+    from kerasnets.report.comparison import compare
+    from kerasnets.report.comparison_charts import charts
 
     rows = {}
     for name, facts in generate():
@@ -28,6 +30,8 @@ def main() -> None:
     model_index_path().write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_pages(read_model_index())
     STUB.write_text(stub(), encoding="utf-8")
+    chart = charts(compare())["accuracy_operations"]
+    (Path(__file__).parent / "_static" / "accuracy_operations.png").write_bytes(chart.png)
 
 
 def generate() -> Iterator[tuple[str, dict]]:
