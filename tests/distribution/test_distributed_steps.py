@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from distribution_check import CASES, SGD, TOLERANCE, Case, dataset, difference, examples, five_steps, make_trainer
+from distribution_cases import CASES, SGD, Case
+from distribution_check import TOLERANCE, dataset, difference, examples, five_steps, make_trainer
 
 from kerasnets.distribution.replicas import prepare_for_replicas
 from kerasnets.distribution.strategy import check_compilation, compiles, local_strategy

@@ -5,7 +5,8 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
-from distribution_check import CASES, Case, dataset, examples, make_devices, make_trainer
+from distribution_cases import CASES, Case
+from distribution_check import dataset, examples, make_devices, make_trainer
 
 from kerasnets.build import create_model
 from kerasnets.data.sources import open_source
