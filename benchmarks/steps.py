@@ -33,7 +33,7 @@ def gradient_step(model, x, y):
     return lambda: step().numpy()
 
 
-def fit_steps(model, data, callbacks=()):
+def fit_steps(model, data, callbacks=(), clock=time.perf_counter):
     """Returns a function of a number of steps: it runs them with `fit` and returns the seconds of all but the first."""
     import keras
 
@@ -42,14 +42,14 @@ def fit_steps(model, data, callbacks=()):
             self.ends = []
 
         def on_train_batch_end(self, batch, logs=None):
-            self.ends.append(time.perf_counter())
+            self.ends.append(clock())
 
-    clock = Clock()
+    watch = Clock()
 
     def steps(count):
         settings = {"steps_per_epoch": count, "verbose": 0, "shuffle": False}
-        model.fit(data, callbacks=[*callbacks, clock], **settings)
-        return [after - before for before, after in zip(clock.ends, clock.ends[1:], strict=False)]
+        model.fit(data, callbacks=[*callbacks, watch], **settings)
+        return [after - before for before, after in zip(watch.ends, watch.ends[1:], strict=False)]
 
     return steps
 

@@ -64,7 +64,7 @@ def run(*arguments, **settings) -> subprocess.CompletedProcess:
 @pytest.mark.slow
 def test_keras_s_side_counts_in_bfloat16():
     """Keras's metrics refuse predictions in bfloat16 ("InTopKV2"), which keras.applications gives with that policy."""
-    done = run(BENCHMARKS / "training_step.py", "--side", "keras", input="mobilenet_v2 bfloat16 2 32 2\n")
+    done = run(BENCHMARKS / "training_step.py", "--side", "keras", input="mobilenet_v2 bfloat16 2 32 wall 2\n")
     assert done.stdout.startswith("answer ["), done.stderr[-2000:]
 
 
