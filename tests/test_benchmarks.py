@@ -52,6 +52,7 @@ TINY = {
     "finetune": (["--size", "64", "--epochs", "1", "--ours-epochs", "1"], "ours: "),
     "replicas": (["--size", "32", "--batch", "4", "--steps", "1", "--turns", "1"], "ratio replicas_two_over_one_"),
     "cifar_epoch": (["--steps", "2", "--turns", "1", "--workers", "0"], "ours: "),
+    "large_folder": (["--classes", "3", "--per-class", "100"], "ratio large_folder_scan_over_index "),
     "loop_overhead": (["--steps", "2", "--turns", "1"], "ratio loop_overhead_lenet5_modern "),
 }
 

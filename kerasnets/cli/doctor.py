@@ -97,7 +97,7 @@ def cache_folders() -> dict[str, Path]:
     """Returns the folders in which downloads are kept."""
     from huggingface_hub import constants
 
-    from kerasnets.weights.download import home
+    from kerasnets.recipe.cache import home
 
     datasets = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
     return {"weights": home(), "hub": Path(constants.HF_HUB_CACHE), "tensorflow-datasets": datasets}

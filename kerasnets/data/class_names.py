@@ -52,6 +52,7 @@ def _renumbered(source: Source, classes: tuple[str, ...], numbers: np.ndarray) -
         source,
         classes=classes,
         memory=[],
+        labels=source.labels and (lambda: numbers[source.labels()]),
         fetch=source.fetch and (lambda index: renumber(*source.fetch(index))),
         stream=source.stream and (lambda seed=None: source.stream(seed).map(renumber)),
     )

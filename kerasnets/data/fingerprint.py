@@ -15,21 +15,25 @@ import numpy as np
 SAMPLE = 1000
 
 
-def of_files(paths: Iterable[str], labels: Iterable[str]) -> dict:
-    """Returns facts of labelled files: sizes of a sample, and for each class the number and a checksum of the names."""
-    paths = list(paths)
-    every = 1 << max(0, (len(paths) // SAMPLE).bit_length())
-    files, counts, names = {}, {}, {}
-    for path, label in zip(paths, labels, strict=True):
-        name = f"{label}/{os.path.basename(path)}"
-        number = zlib.crc32(name.encode())
-        if number % every == 0:  # The name decides, so that adding a file leaves the rest of the sample as it is.
-            files[name] = os.path.getsize(path)
-        counts[label] = counts.get(label, 0) + 1
-        names[label] = zlib.crc32(name.encode(), names.get(label, 0))
-    counts = {f"the number of files of class {label}": count for label, count in counts.items()}
-    names = {f"the names of the files of class {label}": f"{number:08x}" for label, number in names.items()}
-    return {f"the size of {name}": size for name, size in files.items()} | counts | names
+def of_files(folder: str, classes: Iterable[tuple[str, list[bytes]]], count: int) -> dict:
+    """Returns facts of labelled files: sizes of a sample, and for each class the number and a checksum of the names.
+
+    Args:
+        folder: holds the class folders.
+        classes: each class and the names of its files.
+        count: the number of all files.
+    """
+    every = 1 << max(0, (count // SAMPLE).bit_length())
+    files, counts, sums = {}, {}, {}
+    for label, names in classes:
+        prefix = os.fsencode(label) + b"/"
+        names = [prefix + name for name in names]
+        # The name decides, so that adding a file leaves the rest of the sample as it is.
+        for name in map(os.fsdecode, (name for name in names if zlib.crc32(name) % every == 0)):
+            files[f"the size of {name}"] = os.path.getsize(os.path.join(folder, name))
+        counts[f"the number of files of class {label}"] = len(names)
+        sums[f"the names of the files of class {label}"] = f"{zlib.crc32(b''.join(names)):08x}"
+    return files | counts | sums
 
 
 def of_shards(paths: Iterable) -> dict:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.sources.source import Source, labels_of
+from kerasnets.data.sources.source import Source, by_label, labels_of
 from kerasnets.recipe.data_options import DataOptions
 
 
@@ -74,22 +74,21 @@ def class_balanced(labels: np.ndarray) -> Callable:
     A round has one image of every class, in a random order of classes. The images of a class come in a shuffled order,
     and are shuffled again whenever all of them have come.
     """
-    classes, labels = np.unique(labels, return_inverse=True)
-    size, rounds = len(labels), -(-len(labels) // len(classes))
-    numbers, groups, starts = [], [], []
-    for label in range(len(classes)):
-        images = np.flatnonzero(labels == label)
+    size, classes = len(labels), [images for _, images in by_label(labels)]
+    rounds = -(-size // len(classes))
+    numbers, groups = [], []
+    for label, images in enumerate(classes):
         copies = np.arange(-(-rounds // len(images)))
-        starts.append(sum(map(len, numbers)))
         numbers.append((images + size * copies[:, np.newaxis]).ravel())
         groups.append(np.repeat(label * rounds + copies, len(images)))
-    numbers, groups = np.concatenate(numbers), np.concatenate(groups).astype("float64")
-    starts = np.array(starts)
+    starts = np.cumsum([0, *map(len, numbers)])[:-1]
+    with tf.device("CPU:0"):
+        numbers, groups = tf.constant(np.concatenate(numbers)), tf.constant(np.concatenate(groups), tf.float64)
 
     def order(seed):
         first, second = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
         # Sorted by class and copy; random within each of them.
-        noise = tf.random.stateless_uniform([len(groups)], first, dtype=tf.float64)
+        noise = tf.random.stateless_uniform(tf.shape(groups), first, dtype=tf.float64)
         shuffled = tf.gather(numbers, tf.argsort(groups + noise))
         turns = tf.argsort(tf.random.stateless_uniform([rounds, len(classes)], second), axis=1)
         places = tf.gather(starts, turns) + tf.range(rounds, dtype=tf.int64)[:, tf.newaxis]

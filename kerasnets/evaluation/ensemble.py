@@ -188,7 +188,7 @@ def combine_predictions(members: list[Predictions], vote: str = "mean") -> dict:
 
     Returns:
         The result of `evaluate`, with counts: `{"examples", "correct", "correct_top5", "top1", "top5", "loss",
-        "confusion", "wrong"}`. The loss is that of the mean probabilities for both votes.
+        "confusion", "confusions", "wrong"}`. The loss is that of the mean probabilities for both votes.
 
     Raises:
         ValueError: the vote is unknown, or the members saw different examples or classes.

@@ -26,6 +26,8 @@ from kerasnets.weights.preprocess import preprocessing_of
 
 # The most wrong predictions that are listed, with their images.
 WRONG_LIMIT = 64
+# The most classes that get a dense confusion matrix, and the most confusions that are listed.
+MATRIX_LIMIT, CONFUSIONS_LIMIT = 1000, 100
 
 
 def evaluate(target, source=None, preprocessing=None, options=None, **settings) -> dict:
@@ -42,8 +44,9 @@ def evaluate(target, source=None, preprocessing=None, options=None, **settings) 
     outputs, so that the images may be of some of the classes; see `match_classes`.
 
     Returns:
-        `{"examples", "top1", "top5", "loss", "confusion", "wrong"}`; shares are 0 to 1, `confusion[true][predicted]`
-        counts examples, `wrong` lists the first 64 wrong predictions.
+        `{"examples", "top1", "top5", "loss", "confusion", "confusions", "wrong"}`; shares are 0 to 1,
+        `confusion[true][predicted]` counts examples and is empty for more than 1,000 classes, `confusions` lists the
+        100 most frequent ones, `wrong` the first 64 wrong predictions.
 
     Raises:
         FileNotFoundError: there is no such run.
@@ -192,17 +195,14 @@ class Counts:
     """
 
     def __init__(self, classes: int, folder=None):
-        self.confusion = np.zeros((classes, classes), np.int64)
-        self.examples = self.correct_top5 = 0
+        self.classes = classes
+        self.pairs = []  # int64 [N] for each batch: true class * classes + predicted class
+        self.examples = self.correct = self.correct_top5 = 0
         self.loss = 0.0
         self.wrong = []
         self.folder = Path(folder) if folder is not None else None
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def correct(self) -> int:
-        return int(self.confusion.trace())
 
     def add(self, indices, labels, verdicts: Verdicts, images=None) -> None:
         """Adds examples.
@@ -217,7 +217,8 @@ class Counts:
         """
         check_finite(verdicts.highest)
         predicted = verdicts.predicted
-        np.add.at(self.confusion, (labels, predicted), 1)
+        self.pairs.append(labels.astype(np.int64) * self.classes + predicted)
+        self.correct += int((predicted == labels).sum())
         self.correct_top5 += int((verdicts.above < 5).sum())
         self.loss -= float(np.log(np.maximum(verdicts.true, 1e-30), dtype=np.float64).sum())
         wrong = np.flatnonzero(predicted != labels)[: WRONG_LIMIT - len(self.wrong)]
@@ -244,9 +245,33 @@ class Counts:
             "top1": self.correct / examples,
             "top5": self.correct_top5 / examples,
             "loss": self.loss / examples,
-            "confusion": self.confusion.tolist(),
+            **confusions_of(np.concatenate([np.zeros(0, np.int64), *self.pairs]), self.classes),
             "wrong": self.wrong,
         }
+
+
+def confusions_of(pairs: np.ndarray, classes: int) -> dict:
+    """Counts confusions without a matrix, which would take 3.8 GB for 21,841 classes.
+
+    Args:
+        pairs: int64 [N], the true class times `classes` plus the predicted class.
+        classes: the number of classes.
+
+    Returns:
+        `confusion`, the matrix as lists, empty for more than `MATRIX_LIMIT` classes, and `confusions`, the most
+        frequent confusions as `{"label", "predicted", "count", "of"}`; `of` counts the examples of the true class.
+    """
+    matrix = []
+    if classes <= MATRIX_LIMIT:
+        matrix = np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
+    examples = np.bincount(pairs // classes, minlength=classes)
+    found, counts = np.unique(pairs[pairs // classes != pairs % classes], return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:CONFUSIONS_LIMIT]
+    confusions = [
+        {"label": pair // classes, "predicted": pair % classes, "count": count, "of": int(examples[pair // classes])}
+        for pair, count in zip(found[most].tolist(), counts[most].tolist(), strict=True)
+    ]
+    return {"confusion": matrix, "confusions": confusions}
 
 
 def _gathered(strategy, value, rows=slice(None)) -> np.ndarray:

@@ -29,6 +29,7 @@ class SourceOptions(Options):
     `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
     `path` with the arrays `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` in `data_dir`.
     `tfrecord`: the folder `path` that `kerasnets shard` wrote; `verify: false` checks only the sizes of its files.
+    `index`: where the names of the files of a large folder are kept; by default in the cache (docs/large_data.md).
     `own`: the datasets of `train(recipe, data=(train, validation))`.
     """
 
@@ -39,6 +40,7 @@ class SourceOptions(Options):
     download: bool = True
     image_key: str = "image"
     label_key: str = "label"
+    index: str | None = None
     verify: bool = True
     shuffle_buffer: int = Field(10_000, ge=1, le=10_000_000)
     pad: int = Field(0, ge=0, le=512)
@@ -49,6 +51,8 @@ class SourceOptions(Options):
             raise ValueError(f"A source of kind {self.kind!r} needs `path`. Received: path={self.path!r}")
         if self.kind == "tfds" and not self.name:
             raise ValueError(f"A source of kind 'tfds' needs `name`, such as 'cifar10'. Received: name={self.name!r}")
+        if self.index and self.kind != "folder":
+            raise ValueError(f"`index` is only for 'folder'. Received: kind={self.kind!r}, index={self.index!r}")
         if self.pad and self.kind not in ("digits", "arrays"):
             raise ValueError(f"`pad` is only for 'digits' and 'arrays'. Received: kind={self.kind!r}, pad={self.pad}")
         return self

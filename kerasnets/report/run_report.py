@@ -113,19 +113,25 @@ def _curves(epochs: list[dict]) -> dict | None:
 
 
 def _confusion(evaluation: dict, labels: tuple[str, ...]) -> dict | None:
-    matrix = evaluation.get("confusion") or []
-    if not matrix:
+    matrix, confusions = evaluation.get("confusion") or [], evaluation.get("confusions") or []
+    if not matrix and not confusions:
         return None
-    labels = labels if len(labels) == len(matrix) else [str(index) for index in range(len(matrix))]
-    pairs = [
-        (count, labels[true], labels[taken], sum(counts))
-        for true, counts in enumerate(matrix)
-        for taken, count in enumerate(counts)
-        if count and true != taken
+    if matrix and len(labels) != len(matrix) or not labels:
+        count = len(matrix) or 1 + max(max(found["label"], found["predicted"]) for found in confusions)
+        labels = [str(index) for index in range(count)]
+    if "confusions" not in evaluation:  # of an older version
+        confusions = [
+            {"label": true, "predicted": taken, "count": count, "of": sum(counts)}
+            for true, counts in enumerate(matrix)
+            for taken, count in enumerate(counts)
+            if count and true != taken
+        ]
+        confusions.sort(key=lambda found: -found["count"])
+    rows = [
+        [labels[found["label"]], labels[found["predicted"]], f"{found['count']} of {found['of']}"]
+        for found in confusions[:10]
     ]
-    pairs.sort(key=lambda pair: -pair[0])
-    rows = [[true, taken, f"{count} of {total}"] for count, true, taken, total in pairs[:10]]
-    chart = confusion_chart(matrix, labels) if len(matrix) <= _MOST_CLASSES else ""
+    chart = confusion_chart(matrix, labels) if 0 < len(matrix) <= _MOST_CLASSES else ""
     most = table(["true", "taken for", "images"], rows, ("images",))
     return {"title": "Confusion matrix", "confusion": {"chart": chart, "most": most}}
 

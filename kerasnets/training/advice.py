@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +9,7 @@ import tensorflow as tf
 
 from kerasnets.data.images.decode import decode_image, to_pixels
 from kerasnets.data.images.per_image import normalise
-from kerasnets.data.sources.source import Source
+from kerasnets.data.sources.source import Source, labels_of
 from kerasnets.registry import Preprocessing
 
 # How many images are looked at.
@@ -88,12 +87,8 @@ def check_classes(source: Source) -> list[str]:
     """Warns of classes without an image in a split. A stream, which would have to be read whole, is not checked."""
     if source.stream:
         return []
-    if source.paths:
-        present = {Path(path).parent.name for path in source.paths}
-    else:
-        labels = tf.function(lambda: source.fetch(tf.range(source.size, dtype=tf.int64))[1]).get_concrete_function()()
-        present = {source.classes[label] for label in np.unique(labels)}
-    missing = [name for name in source.classes if name not in present]
+    counts = np.bincount(labels_of(source), minlength=len(source.classes))
+    missing = [name for name, count in zip(source.classes, counts, strict=True) if not count]
     more = f" (and {len(missing) - 1} more classes)" if len(missing) > 1 else ""
     return [f"no image of class {missing[0]!r}{more} in {source.name}/{source.split}"] if missing else []
 

@@ -21,16 +21,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from kerasnets.recipe.cache import home
 from kerasnets.weights.catalogue import PublicCheckpoint
 
 _BLOCK, _TIMEOUT, _TRIES = 1 << 20, 30, 3
 _FULL = {"md5": 32, "sha256": 64}
-
-
-def home() -> Path:
-    """Returns the folder of the cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("KERASNETS_HOME") or Path(cache) / "kerasnets")
 
 
 def fetch(checkpoint: PublicCheckpoint) -> Path:

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import tensorflow as tf
 from data_files import RGB, data_options, write_folder
 
 from kerasnets.cli.app import run
+from kerasnets.data import shard_writer
 from kerasnets.data.pipeline import batch_names, evaluation_batches, training_batches
 from kerasnets.data.shard_writer import write_shards
-from kerasnets.data.sources import open_source
+from kerasnets.data.sources import open_source, shard_check
 from kerasnets.data.sources import source as source_module
 from kerasnets.recipe.data_options import SourceOptions
 
@@ -25,6 +28,11 @@ def shards(tmp_path):
     total = sum(file.stat().st_size for file in (tmp_path / "photos" / "train").rglob("*.*"))
     write_shards(tmp_path / "photos", tmp_path / "shards", shard_bytes=total // 2 - 1)
     return tmp_path / "shards"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASNETS_HOME", str(tmp_path / "home"))
 
 
 def opened(path, split="train", **options):
@@ -129,6 +137,84 @@ def test_the_command_writes_the_same_shards_again(shards, tmp_path, capsys):
     assert run(["shard", str(tmp_path / "nothing")]) == 2
     assert run(["shard", str(tmp_path / "photos"), "-o", str(tmp_path / "again")]) == 2
     assert "Choose another" in capsys.readouterr().err
+
+
+def test_the_hash_of_a_shard_is_computed_once(shards, monkeypatch):
+    hashed, sha256 = [], shard_check.sha256
+    monkeypatch.setattr(shard_check, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    for split, count in (("train", 3), ("test", 1), ("train", 0), ("test", 0)):
+        opened(shards, split)
+        assert len(hashed) == count
+        hashed.clear()
+    path = shards / "train-00001-of-00003.tfrecord"
+    contents = path.read_bytes()
+    damage(path, "flipped")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="train-00001-of-00003.tfrecord is damaged"):
+            opened(shards)
+    path.write_bytes(contents)
+    hashed.clear()
+    opened(shards)
+    assert hashed == [path.name]
+    (stamp,) = (shards.parent / "home" / "verified").iterdir()
+    stamp.write_text("[")
+    hashed.clear()
+    opened(shards)
+    assert len(hashed) == 3
+    monkeypatch.setenv("KERASNETS_HOME", "/dev/null")
+    assert opened(shards).size == 20
+
+
+KILLED = """
+import os, sys
+from kerasnets.data import shard_writer
+write, written = shard_writer._write_shard, []
+def killed(path, *arguments):
+    shard = write(path, *arguments)
+    written.append(path)
+    if len(written) == 3:
+        path.write_bytes(b"half of it")
+        os._exit(9)
+    return shard
+shard_writer._write_shard, shard_writer._THREADS = killed, 1
+shard_writer.write_shards(sys.argv[1], sys.argv[2], shard_bytes=int(sys.argv[3]))
+"""
+
+
+def test_a_killed_writing_goes_on(shards, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    total = sum(file.stat().st_size for file in (photos / "train").rglob("*.*"))
+    arguments = [str(photos), str(tmp_path / "again"), str(total // 2 - 1)]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == 9
+    assert not (tmp_path / "again").exists() and (tmp_path / "again.unfinished").is_dir()
+    written, write = [], shard_writer._write_shard
+    monkeypatch.setattr(
+        shard_writer, "_write_shard", lambda path, *rest: written.append(path.name) or write(path, *rest)
+    )
+    write_shards(photos, tmp_path / "again", shard_bytes=total // 2 - 1)
+    assert len(written) == 2
+    assert not (tmp_path / "again.unfinished").exists()
+    files = sorted(path.name for path in shards.iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "again").iterdir())
+    assert all((shards / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in files)
+
+
+def test_what_was_written_of_other_images_is_not_kept(shards, tmp_path, monkeypatch):
+    photos, write = tmp_path / "photos", shard_writer._write_shard
+
+    def fails(path, *rest):
+        if path.name.startswith("train"):
+            raise OSError("disk full")
+        return write(path, *rest)
+
+    monkeypatch.setattr(shard_writer, "_write_shard", fails)
+    with pytest.raises(OSError, match="disk full"):
+        write_shards(photos, tmp_path / "again")
+    assert list((tmp_path / "again.unfinished").glob("test-*.tfrecord"))
+    (photos / "test" / "cat" / "00.jpg").rename(photos / "test" / "cat" / "new.jpg")
+    monkeypatch.setattr(shard_writer, "_write_shard", write)
+    write_shards(photos, tmp_path / "again")
+    assert any("cat/new.jpg" in opened(tmp_path / "again", "test").image_name(place) for place in range(4))
 
 
 def batches_of(source, options, count, **settings):

@@ -34,7 +34,7 @@ def test_folder_order_and_hold_out(tmp_path):
     unsplit = SourceOptions(kind="folder", path=str(tmp_path / "train"))
     train, test, everything = (open_source(unsplit, split) for split in ("train", "test", "all"))
     assert (train.size, test.size) == (16, 4)
-    assert sorted(train.paths + test.paths) == sorted(everything.paths) == sorted(source.paths)
+    assert sorted([*train.paths, *test.paths]) == sorted(everything.paths) == sorted(source.paths)
 
 
 def test_folder_errors(tmp_path):

@@ -46,7 +46,7 @@ def test_a_folder_is_split_by_files_and_a_stream_is_refused(tmp_path):
     write_folder(tmp_path / "photos")
     source = open_source(data_options(kind="folder", path=str(tmp_path / "photos")).source, "train")
     rest, held = held_out_split(source, 0.2, seed=0)
-    assert sorted(rest.paths + held.paths) == sorted(source.paths)
+    assert sorted([*rest.paths, *held.paths]) == sorted(source.paths)
     assert [Path(path).parent.name for path in held.paths] == ["cat", "cat", "dog", "dog"]
     assert held.fetch(1)[1] == 0 and held.fetch(2)[1] == 1 and held.image_name(3) == held.paths[3]
     write_shards(tmp_path / "photos", tmp_path / "shards")

@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-import tensorflow as tf
-
 from kerasnets.data.errors import BadImages
 from kerasnets.data.fingerprint import of_files
 from kerasnets.data.images.suffixes import is_image_file
+from kerasnets.data.sources.listing import list_images
 from kerasnets.data.sources.source import Source, check_split
 from kerasnets.recipe.data_options import SourceOptions
 
@@ -28,27 +27,23 @@ def open_folder(options: SourceOptions, split: str) -> Source:
         raise ValueError(
             f"The folder of a split needs one sub-folder per class; {folder} has none. Received: split={split!r}"
         )
-    paths, labels = [], []
-    for label, name in enumerate(classes):
-        files = _image_files(folder / name)
-        if unsplit and split != "all":
-            files = [file for number, file in enumerate(files) if (number % 5 == 4) == (split == "test")]
-        paths += files
-        labels += [label] * len(files)
-    if not paths:
+    files = list_images(folder, classes, options.index)
+    if unsplit and split != "all":
+        files = files.part(test=split == "test")
+    if not files:
         raise ValueError(f"{options.path} has too few images for this split. Received: split={split!r}")
-    names, numbers = tf.constant(paths), tf.constant(labels, tf.int32)
     return Source(
         name=root.name,
         split=split,
-        classes=tuple(classes),
-        size=len(paths),
+        classes=files.classes,
+        size=len(files),
         encoded=True,
-        bad_images=BadImages(len(paths)),
-        image_name=lambda index: paths[index],
-        fetch=lambda index: (tf.io.read_file(tf.gather(names, index)), tf.gather(numbers, index)),
-        paths=tuple(paths),
-        facts=lambda: of_files(paths, (classes[label] for label in labels)),
+        bad_images=BadImages(len(files)),
+        image_name=files.__getitem__,
+        fetch=files.reader(),
+        labels=files.labels,
+        paths=files,
+        facts=lambda: of_files(files.folder, files.by_class(), len(files)),
     )
 
 
@@ -67,12 +62,3 @@ def folder_splits(root: Path) -> tuple[list[str], bool]:
 
 def _folders(path: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _image_files(folder: Path) -> list[str]:
-    files = sorted(file.path for file in os.scandir(folder) if file.is_file() and is_image_file(file.name))
-    if not files:
-        raise ValueError(
-            f"The class folder {folder} holds no image (.jpg .jpeg .png .gif .bmp .webp). Add images or remove it."
-        )
-    return files

@@ -11,20 +11,21 @@ index holds classes, counts, sizes and the SHA-256 of every shard:
 `shard_writer.py` writes such a folder.
 """
 
-import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.errors import BadImages
+from kerasnets.data.sources.shard_check import check_shards
 from kerasnets.data.sources.source import Source, check_split
 from kerasnets.recipe.data_options import SourceOptions
 
 INDEX = "index.json"
 FORMAT, VERSION = "kerasnets shards", 1
+# How many shards a training reads at the same time.
+AT_ONCE = 4
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/class/label": tf.io.FixedLenFeature([], "int64"),
@@ -42,8 +43,7 @@ def open_shards(options: SourceOptions, split: str) -> Source:
     index = _read_index(folder)
     check_split(split, tuple(index["splits"]), options.path)
     shards = index["splits"][split]["shards"]
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda shard: _check_shard(folder, shard, options.verify), shards))
+    check_shards(folder, shards, options.verify)
     counts = [shard["examples"] for shard in shards]
     first, size = np.cumsum([0, *counts])[:-1], sum(counts)
     files, firsts = tf.constant([str(folder / s["file"]) for s in shards]), tf.constant(first, tf.int64)
@@ -53,12 +53,11 @@ def open_shards(options: SourceOptions, split: str) -> Source:
         return examples.enumerate(tf.gather(firsts, number)).map(_parse)
 
     def stream(seed=None):
-        return _shuffled(len(shards), seed).flat_map(records)
+        return _interleaved(len(shards), seed, records)
 
     def order(seed=None):
         lengths = tf.constant(counts, tf.int64)
-        numbers = _shuffled(len(shards), seed)
-        return numbers.flat_map(lambda number: tf.data.Dataset.range(firsts[number], firsts[number] + lengths[number]))
+        return _interleaved(len(shards), seed, lambda n: tf.data.Dataset.range(firsts[n], firsts[n] + lengths[n]))
 
     names = {}  # shard number -> names of its images, so that each shard is read at most once for them
 
@@ -83,22 +82,23 @@ def open_shards(options: SourceOptions, split: str) -> Source:
     )
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _parse(index, serialized):
     example = tf.io.parse_single_example(serialized, _FEATURES)
     return index, example["image/encoded"], tf.cast(example["image/class/label"], tf.int32)
 
 
-def _shuffled(count: int, seed) -> tf.data.Dataset:
-    """Returns the numbers of the shards, shuffled by `seed`, or in order when it is None."""
+def _interleaved(count: int, seed, records) -> tf.data.Dataset:
+    """Returns the records of `count` shards.
+
+    Without a seed they come shard after shard. With one the shards are shuffled, and `AT_ONCE` of them are read at the
+    same time, one record of each in turn; this order depends on the seed alone.
+    """
     numbers = tf.range(count)
-    if seed is not None:
-        numbers = tf.random.experimental.stateless_shuffle(numbers, seed)
-    return tf.data.Dataset.from_tensor_slices(numbers)
+    if seed is None:
+        return tf.data.Dataset.from_tensor_slices(numbers).flat_map(records)
+    numbers = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(numbers, seed))
+    at_once = min(AT_ONCE, count)
+    return numbers.interleave(records, at_once, 1, num_parallel_calls=at_once, deterministic=True)
 
 
 def _image_names(path: Path) -> list[str]:
@@ -127,20 +127,3 @@ def _read_index(folder: Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not an index of shards ({error}). Received: path={str(folder)!r}") from None
     return index
-
-
-def _check_shard(folder: Path, shard: dict, verify: bool) -> None:
-    """Raises an error when a shard differs from its entry in the index; `verify` compares the SHA-256 too."""
-    path = folder / shard["file"]
-    if not path.is_file():
-        raise FileNotFoundError(f"The shard {shard['file']} is missing. Received: path={str(folder)!r}")
-    found = f"{path.stat().st_size} bytes"
-    wrong = found != f"{shard['bytes']} bytes"
-    if not wrong and verify:
-        found = f"SHA-256 {sha256(path)}"
-        wrong = found != f"SHA-256 {shard['sha256']}"
-    if wrong:
-        raise ValueError(
-            f"The shard {shard['file']} is damaged: it has {found}, the index says {shard['bytes']} bytes with SHA-256 "
-            f"{shard['sha256']}. Copy or write it again. Received: path={str(folder)!r}"
-        )

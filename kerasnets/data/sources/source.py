@@ -6,7 +6,7 @@ of a file, or uint8 pixels.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Source:
             channels].
         image_name: index -> the name of an image in messages, such as the path of its file.
         paths: the files of a folder; empty for other sources.
+        labels: () -> the label of every example, if that is known without `fetch`.
         shuffle_buffer: how many examples of a stream are shuffled at a time.
         bad_images: collects the images that could not be decoded.
         memory: holds the files after `in_memory` has read them.
@@ -50,7 +51,8 @@ class Source:
     fetch: Callable | None = None
     stream: Callable | None = None
     order: Callable | None = None
-    paths: tuple[str, ...] = ()
+    paths: Sequence[str] = ()
+    labels: Callable[[], np.ndarray] | None = None
     shuffle_buffer: int = 10_000
     memory: list = dataclasses.field(default_factory=list, repr=False, compare=False)
     facts: Callable[[], dict] | None = None
@@ -69,11 +71,30 @@ def check_split(split: str, allowed, where: str) -> None:
 
 def labels_of(source: Source) -> np.ndarray:
     """Returns the label of every example of a source with an index, without reading its images."""
-    if source.paths:
-        numbers = {name: number for number, name in enumerate(source.classes)}
-        return np.array([numbers[Path(path).parent.name] for path in source.paths])
+    if source.labels:
+        return source.labels()
     labels = tf.function(lambda: source.fetch(tf.range(source.size, dtype=tf.int64))[1])
     return labels.get_concrete_function()().numpy()  # TensorFlow prunes the graph to what the labels need.
+
+
+def by_label(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each label that occurs and the indices of its examples, both ascending."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    yield from zip(found.tolist(), np.split(order, starts[1:]), strict=True)
+
+
+class Chosen(Sequence):
+    """Some items of a sequence, looked up when they are asked for."""
+
+    def __init__(self, items: Sequence, indices: np.ndarray):
+        self.items, self.indices = items, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int):
+        return self.items[int(self.indices[index])]
 
 
 def subset(source: Source, indices: np.ndarray) -> Source:
@@ -85,7 +106,8 @@ def subset(source: Source, indices: np.ndarray) -> Source:
         bad_images=BadImages(len(indices)),
         image_name=lambda index: source.image_name(int(indices[index])),
         fetch=lambda index: source.fetch(tf.gather(numbers, index)),
-        paths=tuple(source.paths[index] for index in indices) if source.paths else (),
+        labels=source.labels and (lambda: source.labels()[indices]),
+        paths=Chosen(source.paths, indices) if source.paths else (),
         memory=[],
     )
 
@@ -101,11 +123,10 @@ def held_out_split(source: Source, fraction: float, seed: int) -> tuple[Source, 
             f"A fraction of {source.name} cannot be held out, because it is read as a stream; name a split as "
             f"data.validation_split, such as 'train[95%:]' of a tensorflow-datasets set. Received: {fraction}"
         )
-    labels, held_out = labels_of(source), np.zeros(source.size, bool)
-    for label in np.unique(labels):
-        indices = np.flatnonzero(labels == label)
+    held_out = np.zeros(source.size, bool)
+    for label, indices in by_label(labels_of(source)):
         count = min(round(fraction * len(indices)), len(indices) - 1)
-        held_out[np.random.default_rng([seed, int(label)]).permutation(indices)[:count]] = True
+        held_out[np.random.default_rng([seed, label]).permutation(indices)[:count]] = True
     if not held_out.any():
         raise ValueError(
             f"{source.name}/{source.split} has too few images of each class to hold out this fraction; raise it. "
