@@ -4,7 +4,8 @@
 
 Both sides read the files, shift each image by up to four pixels, flip it, and train with batches of 128 by SGD with
 momentum 0.9. Each side has a process of its own, and they take turns of a part of the epoch, so that a slow minute of
-the machine hits all. A few steps to warm up are not counted.
+the machine hits all. A few steps to warm up are not counted. Ratios are printed of the time, and of the seconds of all
+cores together (`processor`), which other work on the machine changes less.
 
 * ours: `recipes/resnet20_cifar.yaml`, by the function that `fit` calls.
 * torch-N: the same network (shortcuts without weights), ImageFolder, and a DataLoader with N workers. It needs torch
@@ -127,15 +128,22 @@ def torch_side(root: str, workers: int):
     return steps
 
 
+def core_seconds() -> float:
+    """Returns the seconds of all cores that this process and the workers of its DataLoader have used, on Linux."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    ticks = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[11:13] for child in children]
+    return time.process_time() + sum(map(int, sum(ticks, []))) / os.sysconf("SC_CLK_TCK")
+
+
 def side(name: str, root: str) -> None:
     kind, _, workers = name.partition("-")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     steps = ours(root) if kind == "ours" else torch_side(root, int(workers))
 
-    def seconds(request: str) -> float:
-        start = time.perf_counter()
+    def seconds(request: str) -> tuple[float, float]:
+        start, cores = time.perf_counter(), core_seconds()
         steps(int(request))
-        return time.perf_counter() - start
+        return time.perf_counter() - start, core_seconds() - cores
 
     serve(seconds)
 
@@ -162,17 +170,20 @@ def main() -> None:
         with open_sides(__file__, pythons, str(root)) as processes:
             for process in processes.values():
                 ask(process, str(min(WARM_UP, share)))
-            seconds = dict.fromkeys(processes, 0.0)
+            seconds = {name: [0.0, 0.0] for name in processes}
             for _ in range(options.turns):
                 for name, process in processes.items():
                     spent = ask(process, str(share))
-                    seconds[name] += spent
-                    print(f"{name}: {BATCH * share / spent:.0f} images/s in this turn", flush=True)
-    for name, spent in seconds.items():
+                    seconds[name] = [a + b for a, b in zip(seconds[name], spent, strict=True)]
+                    print(f"{name}: {BATCH * share / spent[0]:.0f} images/s in this turn", flush=True)
+    for name, (spent, cores) in seconds.items():
         done = share * options.turns
-        print(f"{name}: {spent:.1f} s for {done} steps, {BATCH * done / spent:.0f} images/s")
+        print(
+            f"{name}: {spent:.1f} s for {done} steps, {BATCH * done / spent:.0f} images/s, {cores:.1f} s of all cores"
+        )
     if others := [spent for name, spent in seconds.items() if name != "ours"]:
-        print(f"ratio cifar_epoch_torch {min(others) / seconds['ours']:.2f}")
+        print(f"ratio cifar_epoch_torch {min(others)[0] / seconds['ours'][0]:.2f}")
+        print(f"ratio cifar_epoch_torch_processor {min(each[1] for each in others) / seconds['ours'][1]:.2f}")
 
 
 if __name__ == "__main__":
