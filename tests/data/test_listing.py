@@ -40,7 +40,9 @@ def opened(path, index=None, split="train"):
     return open_source(SourceOptions(kind="folder", path=str(path), index=index and str(index)), split)
 
 
-def test_paths_labels_and_files_belong_together(photos):
+@pytest.mark.parametrize("block", [256, 10, 3, 1])
+def test_paths_labels_and_files_belong_together(photos, monkeypatch, block):
+    monkeypatch.setattr(listing, "BLOCK", block)
     source = opened(photos)
     paths = sorted(str(path) for path in (photos / "train").rglob("*.*"))
     assert list(source.paths) == paths == [source.paths[place] for place in range(20)] and source.paths[-1] == paths[-1]
@@ -50,6 +52,18 @@ def test_paths_labels_and_files_belong_together(photos):
         assert contents.numpy() == open(path, "rb").read() and int(label) == place // 10
     with pytest.raises(IndexError):
         source.paths[20]
+
+
+def test_the_names_are_not_in_the_graph(tmp_path, monkeypatch):
+    """A graph is limited to 2 GB, and it is copied several times."""
+    folder, names = tmp_path / "all" / "cat", [f"{number:0200}.jpg" for number in range(500)]
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    monkeypatch.setattr(listing, "BLOCK", 2)
+    fetch = opened(folder.parent, split="all").fetch
+    graph = tf.function(fetch).get_concrete_function(tf.TensorSpec([], tf.int64)).graph.as_graph_def()
+    assert graph.ByteSize() < 10_000
 
 
 def test_names_that_are_not_ascii(tmp_path):

@@ -30,6 +30,8 @@ from kerasnets.recipe.cache import home
 
 # A folder with so many files gets an index in the cache.
 LARGE = 100_000
+# So many names are one string of TensorFlow, which is copied to read one of them.
+BLOCK = 256
 # Scanning waits for the disk or the network, so more threads than cores help.
 THREADS = 16
 # File systems have coarse clocks: a folder that changed so shortly before its scan may change again unnoticed.
@@ -118,15 +120,23 @@ class Listing(Sequence):
         return Listing.of(Path(self.folder), self.classes, parts)
 
     def reader(self):
-        """Returns index -> (bytes of the file, label) as graph operations; the index is a scalar."""
+        """Returns index -> (bytes of the file, label) as graph operations; the index is a scalar.
+
+        A graph would hold a single string as a constant, with several copies of it. The names are therefore an array of
+        strings, each of them those of `BLOCK` files.
+        """
+        stops = self.ends[np.minimum(np.arange(BLOCK, len(self) + BLOCK, BLOCK), len(self)) - 1]
+        starts = np.concatenate([[0], stops[:-1]]).astype(stops.dtype)
         with tf.device("CPU:0"):
-            names, ends, labels = tf.constant(self.names), tf.constant(self.ends), tf.constant(self.labels())
+            blocks = tf.constant([self.names[start:stop] for start, stop in zip(starts, stops, strict=True)])
+            starts, ends, labels = tf.constant(starts), tf.constant(self.ends), tf.constant(self.labels())
             classes = tf.constant([os.fsencode(os.path.join(self.folder, name)) for name in self.classes])
 
         def fetch(index):
-            label, stop = tf.gather(labels, index), tf.gather(ends, index) - 1
+            block, label, stop = index // BLOCK, tf.gather(labels, index), tf.gather(ends, index) - 1
             start = tf.where(index > 0, tf.gather(ends, tf.maximum(index - 1, 0)), 0)
-            name = tf.strings.substr(names, start, stop - start)
+            within = start - tf.gather(starts, block)
+            name = tf.strings.substr(tf.gather(blocks, block), within, stop - start)
             return tf.io.read_file(tf.strings.join([tf.gather(classes, label), name], os.sep)), label
 
         return fetch
