@@ -20,7 +20,8 @@ from kerasnets.graph.inference import frozen
 from kerasnets.registry import Preprocessing
 
 # From these numbers of images on, it saves time to compile a network, and to fold its batch normalisation first.
-WORTH_COMPILING, WORTH_FOLDING = 16, 256
+# `benchmarks/predict_forms.py` measures them. TensorFlow folds most normalisations of a compiled network by itself.
+WORTH_COMPILING, WORTH_FOLDING = 10, 2000
 
 
 @dataclasses.dataclass(frozen=True)
