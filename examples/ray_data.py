@@ -2,9 +2,9 @@
 
     pip install "ray[data]" tensorflow
     kerasnets export squeezenet1_0 --weights FILE.safetensors --to saved-model
-    python examples/ray_data.py saved_models/squeezenet1_0 photos predictions
+    python examples/ray_data.py saved_models/squeezenet1_0/1 photos predictions
 
-The workers need TensorFlow and the folder of the SavedModel, and not kerasnets: its signature `serve_bytes` takes the
+The workers need TensorFlow and the folder of the SavedModel, and not kerasnets: its signature `classify` takes the
 contents of image files. The result is a folder of JSON lines with `image`, `label` and `probability`. A file that
 cannot be decoded has the label `null`.
 """
@@ -12,7 +12,6 @@ cannot be decoded has the label `null`.
 import sys
 from pathlib import Path
 
-import numpy as np
 import ray
 
 
@@ -22,30 +21,17 @@ class Classifier:
     def __init__(self, saved_model: str):
         import tensorflow as tf
 
-        self.errors, self.constant = tf.errors.OpError, tf.constant
+        self.constant = tf.constant
         self.loaded = tf.saved_model.load(saved_model)
-        self.labels = Path(saved_model, "assets.extra", "labels.txt").read_text(encoding="utf-8").splitlines()
-
-    def run(self, files: list[bytes]) -> np.ndarray:
-        return self.loaded.signatures["serve_bytes"](files=self.constant(files))["probabilities"].numpy()
 
     def __call__(self, batch: dict) -> dict:
-        files = list(batch["bytes"])
-        try:
-            found = list(self.run(files))
-        except self.errors:  # One file is broken: each is tried by itself.
-            found = [self.alone(file) for file in files]
+        found = self.loaded.signatures["classify"](files=self.constant(list(batch["bytes"])))
+        labels, scores, errors = (found[name].numpy() for name in ("labels", "scores", "errors"))
         return {
             "image": batch["path"],
-            "label": [None if each is None else self.labels[each.argmax()] for each in found],
-            "probability": [None if each is None else float(each.max()) for each in found],
+            "label": [None if error else label[0].decode() for label, error in zip(labels, errors, strict=True)],
+            "probability": [None if e else float(score[0]) for score, e in zip(scores, errors, strict=True)],
         }
-
-    def alone(self, file: bytes) -> np.ndarray | None:
-        try:
-            return self.run([file])[0]
-        except self.errors:
-            return None
 
 
 def main(saved_model: str, photos: str, output: str) -> None:

@@ -10,6 +10,8 @@ from kerasnets.build import create_model as create_model
 from kerasnets.data.labels import decode_predictions as decode_predictions
 from kerasnets.evaluation.evaluate import evaluate as evaluate
 from kerasnets.exporters.export import export as export
+from kerasnets.exporters.finetune import finetune as finetune
+from kerasnets.exporters.open_network import open_network as open_network
 from kerasnets.exporters.predict import predict as predict
 from kerasnets.graph.cost import complexity as complexity
 from kerasnets.graph.features import features as features

@@ -21,12 +21,19 @@ class Paper:
     url: str
 
 
+GEOMETRIES = ("centre_crop", "stretch", "pad")
+
+
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """What turns an image file into a network's input, as plain numbers.
 
-    The shorter side is resized to `round(size / crop_fraction)`, the central `size` x `size` square is cut out, and
-    pixels (0-255, `channel_order`) become `(pixel - mean) / std`. `len(mean)` is the number of channels.
+    The image becomes a square of `size`, and pixels (0-255, `channel_order`) become `(pixel - mean) / std`. `len(mean)`
+    is the number of channels. `geometry` says how the square is made:
+
+    * `centre_crop`: the shorter side is resized to `round(size / crop_fraction)`, and the central square is cut out;
+    * `stretch`: both sides are resized to `size`, as MediaPipe does;
+    * `pad`: the longer side is resized to `size`, and the image is centred on black.
     """
 
     size: int = 224
@@ -35,10 +42,13 @@ class Preprocessing:
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     channel_order: str = "rgb"
+    geometry: str = "centre_crop"
 
     def as_plain(self) -> dict:
-        """Returns the numbers as JSON values, which `from_plain` reads."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
+        """Returns the numbers as JSON values, which `from_plain` reads. The usual geometry is left out."""
+        usual = self.geometry == GEOMETRIES[0]
+        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
+        return {key: value for key, value in plain.items() if key != "geometry" or not usual}
 
     @classmethod
     def from_plain(cls, values: dict) -> "Preprocessing":
@@ -52,6 +62,8 @@ class Preprocessing:
         for key, value in numbers.items():
             if key not in defaults or not _alike(value, defaults[key]):
                 raise ValueError(f"Preprocessing has {', '.join(defaults)}. Received: {key}={value!r}")
+        if numbers.get("geometry", GEOMETRIES[0]) not in GEOMETRIES:
+            raise ValueError(f"`geometry` is {', '.join(GEOMETRIES)}. Received: geometry={numbers['geometry']!r}")
         return cls(**numbers)
 
 

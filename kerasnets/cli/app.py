@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "demo",
     "list": "list_models",
     "info": "info",
+    "finetune": "finetune",
     "train": "train",
     "launch": "launch",
     "evaluate": "evaluate",

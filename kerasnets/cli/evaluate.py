@@ -78,6 +78,7 @@ def _open(target: str, weights: str | None, data: str | None, split: str | None)
     from kerasnets.data.class_names import match_classes
     from kerasnets.data.sources import open_source
     from kerasnets.data.sources.folder import folder_splits
+    from kerasnets.exporters.images import named_data
     from kerasnets.exporters.open_network import open_network
 
     opened = open_network(target, weights)
@@ -85,7 +86,7 @@ def _open(target: str, weights: str | None, data: str | None, split: str | None)
         raise ValueError(
             f"A model that is given by name or as a file needs --data, and a name --weights too. Received: {target!r}"
         )
-    options = _data_options(data) if data else opened.data
+    options = named_data(data, "--data") if data else opened.data
     trained_elsewhere = opened.run is None and Path(target).suffix != ".keras"
     if split is None and trained_elsewhere and options.source.kind == "folder":
         split = "all" if folder_splits(Path(options.source.path))[1] else None
@@ -99,20 +100,3 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     if not all(part.strip().isdigit() and int(part) for part in parts):
         raise ValueError(f"--dense should be whole numbers with commas between them, as 256,384. Received: {text!r}")
     return tuple(int(part) for part in parts)
-
-
-def _data_options(text: str):
-    """Returns the options of the data that `--data` names."""
-    from kerasnets.recipe.data_options import DataOptions, SourceOptions
-
-    kind, _, name = text.partition(":")
-    if text == "digits":
-        return DataOptions(source=SourceOptions(kind="digits"))
-    if kind == "tfds" and name:
-        return DataOptions(source=SourceOptions(kind="tfds", name=name))
-    if text.endswith(".npz"):
-        return DataOptions(source=SourceOptions(kind="arrays", path=text))
-    if not Path(text).is_dir():
-        raise FileNotFoundError(f"--data should be digits, an .npz file, a folder, or tfds:NAME. Received: {text!r}")
-    shards = any(Path(text).glob("*.tfrecord"))
-    return DataOptions(source=SourceOptions(kind="tfrecord" if shards else "folder", path=text))

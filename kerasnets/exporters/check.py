@@ -14,15 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.files import ExportError
+from kerasnets.exporters.files import CALIBRATED, ExportError
+from kerasnets.exporters.intervals import drop_interval, share_interval
 from kerasnets.exporters.tflite import load_tflite, read_ops, summarise_ops
 
+_EXACT = {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005}
+_INTEGER = {"largest_difference": None, "top1_agreement": 0.95, "accuracy_drop": 0.01}
 # The bounds that a file must meet. `accuracy_drop` applies only if the images have labels.
 BOUNDS = {
-    "saved-model": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
-    "tflite": {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005},
+    "saved-model": _EXACT,
+    "tflite": _EXACT,
     "tflite-float16": {"largest_difference": 2e-2, "top1_agreement": 0.98, "accuracy_drop": 0.005},
-    "tflite-int8": {"largest_difference": None, "top1_agreement": 0.95, "accuracy_drop": 0.01},
+    "tflite-dynamic": _INTEGER,
+    "tflite-int8": _INTEGER,
+    "tflite-int16x8": {"largest_difference": 2e-2, "top1_agreement": 0.98, "accuracy_drop": 0.005},
+    "tflite-full-integer": _INTEGER,
 }
 
 
@@ -36,17 +42,18 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
 
     Args:
         path: a .tflite file or a SavedModel's folder.
-        form: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
+        form: one of `files.FORMS`.
         images: real images, uint8 pixels (examples, size, size, channels).
         expected: the probabilities that Keras gives for them, (examples, classes).
-        labels: class indices (examples,), or `None` if the images have no labels.
+        labels: class indices of the first images, or `None` if the images have no labels.
         bounds: replaces entries of `BOUNDS[form]`; a bound of `None` is not checked.
         encoded: for a SavedModel, `(files, expected)`: encoded image files (bytes) and what Keras gives for them.
 
     Returns:
-        The report: format, path, bytes, examples, largest_difference (of probabilities), top1_agreement, labelled (the
-        number of examples with a label), accuracy, keras_accuracy, ops, flex_ops, float_islands, latency_ms (median,
-        one image, TFLite on one thread), bounds, failures, passed.
+        The report: format, path, bytes, what `compare` gives, ops, flex_ops, float_islands, latency_ms (median, one
+        image, TFLite on one thread), latency_all_threads_ms (TFLite on `threads` threads), bounds, failures (what is
+        outside its bound, with the whole of its 95 % interval), undecided (bounds that lie inside an interval, because
+        the images are too few), passed.
 
     Raises:
         ExportError: if the file cannot be loaded or run, or takes longer than `time_limit`.
@@ -63,19 +70,34 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
     report = {"format": form, "path": str(path), "bytes": size_in_bytes(path)}
     report |= compare(actual, expected, labels) | found
     report["bounds"] = {**BOUNDS[form], **(bounds or {})}
-    report["failures"] = _failures(report)
+    report["failures"], report["undecided"] = _failures(report), _undecided(report)
     report["passed"] = not report["failures"]
     return report
 
 
 def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
-    """Compares probabilities (examples, classes). `labels`, if given, belong to the first examples."""
-    report = {"examples": len(actual), "largest_difference": float(np.max(np.abs(actual - expected)))}
-    report["top1_agreement"] = float(np.mean(actual.argmax(-1) == expected.argmax(-1)))
-    report["labelled"] = 0 if labels is None else len(labels)
-    for name, output in (("accuracy", actual), ("keras_accuracy", expected)):
-        right = None if labels is None else float(np.mean(output[: len(labels)].argmax(-1) == labels))
-        report[name] = right
+    """Compares probabilities (examples, classes). `labels`, if given, belong to the first examples.
+
+    Returns:
+        `examples`, `largest_difference`, `top1_agreement`; `labelled`, `accuracy`, `keras_accuracy`, `accuracy_drop`,
+        which are `None` without labels; and the 95 % intervals of the shares, as `top1_agreement_interval`.
+    """
+    ours, theirs = actual.argmax(-1), expected.argmax(-1)
+    count, labelled = len(actual), 0 if labels is None else len(labels)
+    right = [int(np.sum(output[:labelled] == labels)) if labelled else 0 for output in (ours, theirs)]
+    report = {"examples": count, "largest_difference": float(np.max(np.abs(actual - expected))), "labelled": labelled}
+    for name, agreeing, of in (
+        ("top1_agreement", int(np.sum(ours == theirs)), count),
+        ("accuracy", right[0], labelled),
+        ("keras_accuracy", right[1], labelled),
+    ):
+        report[name] = agreeing / of if of else None
+        report[f"{name}_interval"] = list(share_interval(agreeing, of)) if of else None
+    report["accuracy_drop"] = (right[1] - right[0]) / labelled if labelled else None
+    report["accuracy_drop_interval"] = None
+    if labelled:
+        both = int(np.sum((ours[:labelled] == labels) & (theirs[:labelled] == labels)))
+        report["accuracy_drop_interval"] = list(drop_interval(right[1] - both, right[0] - both, labelled))
     return report
 
 
@@ -88,23 +110,53 @@ def size_in_bytes(path: str | Path) -> int:
 
 
 def _failures(report: dict) -> list[str]:
-    """Returns a line for each bound that is not met. The comparisons are written so that NaN meets no bound."""
+    """Returns a line for each bound that is not met. The comparisons are written so that NaN meets no bound.
+
+    A share is outside its bound only if its whole 95 % interval is.
+    """
     bounds, failures = report["bounds"], []
     difference, agreement, drop = (bounds[name] for name in ("largest_difference", "top1_agreement", "accuracy_drop"))
     if difference is not None and not report["largest_difference"] <= difference:
         failures.append(f"largest difference from Keras {report['largest_difference']:.3g}, allowed {difference:g}")
-    if agreement is not None and not report["top1_agreement"] >= agreement:
-        share = f"{report['top1_agreement']:.2%} of {report['examples']} images"
-        failures.append(f"top-1 agreement {share}, at least {agreement:.2%} required")
-    if drop is not None and report["accuracy"] is not None:
-        lost = report["keras_accuracy"] - report["accuracy"]
-        if not lost <= drop:
-            failures.append(f"accuracy {lost:.2%} of {report['labelled']} images below Keras, allowed {drop:.2%}")
+    if agreement is not None and not report["top1_agreement_interval"][1] >= agreement:
+        failures.append(f"top-1 agreement {_share(report, 'top1_agreement')}, at least {agreement:.2%} required")
+    if drop is not None and report["accuracy"] is not None and not report["accuracy_drop_interval"][0] <= drop:
+        failures.append(f"accuracy {_share(report, 'accuracy_drop')} below Keras, allowed {drop:.2%}")
     if report["flex_ops"]:
         failures.append(f"operators that need TensorFlow on the device: {', '.join(report['flex_ops'])}")
     if np.isnan(report["largest_difference"]):
         failures.append("the file or the network gives NaN")
     return failures
+
+
+def _undecided(report: dict) -> list[str]:
+    """Returns a line for each bound that the images are too few to decide.
+
+    Without `largest_difference`, which exact forms are held to, nothing else says that a difference is small.
+    """
+    bounds, lines = report["bounds"], []
+    if bounds["largest_difference"] is not None:
+        return []
+    if (bound := bounds["top1_agreement"]) is not None:
+        low, high = report["top1_agreement_interval"]
+        if low < bound <= high:
+            lines.append(_too_few("top-1 agreement", _share(report, "top1_agreement"), f"at least {bound:.2%}"))
+    if (bound := bounds["accuracy_drop"]) is not None and report["accuracy"] is not None:
+        low, high = report["accuracy_drop_interval"]
+        if low <= bound < high:
+            lines.append(_too_few("accuracy below Keras", _share(report, "accuracy_drop"), f"at most {bound:.2%}"))
+    return lines
+
+
+def _too_few(what: str, measured: str, wanted: str) -> str:
+    return f"{what}: {measured}; the images are too few to say whether it is {wanted}; compare more"
+
+
+def _share(report: dict, name: str) -> str:
+    """Returns a share with its interval and the number it refers to, `91.67% (78.17% to 97.13%) of 36 images`."""
+    low, high = report[f"{name}_interval"]
+    count = report["examples"] if name == "top1_agreement" else report["labelled"]
+    return f"{report[name]:.2%} ({low:.2%} to {high:.2%}) of {count} images"
 
 
 def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
@@ -142,9 +194,23 @@ def main(path: str, form: str, folder: str) -> None:
     else:
         run = load_tflite(path).run
         outputs = [_timed(run, image[np.newaxis], seconds) for image in images]
-        ops = summarise_ops(read_ops(path), quantised=form == "tflite-int8")
+        ops = summarise_ops(read_ops(path), quantised=form in CALIBRATED)
+        ops |= _all_threads(path, images[:100])
     np.save(Path(folder) / "outputs.npy", np.concatenate(outputs))
-    print(json.dumps({**ops, "latency_ms": round(1000 * float(np.median(seconds)), 4)}))
+    print(json.dumps({**ops, "latency_ms": _milliseconds(seconds)}))
+
+
+def _all_threads(path: str, images: np.ndarray) -> dict:
+    """Measures a TFLite file on as many threads as this process may use."""
+    threads, seconds = len(os.sched_getaffinity(0)), []
+    run = load_tflite(path, threads).run
+    for image in images:
+        _timed(run, image[np.newaxis], seconds)
+    return {"threads": threads, "latency_all_threads_ms": _milliseconds(seconds)}
+
+
+def _milliseconds(seconds: list[float]) -> float:
+    return round(1000 * float(np.median(seconds)), 4)
 
 
 def _timed(run, images, seconds: list[float]) -> np.ndarray:

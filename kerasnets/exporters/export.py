@@ -8,34 +8,44 @@ import numpy as np
 
 from kerasnets.exporters.check import check_file
 from kerasnets.exporters.files import (
+    CALIBRATED,
     FORMS,
     ExportError,
     check_labels,
+    describe,
     final_path,
     move_into_place,
     temporary_folder,
+    weights_sha256,
     write_metadata,
 )
-from kerasnets.exporters.images import calibration_images, check_images
+from kerasnets.exporters.images import calibration_images, check_images, client_images, has_images
+from kerasnets.exporters.intervals import share_interval
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
+from kerasnets.exporters.own_images import is_own, own_images
+from kerasnets.exporters.tflite_metadata import with_metadata
 from kerasnets.graph.fold import inference_form
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
 
 # What running a TFLite file on this machine cannot show.
 _UNCHECKED = ("decoding and resizing, which the program that uses the file does", "the speed on another device")
+_HINT = ". More images for the calibration, or another form (tflite-int16x8, tflite-dynamic, tflite-float16), can help"
 
 
-def export(
+def export(  # noqa: PLR0913 - one argument for each choice of a user
     target,
     to: str,
     calibrate=None,
     output=None,
     *,
     weights=None,
+    preprocessing=None,
+    labels=None,
     allow_random: bool = False,
     bounds=None,
-    examples: int = 500,
+    examples: int = 1000,
+    strict: bool = False,
 ) -> dict:
     """Exports a trained network and checks the exported file.
 
@@ -44,17 +54,21 @@ def export(
 
     Args:
         target: a run folder, a .keras file, a model, or a model's name.
-        to: `"saved-model"`, `"tflite"`, `"tflite-float16"` or `"tflite-int8"`.
-        calibrate: real images: `"digits"`, an .npz file or a folder with a sub-folder for each class. Training images
-            set the ranges of int8, and the comparison uses held-out ones. A run has its own images; any other target
-            needs `calibrate` for int8. Without images, a network for colour images is compared on crops of two photos,
-            and one for grey images on handwritten digits.
+        to: one of `files.FORMS`: `"saved-model"`, `"tflite"`, `"tflite-float16"`, `"tflite-dynamic"`, `"tflite-int8"`,
+            `"tflite-int16x8"` or `"tflite-full-integer"`.
+        calibrate: real images: an array, `(images, labels)` or a `tf.data.Dataset` of pixels 0-255; `"digits"`, an .npz
+            file, `"tfds:NAME"`, a folder of shards, or a folder of images with or without class sub-folders. Training
+            images set the ranges of integers. Held-out images, and then training images, are compared. A run has its
+            own images; any other target needs `calibrate` for the integer forms. Without images, a network for colour
+            images is compared on crops of two photos, and one for grey images on handwritten digits.
         output: the exported file or folder; `None` is `saved_models/<name>` with the form's ending.
         weights: for a model's name, what its builder takes.
+        preprocessing, labels: for a model that does not carry them; see `open_network`.
         allow_random: export a model's name without weights, with random ones.
         bounds: replaces entries of `check.BOUNDS[to]`, for example `{"largest_difference": 1e-3}`; a bound of `None` is
             not checked.
         examples: the largest number of images to compare.
+        strict: refuse an integer file in which an operator computes in float.
 
     Returns:
         The report of `check.check_file`, with `images` (where they come from) and `not_checked` (what the comparison
@@ -70,7 +84,7 @@ def export(
         raise ValueError(f"`to` should be one of {', '.join(FORMS)}.{did_you_mean(to, FORMS)} Received: to={to!r}")
     if examples < 1:
         raise ValueError(f"`examples` should be a positive integer. Received: examples={examples}")
-    network = target if isinstance(target, LoadedNetwork) else open_network(target, weights)
+    network = open_network(target, weights, preprocessing=preprocessing, labels=labels)
     if network.random and not allow_random:
         raise ValueError(
             "A model that is given by name is exported with its weights (--weights). `allow_random=True` "
@@ -81,14 +95,19 @@ def export(
     place = final_path(output, network.name, to)
     model = classifier(network.model)
     check_labels(network.labels, model.output_shape[-1], network.name)
+    if is_own(calibrate):
+        calibrate = own_images(calibrate, network.preprocessing, 2 * examples)
     with temporary_folder(place) as folder:
         draft = Path(folder) / place.name
         _write(inference_form(model), network, to, calibrate, draft)
         report = _check(model, network, to, calibrate, draft, bounds=bounds, examples=examples)
         report["path"] = str(place)
+        if strict and report["float_islands"]:
+            report["failures"].append(f"operators in float: {', '.join(report['float_islands'])}")
+            report["passed"] = False
         if not report["passed"]:
-            raise ExportError(f"{place} was not written: {'; '.join(report['failures'])}", report)
-        write_metadata(draft, to, network.preprocessing, network.labels, network.name)
+            hint = _HINT if to in CALIBRATED else ""
+            raise ExportError(f"{place} was not written: {'; '.join(report['failures'])}{hint}", report)
         move_into_place(draft, place, Path(folder))
     if network.run is not None:
         _keep_report(network.run, report)
@@ -96,24 +115,51 @@ def export(
 
 
 def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path) -> None:
+    about = describe(network.name, form, network.preprocessing, network.labels, weights_sha256(network.model))
     if form == "saved-model":
         from kerasnets.exporters.saved_model import write_saved_model
 
-        return write_saved_model(model, network.preprocessing, draft)
+        # TensorFlow Serving serves folders of versions.
+        write_saved_model(model, network.preprocessing, network.labels, draft / "1")
+        return write_metadata(draft, about)
     from kerasnets.exporters.tflite import tflite_bytes
 
-    images = calibration_images(network, calibrate) if form == "tflite-int8" else None
-    draft.write_bytes(tflite_bytes(model, network.preprocessing, form, images))
+    images = calibration_images(network, calibrate) if form in CALIBRATED else None
+    draft.write_bytes(with_metadata(tflite_bytes(model, network.preprocessing, form, images), about))
 
 
 def _check(model, network: LoadedNetwork, form: str, calibrate, draft: Path, *, bounds, examples: int) -> dict:
     images = check_images(network, calibrate, examples)
-    expected = probabilities(model, images.pixels, network.preprocessing)
-    encoded = _encoded(model, network, images.pixels[:4], draft.parent) if form == "saved-model" else None
-    report = check_file(draft, form, images.pixels, expected, images.labels, bounds=bounds, encoded=encoded)
+    pixels, origin, left = images.pixels, images.origin, examples - len(images.pixels)
+    if left > 0 and has_images(network, calibrate):
+        training = calibration_images(network, calibrate, left)
+        pixels, origin = np.concatenate([pixels, training]), f"{origin}; {len(training):,} training images"
+    expected = probabilities(model, pixels, network.preprocessing)
+    encoded = _encoded(model, network, pixels[:4], draft.parent) if form == "saved-model" else None
+    report = check_file(draft, form, pixels, expected, images.labels, bounds=bounds, encoded=encoded)
     unchecked = ["trained weights: these are random"] * network.random
     unchecked += [*images.unchecked, *(() if form == "saved-model" else _UNCHECKED)]
-    return report | {"images": images.origin, "not_checked": unchecked}
+    return report | {
+        "images": origin,
+        "not_checked": unchecked,
+        "client": _through_client(network, form, draft, examples),
+    }
+
+
+def _through_client(network: LoadedNetwork, form: str, draft: Path, examples: int) -> dict | None:
+    """Returns the accuracy of a TFLite file on held-out photos that are stretched, as MediaPipe does.
+
+    Returns:
+        `{"geometry", "examples", "accuracy", "accuracy_interval"}`, or `None` without photos of a run.
+    """
+    if form == "saved-model" or (found := client_images(network, examples)) is None:
+        return None
+    from kerasnets.exporters.tflite import load_tflite
+
+    images, labels = found
+    right = int(np.sum(load_tflite(draft, threads=None).run(images).argmax(-1) == labels))
+    shares = {"accuracy": right / len(images), "accuracy_interval": list(share_interval(right, len(images)))}
+    return {"geometry": "stretch", "examples": len(images), **shares}
 
 
 def _encoded(model, network: LoadedNetwork, images: np.ndarray, folder: Path) -> tuple[list[bytes], np.ndarray]:

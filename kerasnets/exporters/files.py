@@ -1,15 +1,13 @@
-"""The files of an export: where they go, and the labels and metadata beside them.
+"""The files of an export: where they go, and the labels and the description in them.
 
-`net.tflite` has `net.tflite.labels.txt` and `net.tflite.json` beside it. A SavedModel has `labels.txt` and
-`network.json` in its own folder `assets.extra`, which TensorFlow Serving ignores. The JSON holds the SHA-256 of the
-file that it describes.
+A TFLite file holds both in itself (`tflite_metadata.py`). A SavedModel has `labels.txt` and `network.json` in its
+folder `assets.extra`. The description holds the SHA-256 of what it describes.
 """
 
 import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +15,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerasnets.exporters.tflite_metadata import model_part, read_inside
 from kerasnets.registry import Preprocessing
 
 # Form -> the ending of its file's default name.
-FORMS = {"saved-model": "", "tflite": ".tflite", "tflite-float16": "_float16.tflite", "tflite-int8": "_int8.tflite"}
+FORMS = {
+    "saved-model": "",
+    "tflite": ".tflite",
+    "tflite-float16": "_float16.tflite",
+    "tflite-dynamic": "_dynamic.tflite",
+    "tflite-int8": "_int8.tflite",
+    "tflite-int16x8": "_int16x8.tflite",
+    "tflite-full-integer": "_full_integer.tflite",
+}
+# The forms that compute in integers and are calibrated with images. They take uint8 pixels; int16x8 takes float32,
+# because TFLite does not convert uint8 to int16 inside a file.
+CALIBRATED = ("tflite-int8", "tflite-int16x8", "tflite-full-integer")
+QUANTISED = ("tflite-int8", "tflite-full-integer")
 
 
 class Runner(NamedTuple):
@@ -49,8 +60,17 @@ def first_line(error: Exception) -> str:
 
 
 def is_saved_model(path: str | Path) -> bool:
-    """Whether `path` is the folder of a SavedModel."""
-    return (Path(path) / "saved_model.pb").is_file()
+    """Whether `path` is the folder of a SavedModel, or one of versions `1/`, `2/`, ... as servers have it."""
+    return (version_folder(path) / "saved_model.pb").is_file()
+
+
+def version_folder(path: str | Path) -> Path:
+    """Returns the folder of the newest version in a folder of versions, and any other path as it is."""
+    path = Path(path)
+    if not path.is_dir() or (path / "saved_model.pb").is_file():
+        return path
+    versions = [entry for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    return max(versions, key=lambda entry: int(entry.name), default=path)
 
 
 def final_path(output, name: str, form: str) -> Path:
@@ -70,12 +90,6 @@ def final_path(output, name: str, form: str) -> Path:
         place = place / (name + FORMS[form])
     if place.suffix != ".tflite":
         raise ValueError(f"The name of a TFLite file should end in .tflite. Received: output={str(place)!r}")
-    labels, description = metadata_paths(place)
-    for path in (labels, description):
-        if path.exists() and not is_metadata(description):
-            raise ValueError(
-                f"{path} exists and does not belong to an exported network. Received: output={str(place)!r}"
-            )
     return place
 
 
@@ -89,60 +103,43 @@ def temporary_folder(place: Path) -> tempfile.TemporaryDirectory:
 
 
 def move_into_place(draft: Path, place: Path, folder: Path) -> None:
-    """Moves a checked export to its final path, all of its files or none.
-
-    After an error or Ctrl-C the older files are back. A process that is killed can leave newer metadata beside an
-    older file; `read_metadata` refuses such a pair, because the hash in the metadata is another one.
+    """Moves a checked export to its final path. After an error or Ctrl-C the older export is back.
 
     Args:
-        draft: the SavedModel's folder or the TFLite file, with its labels and metadata.
+        draft: the SavedModel's folder or the TFLite file.
         place: the final path.
-        folder: a folder on the same disk, where the older files are kept until all is moved.
+        folder: a folder on the same disk, where an older SavedModel is kept until the new one is in its place.
     """
-    moves = [(draft, place)]
-    if not draft.is_dir():
-        moves = [*zip(reversed(metadata_paths(draft)), reversed(metadata_paths(place)), strict=True), *moves]
-    started = []
+    if not place.is_dir():
+        os.replace(draft, place)
+        return
+    older = folder / f"older-{place.name}"
     try:
-        for source, goal in moves:
-            older = folder / f"older-{goal.name}"
-            started.append((goal, older))
-            if goal.is_dir():
-                os.replace(goal, older)
-            elif goal.exists():
-                shutil.copy2(goal, older)
-            os.replace(source, goal)
+        os.replace(place, older)
+        os.replace(draft, place)
     except BaseException:
-        for goal, older in reversed(started):
-            if older.exists():
-                os.replace(older, goal)
-            elif not goal.is_dir():
-                goal.unlink(missing_ok=True)
+        if older.exists():
+            os.replace(older, place)
         raise
 
 
 def metadata_paths(path: str | Path) -> tuple[Path, Path]:
-    """Returns the paths of the labels and the metadata (JSON) of an exported file."""
-    path = Path(path)
-    if path.suffix == ".tflite":
-        return path.with_name(f"{path.name}.labels.txt"), path.with_name(f"{path.name}.json")
-    return path / "assets.extra" / "labels.txt", path / "assets.extra" / "network.json"
+    """Returns the paths of the labels and the description of a SavedModel."""
+    extra = version_folder(path) / "assets.extra"
+    return extra / "labels.txt", extra / "network.json"
 
 
 def sha256_of(path: str | Path) -> str:
-    """Returns the SHA-256 of a TFLite file, or of the names and contents of a SavedModel's files."""
-    path, whole = Path(path), hashlib.sha256()
+    """Returns the SHA-256 of the model in a TFLite file, or of the names and contents of a SavedModel's files."""
+    path, whole = version_folder(path), hashlib.sha256()
     if not path.is_dir():
-        return _sha256_of_file(path)
+        return hashlib.sha256(model_part(path.read_bytes())).hexdigest()
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         if "assets.extra" not in file.relative_to(path).parts:
-            whole.update(f"{file.relative_to(path).as_posix()} {_sha256_of_file(file)}\n".encode())
+            with open(file, "rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            whole.update(f"{file.relative_to(path).as_posix()} {found}\n".encode())
     return whole.hexdigest()
-
-
-def _sha256_of_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_labels(labels: tuple[str, ...], classes: int, origin) -> None:
@@ -157,62 +154,77 @@ def check_labels(labels: tuple[str, ...], classes: int, origin) -> None:
         )
 
 
-def write_metadata(
-    path: str | Path, form: str, preprocessing: Preprocessing, labels: tuple[str, ...], name: str
-) -> None:
-    """Writes the labels and the metadata of the exported file `path`."""
-    labels_path, json_path = metadata_paths(path)
-    labels_path.parent.mkdir(exist_ok=True)
+def describe(name: str, form: str, preprocessing: Preprocessing, labels: tuple[str, ...], weights: str) -> dict:
+    """Returns the description of an export, as JSON values.
+
+    Args:
+        name: the network's name.
+        form: one of `FORMS`.
+        weights: the SHA-256 of the weights, as `weights_sha256` gives it.
+    """
     size, channels = preprocessing.size, len(preprocessing.mean)
-    what = {
+    batch = None if form == "saved-model" else 1
+    return {
         "model": name,
+        "description": f"{name}, an image classifier of {len(labels)} classes, exported by kerasnets as {form}.",
         "format": form,
-        "sha256": sha256_of(path),
+        "weights_sha256": weights,
         "input": {
-            "shape": [None if form == "saved-model" else 1, size, size, channels],
-            "dtype": "uint8" if form == "tflite-int8" else "float32",
+            "shape": [batch, size, size, channels],
+            "dtype": "uint8" if form in QUANTISED else "float32",
             "pixels": "0-255, " + ("grey" if channels == 1 else "RGB order"),
             "normalisation": "inside the network",
         },
         "output": {
-            "shape": [None if form == "saved-model" else 1, len(labels)],
-            "dtype": "float32",
+            "shape": [batch, len(labels)],
+            "dtype": "uint8" if form == "tflite-full-integer" else "float32",
             "values": "probabilities",
         },
         "preprocessing": dataclasses.asdict(preprocessing),
         "labels": list(labels),
     }
-    labels_path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-    json_path.write_text(json.dumps(what, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def is_metadata(json_path: Path) -> bool:
-    """Whether a file is the metadata of an exported network."""
-    try:
-        what = json.loads(json_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(what, dict) and {"model", "format", "preprocessing", "labels"} <= set(what)
+def weights_sha256(model) -> str:
+    """Returns the SHA-256 of the weights of a Keras model, in their order. It tells which model a file comes from."""
+    whole = hashlib.sha256()
+    for weight in model.get_weights():
+        whole.update(np.ascontiguousarray(weight).tobytes())
+    return whole.hexdigest()
+
+
+def write_metadata(path: str | Path, about: dict) -> None:
+    """Writes the labels and the description of a SavedModel into its folder."""
+    labels_path, json_path = metadata_paths(path)
+    labels_path.parent.mkdir(exist_ok=True)
+    labels_path.write_text("".join(f"{label}\n" for label in about["labels"]), encoding="utf-8")
+    text = json.dumps(about | {"sha256": sha256_of(path)}, indent=2, ensure_ascii=False)
+    json_path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
     """Returns the preprocessing and the labels of an exported file.
 
     Raises:
-        FileNotFoundError: if there is no metadata beside the file.
-        ValueError: if the metadata cannot be read, or describes another file.
+        FileNotFoundError: if a SavedModel has no description.
+        ValueError: if there is no description that can be read, or it describes another file.
     """
     json_path = metadata_paths(path)[1]
-    if not json_path.is_file():
-        raise FileNotFoundError(
-            f"{path} needs {json_path.name} beside it, for the labels and the image size. Copy it too, or export again."
-        )
     try:
-        what = json.loads(json_path.read_text(encoding="utf-8"))
+        if Path(path).is_dir():
+            what = json.loads(json_path.read_text(encoding="utf-8"))
+        else:
+            what = read_inside(path)
         preprocessing = Preprocessing.from_plain(what["preprocessing"])
         labels, described = tuple(what["labels"]), what["sha256"]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} needs {json_path} for the labels and the image size. Copy it too, or export again."
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{json_path} is not the metadata of an exported network: {error}") from None
+        raise ValueError(
+            f"{path} is damaged or was not exported by kerasnets: it has no labels and no image size. Export it again."
+        ) from error
     if described != sha256_of(path):
-        raise ValueError(f"{path} is damaged or not the file that {json_path.name} describes. Export it again.")
+        raise ValueError(f"{path} is damaged: its description is that of another file. Export it again.")
     return preprocessing, labels

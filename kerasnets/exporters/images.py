@@ -1,5 +1,6 @@
 """Real images for an export: training images for the calibration, held-out images for the comparison."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from kerasnets.data.images.suffixes import is_image_file
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import Source
 from kerasnets.exporters.open_network import LoadedNetwork
+from kerasnets.exporters.own_images import OwnImages
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
@@ -34,20 +36,28 @@ class CheckImages(NamedTuple):
     unchecked: tuple[str, ...] = ()
 
 
+def has_images(network: LoadedNetwork, calibrate=None) -> bool:
+    """Whether there are training images: a run's own, or those of `calibrate`."""
+    return calibrate is not None or network.data is not None
+
+
 def calibration_images(network: LoadedNetwork, calibrate=None, count: int = 200) -> np.ndarray:
     """Returns up to `count` training images, evenly spaced: uint8 pixels (examples, size, size, channels).
 
     Args:
         network: what `open_network` gives; a run has its own training images.
-        calibrate: `"digits"`, an .npz file, or a folder of images with or without sub-folders. It replaces a run's own.
+        calibrate: `OwnImages`, `"digits"`, an .npz file, `"tfds:NAME"`, a folder of shards, or a folder of images with
+            or without sub-folders. It replaces a run's own.
 
     Raises:
         ValueError: for a network without images of its own and without `calibrate`, or a source without images.
     """
-    if calibrate is None and network.data is None:
+    if not has_images(network, calibrate):
         raise ValueError(
             "int8 needs real images for its calibration; name a folder of them (--calibrate). Received: calibrate=None"
         )
+    if isinstance(calibrate, OwnImages):
+        return _spread(calibrate.pixels[::2], count)
     if files := loose_files(calibrate):
         if len(files) < 2:
             raise ValueError(
@@ -63,11 +73,14 @@ def check_images(network: LoadedNetwork, calibrate=None, count: int = 500) -> Ch
     """Returns up to `count` held-out images.
 
     A run has its own held-out images, unless they were moved. For any other network they come from `calibrate`: its
-    evaluation split, or every second file of a folder without splits (calibration uses the other files). Without
+    evaluation split, or every second file of a folder without splits (calibration uses the other files). `OwnImages`
+    are used in the same way, for a run too. Without
     `calibrate`, a network for grey images gets handwritten digits and any other network crops of two photos, both
     without labels.
     """
     numbers = network.preprocessing
+    if isinstance(calibrate, OwnImages):
+        return _own(calibrate, network, count)
     if network.data is not None:
         try:
             own = open_source(network.data.source, network.data.evaluation_split)
@@ -90,6 +103,37 @@ def check_images(network: LoadedNetwork, calibrate=None, count: int = 500) -> Ch
     if len(source.classes) == len(network.labels):
         return CheckImages(images, labels, _origin(source))
     return CheckImages(images, None, _origin(source), (NO_LABELS,))
+
+
+def _own(images: OwnImages, network: LoadedNetwork, count: int) -> CheckImages:
+    """Returns every second image of a caller; calibration uses the others."""
+    pixels, labels = _spread(images.pixels[1::2], count), None
+    if images.labels is not None:
+        labels = _spread(images.labels[1::2], count)
+        classes = len(network.labels)
+        if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(
+                f"Labels should be whole numbers from 0 to {classes - 1}. "
+                f"Received: {labels.dtype} from {labels.min()} to {labels.max()}"
+            )
+    unchecked = () if labels is not None else (NO_LABELS,)
+    return CheckImages(pixels, labels, f"every second of {len(images.pixels):,} images that were passed", unchecked)
+
+
+def _spread(values: np.ndarray, count: int) -> np.ndarray:
+    """Returns up to `count` evenly spaced entries."""
+    return values[np.linspace(0, len(values), min(count, len(values)), endpoint=False).astype(int)]
+
+
+def client_images(network: LoadedNetwork, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns held-out images of a run and their labels, stretched to a square as MediaPipe does; `None` for others.
+
+    They are those of `check_images`.
+    """
+    if network.data is None or network.data.source.kind != "folder":
+        return None
+    stretched = dataclasses.replace(network.preprocessing, geometry="stretch")
+    return sample(open_source(network.data.source, network.data.evaluation_split), stretched, count)
 
 
 def sample_photos(preprocessing: Preprocessing, count: int) -> np.ndarray:
@@ -135,7 +179,7 @@ def sample(source: Source, preprocessing: Preprocessing, count: int) -> tuple[np
 def loose_files(calibrate) -> list[str]:
     """Returns the sorted image files of a folder without train and test splits; nothing for any other source."""
     folder = Path(str(calibrate or ""))
-    if calibrate is None or not folder.is_dir() or _evaluation_split(folder):
+    if calibrate is None or not folder.is_dir() or _evaluation_split(folder) or any(folder.glob("*.tfrecord")):
         return []
     files = sorted(str(file) for file in folder.rglob("*") if file.is_file() and is_image_file(file.name))
     if not files:
@@ -151,23 +195,41 @@ def _evaluation_split(folder: Path) -> str | None:
 
 
 def _data_options(network: LoadedNetwork, calibrate) -> DataOptions:
-    text = str(calibrate)
+    trained_on_digits = network.data is not None and network.data.source.kind == "digits"
+    if str(calibrate) == "digits" and len(network.preprocessing.mean) > 1 and not trained_on_digits:
+        raise ValueError(
+            "The digits are grey and this network takes colour images; name a folder of photos. "
+            f"Received: calibrate={str(calibrate)!r}"
+        )
+    return named_data(str(calibrate), "calibrate")
+
+
+def named_data(text: str, argument: str) -> DataOptions:
+    """Returns the options of the images that a word names.
+
+    Args:
+        text: `"digits"`, an .npz file, `"tfds:NAME"`, a folder of images, or a folder of shards.
+        argument: the name of the user's argument, for the error.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    kind, _, name = text.partition(":")
     if text == "digits":
-        trained_on_digits = network.data is not None and network.data.source.kind == "digits"
-        if len(network.preprocessing.mean) > 1 and not trained_on_digits:
-            raise ValueError(
-                "The digits are grey and this network takes colour images; name a folder of photos. "
-                f"Received: calibrate={text!r}"
-            )
         return DataOptions(source=SourceOptions(kind="digits"))
+    if kind == "tfds" and name:
+        return DataOptions(source=SourceOptions(kind="tfds", name=name))
     if text.endswith(".npz"):
         return DataOptions(source=SourceOptions(kind="arrays", path=text))
     if not Path(text).is_dir():
-        raise ValueError(
-            f"`calibrate` should be 'digits', an .npz file or a folder of images. Received: calibrate={text!r}"
+        raise FileNotFoundError(
+            f"{argument} should be digits, an .npz file, a folder of images or shards, or tfds:NAME. "
+            f"Received: {argument}={text!r}"
         )
+    if any(Path(text).glob("*.tfrecord")):
+        return DataOptions(source=SourceOptions(kind="tfrecord", path=text))
     source = SourceOptions(kind="folder", path=text)
-    return DataOptions(source=source, evaluation_split=_evaluation_split(Path(text)))
+    return DataOptions(source=source, evaluation_split=_evaluation_split(Path(text)) or "test")
 
 
 def _read(files: list[str], preprocessing: Preprocessing, count: int) -> np.ndarray:

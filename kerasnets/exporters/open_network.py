@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -13,8 +14,10 @@ from kerasnets.build import create_model
 from kerasnets.data.class_names import imagenet_ids
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.labels import default_labels, readable
+from kerasnets.exporters.files import check_labels
 from kerasnets.graph.inference import in_precision
-from kerasnets.graph.walk import producer
+from kerasnets.graph.walk import functional, producer
+from kerasnets.layers.network import at_size
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing, did_you_mean, variant_names
 from kerasnets.runs.folder import is_run, load_model, open_run
@@ -47,20 +50,45 @@ class LoadedNetwork:
     classes: tuple[str, ...] = ()
 
 
-def open_network(target: str | Path | keras.Model, weights: str | None = None) -> LoadedNetwork:
+def open_network(
+    target: "str | Path | keras.Model | LoadedNetwork",
+    weights: str | None = None,
+    *,
+    preprocessing: Preprocessing | dict | str | None = None,
+    labels: Sequence[str] | None = None,
+) -> LoadedNetwork:
     """Opens a run folder, a `.keras` file or a model, or builds the model called `target`.
 
     Args:
         target: a run folder, a `.keras` file, a model, or a model's name (`resnet50`, `resnet50_v1_5.a1_in1k`).
         weights: for a model's name, what its builder takes: `None`, `"imagenet"`, a checkpoint's tag or a file.
+        preprocessing: what turns pixels 0-255 into the input of the model, for a model that does not carry it: the name
+            of a network, or numbers such as `{"mean": [127.5] * 3, "std": [127.5] * 3}`. A model that normalises pixels
+            itself has mean 0 and standard deviation 1.
+        labels: a name for each class. By default those of a run, the ImageNet names for 1000 classes, or numbers.
 
     Raises:
-        ValueError: for another target, or weights that do not fit the model.
+        ValueError: for another target, weights that do not fit the model, or a wrong number of labels.
     """
-    if isinstance(target, keras.Model):
-        return _loaded(target.name, target)
-    if Path(target).suffix == ".keras":
-        return _loaded(Path(target).stem, load_model(target))
+    if isinstance(target, LoadedNetwork):
+        opened = target
+    elif isinstance(target, keras.Model):
+        opened = _loaded(target.name, target, preprocessing)
+    elif Path(target).suffix == ".keras":
+        opened = _loaded(Path(target).stem, load_model(target), preprocessing)
+    else:
+        opened = _by_name(target, weights)
+    changes = {}
+    if preprocessing is not None:
+        changes["preprocessing"] = _numbers(opened.model, preprocessing)
+    if labels is not None:
+        check_labels(tuple(labels), classes_of(opened.model), opened.name)
+        changes["labels"] = tuple(map(str, labels))
+    return dataclasses.replace(opened, **changes)
+
+
+def _by_name(target: str | Path, weights: str | None) -> LoadedNetwork:
+    """Opens a run folder, or builds the model called `target`."""
     if is_run(target):
         run = open_run(target)
         name, labels = run.path.resolve().name, readable(run.labels)
@@ -76,10 +104,34 @@ def open_network(target: str | Path | keras.Model, weights: str | None = None) -
     return _loaded(name, create_model(name, weights=weights), random=weights is None)
 
 
-def _loaded(name: str, model: keras.Model, random: bool = False) -> LoadedNetwork:
-    count = model.output_shape[-1]
-    found = (name, model, preprocessing_of(model), default_labels(count))
+def _loaded(name: str, model: keras.Model, preprocessing=None, *, random: bool = False) -> LoadedNetwork:
+    numbers, model = _numbers(model, preprocessing), functional(model)  # a `Sequential` has no outputs of its own
+    count = classes_of(model)
+    found = (name, model, numbers, default_labels(count))
     return LoadedNetwork(*found, random=random, classes=imagenet_ids(count))
+
+
+def _numbers(model: keras.Model, given: Preprocessing | dict | str | None) -> Preprocessing:
+    """Returns the preprocessing that is given for a model, at the model's input size, or else the model's own."""
+    if given is None:
+        return preprocessing_of(model)
+    if isinstance(given, str):
+        given = preprocessing_of(given)
+    elif isinstance(given, dict):
+        given = Preprocessing.from_plain({key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
+    numbers = at_size(given, model.input_shape)
+    if model.input_shape[-1] != len(numbers.mean):
+        raise ValueError(
+            f"`preprocessing` should have a mean for each of the {model.input_shape[-1]} channels of {model.name!r}. "
+            f"Received: mean={numbers.mean}"
+        )
+    return numbers
+
+
+def classes_of(model: keras.Model) -> int:
+    """Returns the number of classes of a model, also of one with auxiliary outputs."""
+    output = model.output["predictions"] if isinstance(model.output, dict) else model.output
+    return output.shape[-1]
 
 
 def classifier(model: keras.Model) -> keras.Model:

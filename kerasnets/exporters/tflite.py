@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.files import ExportError, Runner, first_line
+from kerasnets.exporters.files import CALIBRATED, QUANTISED, ExportError, Runner, first_line
 from kerasnets.registry import Preprocessing
 
 # The operators that convert between integers and float32.
@@ -25,9 +25,9 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     Args:
         model: what `inference_form` gives, input (batch, size, size, channels), already normalised.
         preprocessing: the numbers of the normalisation, which becomes part of the file.
-        form: `"tflite"` and `"tflite-float16"` take float32 pixels 0-255, `"tflite-int8"` takes uint8 pixels and
-            computes in int8. All give float32 probabilities (1, classes).
-        calibration: real training images for `"tflite-int8"`, pixels (examples, size, size, channels).
+        form: `"tflite-int8"` and `"tflite-full-integer"` take uint8 pixels, the others float32 pixels 0-255.
+            `"tflite-full-integer"` gives uint8 probabilities (1, classes), in units of 1/256; the others float32.
+        calibration: real training images for the forms of `CALIBRATED`, pixels (examples, size, size, channels).
 
     Raises:
         ExportError: for a network that needs operators TFLite does not have.
@@ -35,17 +35,23 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     import tensorflow as tf
 
     converter = converter_of(pixel_network(model, preprocessing))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    sets = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
     if form != "tflite":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if form == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
-    if form == "tflite-int8":
+    if form in CALIBRATED:
         # Operators without an integer kernel stay in float; the check of the file lists them.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-        converter.inference_input_type = tf.uint8
+        int16 = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        integer = int16 if form == "tflite-int16x8" else sets.TFLITE_BUILTINS_INT8
+        converter.target_spec.supported_ops = [integer, sets.TFLITE_BUILTINS]
         images = whole_range(calibration)
         converter.representative_dataset = lambda: ([image[np.newaxis].astype("float32")] for image in images)
+    if form in QUANTISED:
+        converter.inference_input_type = tf.uint8
+    if form == "tflite-full-integer":
+        converter.inference_output_type = tf.uint8
     try:
         # The converter prints its temporary files, and warns that the ranges come from images and not from statistics.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
@@ -132,7 +138,9 @@ def load_tflite(path: str | Path, threads: int | None = 1) -> Runner:
         with _one_line(path):
             interpreter.set_tensor(source["index"], image[np.newaxis].astype(source["dtype"]))
             interpreter.invoke()
-        return interpreter.get_tensor(sink["index"])[0]
+        output = interpreter.get_tensor(sink["index"])[0]
+        scale, zero = sink["quantization"]
+        return (output.astype("float32") - zero) * np.float32(scale) if scale else output
 
     def run(images: np.ndarray) -> np.ndarray:
         return np.stack([run_one(image) for image in images])

@@ -154,6 +154,9 @@ class DataOptions(Options):
     chosen on `validation_split`, or on `validation_fraction` of the training images: that fraction of each class, held
     out from training.
 
+    `geometry` is how evaluation, and training without a random crop, make a square of an image: `centre_crop`,
+    `stretch` (as MediaPipe does) or `pad`. The default is that of the network.
+
     `cache: memory` reads every file once, before the first step, and keeps it encoded. `class_balanced` trains on every
     class equally often (Shen, Lin and Huang 2015); `tfds` and `tfrecord` need `cache: memory` for it.
     """
@@ -167,6 +170,7 @@ class DataOptions(Options):
     size: int | None = Field(None, ge=1, le=4096)
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
     interpolation: Interpolation | None = None
+    geometry: Literal["centre_crop", "stretch", "pad"] | None = None
     cache: Literal["none", "memory"] = "none"
     class_balanced: bool = False
     bad_image_limit: Share = 0.01

@@ -187,6 +187,7 @@ def _exports(reports: list[dict]) -> dict | None:
     note = "Each file was run in a fresh process and compared with the Keras model; differences are of probabilities."
     lists = {
         "Compared on": [report["images"] for report in reports if "images" in report],
+        "Undecided": [line for report in reports for line in report.get("undecided", ())],
         "Not checked": [what for report in reports for what in report.get("not_checked", ())],
         "Float islands": [str(island) for report in reports for island in report.get("float_islands") or ()],
     }

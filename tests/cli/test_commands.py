@@ -58,6 +58,7 @@ HEAVY = (
     "kerasnets evaluate runs/finetune",  # after its training, which is slow
     "kerasnets evaluate squeezenet",
     "kerasnets export runs/finetune",
+    "kerasnets finetune",  # tests/exporters/test_finetune.py runs it
     "kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set",
     "kerasnets predict efficientnet",
     "kerasnets predict photo.jpg --model efficientnet",

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kerasnets.cli.app import run
+from kerasnets.exporters.predict import open_predictor
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,25 @@ def test_a_grey_network_by_name_has_no_accuracy_on_the_digits(capsys):
 def test_a_number_of_examples_that_is_not_positive_is_refused(count, somewhere, capsys):
     line = refused(capsys, "export", "lenet5_modern", "--to", "tflite", "--allow-random", "--examples", count)
     assert f"Received: examples={count}" in line and not list(somewhere.iterdir())
+
+
+@pytest.mark.parametrize("bounds", ["top1=0.9", "top1_agreement", "top1_agreement=high", ""])
+def test_bounds_that_do_not_exist_are_refused(bounds, somewhere, capsys):
+    line = refused(capsys, "export", "lenet5_modern", "--to", "tflite", "--allow-random", "--bounds", bounds)
+    assert "--bounds should be top1_agreement, accuracy_drop or largest_difference" in line
+
+
+def test_bounds_of_the_command_line_decide(somewhere, capsys):
+    arguments = ["export", "lenet5_modern", "--to", "tflite-float16", "--allow-random", "--examples", "20"]
+    assert run([*arguments, "--bounds", "largest_difference=0"]) == 1
+    assert "largest difference from Keras" in capsys.readouterr().err and not list(somewhere.rglob("*.tflite"))
+    assert run([*arguments, "--bounds", "largest_difference=none, top1_agreement=0.1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["bounds"]
+    assert found == {"largest_difference": None, "top1_agreement": 0.1, "accuracy_drop": 0.005}
+
+
+def test_labels_of_a_file_are_in_the_export(somewhere, capsys):
+    (somewhere / "labels.txt").write_text("".join(f"digit {n}\n" for n in range(10)))
+    arguments = ["export", "lenet5_modern", "--to", "tflite", "--allow-random", "--examples", "4"]
+    assert run([*arguments, "--labels", "labels.txt", "--output", "net.tflite"]) == 0
+    assert open_predictor("net.tflite").labels == tuple(f"digit {n}" for n in range(10))

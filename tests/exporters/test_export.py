@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from kerasnets.exporters.open_network import LoadedNetwork, classifier, probabil
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.saved_model import load_serve_bytes
 from kerasnets.exporters.tflite import load_tflite, pixel_network
+from kerasnets.exporters.tflite_metadata import model_part
 from kerasnets.graph.fold import inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
@@ -91,7 +93,8 @@ def test_every_form_agrees_with_keras_on_all_held_out_digits(exported, form):
     assert report["passed"] and report["failures"] == []
     assert report["keras_accuracy"] >= 0.9
     assert abs(report["accuracy"] - report["keras_accuracy"]) <= 0.01
-    assert report["examples"] == 360 + 4 * (form == "saved-model")
+    assert report["labelled"] == 360 and report["examples"] == 1000 + 4 * (form == "saved-model")
+    assert "640 training images" in report["images"]
     assert report["bytes"] > 1000 and report["latency_ms"] > 0
     assert report["flex_ops"] == [] and report["float_islands"] == []
     if form in ("saved-model", "tflite"):
@@ -99,7 +102,7 @@ def test_every_form_agrees_with_keras_on_all_held_out_digits(exported, form):
     json.dumps(report)
 
 
-@pytest.mark.parametrize("form", ["tflite", "tflite-float16", "tflite-int8"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "saved-model"])
 def test_batch_norm_is_folded_and_operators_are_built_in(exported, form):
     names = set(exported[form]["ops"])
     assert not names & {"MUL", "ADD", "SUB", "RSQRT", "BATCH_MATMUL"}
@@ -129,15 +132,13 @@ def test_labels_and_numbers_lie_beside_the_file(exported, form):
 
 def test_labels_are_also_a_text_file(exported, tmp_path):
     path = Path(exported["tflite"]["path"])
-    assert path.with_name("net.tflite.labels.txt").read_text().split() == list("0123456789")
-    assert (path.parent / "net" / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
+    assert zipfile.ZipFile(path).read("labels.txt").split() == [b"%d" % digit for digit in range(10)]
+    assert (path.parent / "net" / "1" / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
 
 
 def test_nothing_but_the_exports_is_left_in_the_folder(exported):
     folder = Path(exported["tflite"]["path"]).parent
-    files = [f"net{mid}.tflite" for mid in ("", "_float16", "_int8")]
-    names = {file + end for file in files for end in ("", ".json", ".labels.txt")}
-    assert {file.name for file in folder.iterdir()} == names | {"net"}
+    assert {file.name for file in folder.iterdir()} == {f"net{ending}" for ending in FORMS.values()}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -195,7 +196,7 @@ def test_a_saved_model_replaces_a_saved_model_and_nothing_else(digits, exported,
 
 @pytest.mark.parametrize("keep", [0.5, 0.99])
 def test_a_truncated_file_is_one_clear_line(digits, exported, tmp_path, keep):
-    content = open(exported["tflite"]["path"], "rb").read()
+    content = model_part(open(exported["tflite"]["path"], "rb").read())
     path = tmp_path / "cut.tflite"
     path.write_bytes(content[: int(keep * len(content))])
     images, labels, *_ = check_images(digits, None, 4)
@@ -206,10 +207,18 @@ def test_a_truncated_file_is_one_clear_line(digits, exported, tmp_path, keep):
         load_tflite(path)
 
 
+def test_a_file_whose_labels_are_cut_off_is_refused(exported, tmp_path):
+    content = open(exported["tflite"]["path"], "rb").read()
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(content[:-20])
+    with pytest.raises(ValueError, match="cut.tflite is damaged or was not exported by kerasnets.* Export it again"):
+        predict(path, [])
+
+
 def test_a_file_without_its_description_says_what_is_missing(exported, tmp_path):
     path = tmp_path / "lonely.tflite"
-    path.write_bytes(open(exported["tflite"]["path"], "rb").read())
-    with pytest.raises(FileNotFoundError, match="needs lonely.tflite.json beside it"):
+    path.write_bytes(model_part(open(exported["tflite"]["path"], "rb").read()))
+    with pytest.raises(ValueError, match="lonely.tflite .* has no labels and no image size. Export it again"):
         predict(path, [])
 
 

@@ -210,7 +210,7 @@ def test_the_example_for_ray_gives_what_predict_gives(photos, model, tmp_path, m
     answers = predict(path, [photos / "train" / "cat"], top=1)[4:7]
     files = [answer["image"] for answer in answers]
     contents = [Path(file).read_bytes() for file in files]
-    found = example["Classifier"](path)({"path": files, "bytes": contents})
+    found = example["Classifier"](f"{path}/1")({"path": files, "bytes": contents})
     assert found["image"] == files and [answer["image"] for answer in answers if "error" in answer] == [files[2]]
     assert found["label"][2] is None and found["probability"][2] is None
     for number in (0, 1):

@@ -127,6 +127,10 @@ def cheap(words: list[str]) -> list[str]:
         "train": ["--smoke"],
         "launch": ["--smoke"],
         "export": ["--examples", "8"],
+        "finetune": [
+            *["--weights", "efficientnet_lite0.weights.h5", "--overwrite"],
+            *["--set", "epochs=1", "--set", "data.size=32"],
+        ],
         "profile": ["--steps", "1", "--batch-size", "1"],
         "benchmark data": ["--images", "8", "--set", "batch_size=8"],  # There are fewer photos than 256.
     }.get(name, [])

@@ -76,6 +76,15 @@ def resize_shorter(image, shorter, method: str, antialias: bool = True, as_pillo
     return resize(image, height, width, method, antialias, as_pillow)
 
 
+def fit_inside(image, size: int, method: str):
+    """Resizes an image so that its longer side becomes `size`, and centres it on a black square."""
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    scaled = tf.cast(tf.round(tf.cast(size, tf.float64) * sides / tf.reduce_max(sides)), tf.int32)
+    height, width = tf.unstack(tf.maximum(scaled, 1))
+    image = resize(image, height, width, method, antialias=True, as_pillow=True)
+    return tf.image.resize_with_crop_or_pad(image, size, size)
+
+
 def resize(image, height, width, method: str, antialias: bool, as_pillow: bool = False):
     """Resizes an image to whole pixel values; an image that has the size already is returned unchanged.
 

@@ -10,7 +10,8 @@ After batching come `random_cutout` and `mixup` or `cutmix` (per_batch.py), then
 pixels stay uint8 until there, a quarter of the bytes of float32.
 
 Evaluation: the shorter side is resized to round(size / crop_fraction), the longer side in proportion to the nearest
-whole number, and the centre is cut out. Resizing is antialiased as in Pillow, and rounded to whole pixel values. The
+whole number, and the centre is cut out; or `data.geometry` stretches or pads the image.
+Resizing is antialiased as in Pillow, and rounded to whole pixel values. The
 filter of evaluation belongs to a checkpoint, because the scores of a network change with it. A random training crop is
 resized by `augmentation.interpolation`, by default with a cheap filter (`geometry.average_and_interpolate`): Pillow's
 bicubic filter takes longer than decoding, and the crop changes the image more than any filter.
@@ -33,8 +34,8 @@ from kerasnets.registry import Preprocessing
 
 
 def override(preprocessing: Preprocessing, options: DataOptions) -> Preprocessing:
-    """Returns `preprocessing` with the `size`, `crop_fraction` and `interpolation` that `options` set."""
-    names = ("size", "crop_fraction", "interpolation")
+    """Returns `preprocessing` with the size, crop fraction, interpolation and geometry that `options` set."""
+    names = ("size", "crop_fraction", "interpolation", "geometry")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return dataclasses.replace(preprocessing, **given)
 
@@ -46,8 +47,12 @@ def evaluation_transform(preprocessing: Preprocessing) -> Callable:
 
     @tf.function(autograph=False)
     def transform(image):
-        image = to_pixels(image, channels)
-        image = geometry.resize_shorter(image, shorter, preprocessing.interpolation, as_pillow=True)
+        image, method = to_pixels(image, channels), preprocessing.interpolation
+        if preprocessing.geometry == "stretch":
+            return tf.ensure_shape(geometry.resize(image, size, size, method, True, True), [size, size, channels])
+        if preprocessing.geometry == "pad":
+            return tf.ensure_shape(geometry.fit_inside(image, size, method), [size, size, channels])
+        image = geometry.resize_shorter(image, shorter, method, as_pillow=True)
         window = geometry.central_window(tf.shape(image)[0], tf.shape(image)[1], size)
         return tf.ensure_shape(crop(image, window), [size, size, channels])
 
