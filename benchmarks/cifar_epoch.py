@@ -66,7 +66,7 @@ def ours(root: str):
     job = make_job(recipe, None)
     trainer, strategy = job.trainer, job.trainer.distribute_strategy
     trainer.make_train_function()
-    iterator = iter(parallel(distribute(strategy, training_data(job), BATCH)))
+    iterator = iter(parallel(distribute(strategy, training_data(job), divided=True)))
     at_once = trainer.steps_per_execution
 
     def steps(count: int):

@@ -40,8 +40,7 @@ def side(name: str, net: str, batch: int, size: int) -> None:
     job = make_job(recipe, None, splits)
     trainer, strategy = job.trainer, job.trainer.distribute_strategy
     trainer.make_train_function()
-    found = distribute(strategy, training_data(job), batch)
-    iterator = iter(strategy.experimental_distribute_dataset(found))
+    iterator = iter(distribute(strategy, training_data(job), divided=False))
 
     def seconds(steps: str) -> float:
         start = time.perf_counter()

@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "compare",
     "visualize": "visualize",
     "shard": "shard",
+    "data-service": "data_service",
     "doctor": "doctor",
     "benchmark": "benchmark",
 }

@@ -55,4 +55,5 @@ def _renumbered(source: Source, classes: tuple[str, ...], numbers: np.ndarray) -
         labels=source.labels and (lambda: numbers[source.labels()]),
         fetch=source.fetch and (lambda index: renumber(*source.fetch(index))),
         stream=source.stream and (lambda seed=None: source.stream(seed).map(renumber)),
+        records=None,
     )

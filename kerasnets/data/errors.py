@@ -44,8 +44,8 @@ class BadImage:
 class BadImages:
     """Collects the bad images of one source; safe to use from the threads of a tf.data pipeline.
 
-    The pipeline calls `add`, `unreadable`, `check` and `check_batch`. The training loop calls `new` to log the bad
-    images since the last call, and wraps its work in `explained` to turn the pipeline's error into one plain line.
+    The pipeline calls `add`, `unreadable`, `stop`, `check` and `check_batch`. The training loop calls `new` to log the
+    bad images since the last call, and wraps its work in `explained` to turn the pipeline's error into one plain line.
     `limit` is the share (0 to 1) of the source's images that may be bad.
     """
 
@@ -62,9 +62,14 @@ class BadImages:
         with self._lock:
             self._found.setdefault(int(index), BadImage(int(index), name, reason))
 
-    def unreadable(self, name: str, error: OSError) -> None:
+    def unreadable(self, name: str, reason: str) -> None:
         """Reports a file that could not be read; the next `check` stops the run."""
-        self._stop(OSError(f"The image {name} could not be read: {error.strerror or error}"))
+        self.stop(OSError(f"The image {name} could not be read: {reason}"))
+
+    def stop(self, error: Exception) -> None:
+        """Lets the next `check` raise `error`; of several errors, the first."""
+        with self._lock:
+            self._fatal = self._fatal or error
 
     def all(self) -> tuple[BadImage, ...]:
         """Returns every bad image found so far, in the order of the source."""
@@ -100,7 +105,7 @@ class BadImages:
             message = (
                 f"None of the {len(good)} images of a batch can be decoded. First bad images: {_named(self.all())}"
             )
-            self._stop(RuntimeError(message))
+            self.stop(RuntimeError(message))
         self.check()
 
     @contextlib.contextmanager
@@ -116,10 +121,6 @@ class BadImages:
             except (RuntimeError, OSError) as cause:
                 raise cause from error
             raise
-
-    def _stop(self, error: Exception) -> None:
-        with self._lock:
-            self._fatal = self._fatal or error
 
 
 def _named(bad) -> str:

@@ -8,12 +8,14 @@ Training, in this order:
 2. Batches of indices. The rest that fills no batch is dropped; it is another one each epoch. A resumed run starts here,
    in the middle of an epoch, and does not read what it skips.
 3. Loading (loading.py), several batches at a time: read, decode and augment each image (images/per_image.py), seeded by
-   (seed, epoch, index). A batch of more than `LARGE` images is loaded by chunks of `CHUNK`, several at a time, and then
-   joined: one thread would take seconds for it, and each core would hold a batch in memory. Joining copies the pixels
-   once more, so smaller batches are one chunk.
-4. Images that TensorFlow cannot decode (loading.py): Pillow tries them. Good images of the same batch replace those
-   that Pillow cannot decode either, and `source.bad_images` names them. Batches stay full and epochs keep their length.
-   A file that cannot be read, and a batch without a good image, stop the run.
+   (seed, epoch, index). What one device gets of a batch is loaded on its own (chunks.py, reading.py). If that is more
+   than `reading.LARGE` images, it is loaded in chunks of `CHUNK`, several at a time, and then joined: one thread would
+   take seconds for it, and each core would hold a batch in memory. Joining copies the pixels once more, so fewer images
+   are one chunk. With `data.service`, workers on other machines load the chunks (service.py).
+4. Images that TensorFlow cannot decode (loading.py): Pillow tries them, in the process that trains. Good images of the
+   same batch, or of the same device's part of it, replace those that Pillow cannot decode either, and
+   `source.bad_images` names them. Batches stay full and epochs keep their length. A file that cannot be read, and a
+   batch without a good image, stop the run.
 5. Augmentation of the batch (images/per_batch.py), seeded by (seed, epoch, batch number). MixUp and CutMix are only
    drawn here; the training step mixes.
 6. Prefetching.
@@ -24,26 +26,25 @@ tests/data/test_determinism.py fails when they, or the pass that `parallel` avoi
 """
 
 import contextlib
-import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import config
 
+from kerasnets.data.chunks import Cut, chunks_of, joined
 from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import evaluation_transform, fold_in, override, training_transform
-from kerasnets.data.loading import load_batch, replace_bad
-from kerasnets.data.sampling import make_sampler
+from kerasnets.data.loading import replace_bad
+from kerasnets.data.reading import Plan, cut_share, load_numbered, load_records
+from kerasnets.data.sampling import epoch_order, make_sampler
 from kerasnets.data.sources.own import own_evaluation_batches, own_training_batches
+from kerasnets.data.sources.records import with_index
 from kerasnets.data.sources.source import Source, in_memory
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 
 WHOLE = slice(None)
-# The largest batch that one thread loads as a whole, and the number of images that it loads of a larger one.
-LARGE, CHUNK = 256, 64
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
@@ -69,6 +70,7 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     share: slice = WHOLE,
+    parts: int = 1,
 ) -> tf.data.Dataset:
     """Returns endless training batches, from step `start_step` on as an uninterrupted run has them.
 
@@ -81,6 +83,8 @@ def training_batches(
         start_step: the number of steps already taken; the epoch is `start_step // steps_per_epoch`.
         share: the examples of each batch that this worker needs, when several workers share a job. Only they are read
             and decoded.
+        parts: how many devices the share is divided among. Each element of the result is the part of one device, in
+            turn. The batches of `own` data are not divided.
 
     Returns:
         A dataset of (images, labels): uint8 [B, S, S, C], values 0-255, RGB or grey; int32 [B]. With `mixup` or
@@ -93,26 +97,36 @@ def training_batches(
     augmentation = options.augmentation
     transform = training_transform(override(preprocessing, options), augmentation)
     source.bad_images.limit = options.bad_image_limit
-    draw = make_sampler(source, options, batch_size)
-    first_epoch, first_batch = divmod(start_step, steps)
-    augment_batch = batch_operations(augmentation, batch_size, share)
-    size = len(range(batch_size)[share])
-
-    def epoch_batches(epoch):
-        skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * batch_size
-        records = draw(_seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * batch_size)
-        batches = records.batch(batch_size, drop_remainder=True)
-        return batches.map(lambda *batch: (_seed(seed, 1, epoch), tuple(tensor[share] for tensor in batch)))
+    first, size = share.indices(batch_size)[0], len(range(batch_size)[share])
+    even = parts if size % parts == 0 else 1
+    cut = cut_share(batch_size, share, even, options.service)
+    augment_batch = batch_operations(augmentation, batch_size)
 
     def complete(number, batch):
-        images, labels = (_of_length(size, tensor) for tensor in replace_bad(source, *batch))
-        return augment_batch(images, labels, fold_in(_seed(seed, 2, number // steps), number % steps))
+        images, labels = (_of_length(cut.part, tensor) for tensor in replace_bad(source, *batch))
+        step, start = number // even, first + number % even * cut.part
+        draws = fold_in(_seed(seed, 2, step // steps), step % steps)
+        return augment_batch(images, labels, draws, slice(start, start + cut.part))
 
-    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    records = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_batches))
-    batches = _loaded(source, records, lambda image, index, base: transform(image, fold_in(base, index)), size)
-    numbers = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    return parallel(tf.data.Dataset.zip(numbers, batches).map(complete).prefetch(2))
+    def transform_one(image, number, base):
+        return transform(image, fold_in(base, number))
+
+    def seeded(epoch, chunk):
+        return _seed(seed, 1, epoch), chunk
+
+    # Records that other workers train on, or that a resumed run has had, are not read.
+    if options.service or source.records and (start_step % steps or size < batch_size):
+        source = with_index(source)
+    if source.stream:
+        records = _streamed_epochs(source, options, cut, steps, seed, start_step)
+        loaded = load_records(source, cut, records.map(seeded), transform_one)
+    else:
+        order, chunks = epoch_order(source, options, batch_size), (start_step * len(cut.starts), np.iinfo(np.int64).max)
+        plan = Plan(cut, lambda epoch: order(_seed(seed, 0, epoch), steps * batch_size), steps, seeded, chunks)
+        loaded = load_numbered(source, plan, transform_one, options.service)
+    numbers = tf.data.Dataset.range(start_step * even, np.iinfo(np.int64).max)
+    batches = tf.data.Dataset.zip(numbers, joined(cut, loaded)).map(complete)
+    return parallel((batches if even == parts else _divided(batches, size, parts)).prefetch(2))
 
 
 def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int, step: int) -> list[str]:
@@ -120,13 +134,9 @@ def batch_names(source: Source, options: DataOptions, batch_size: int, seed: int
     epoch, number = divmod(step, steps_per_epoch(source, batch_size))
     if source.batches is not None:
         return [f"batch {number + 1} of {source.name}"]
-    first = tf.constant(number * batch_size, tf.int64)
-    cached = _cached(source, options)
-    if cached.stream:
-        cached = dataclasses.replace(cached, stream=lambda seed=None: source.order(seed).map(_index_only))
-    draw = make_sampler(cached, options, batch_size)
-    records = draw(_seed(seed, 0, tf.constant(epoch, tf.int64)), first, (number + 1) * batch_size)
-    return [source.image_name(int(drawn) % source.size) for drawn, *_ in records]
+    order = epoch_order(_cached(source, options), options, batch_size)
+    drawn = order(_seed(seed, 0, tf.constant(epoch, tf.int64)), (number + 1) * batch_size)[number * batch_size :]
+    return [source.image_name(int(index)) for index in drawn.numpy() % source.size]
 
 
 def evaluation_batches(
@@ -136,14 +146,18 @@ def evaluation_batches(
     *,
     batch_size: int,
     share: slice = WHOLE,
+    parts: int = 1,
     transform: Callable | None = None,
+    service: str | None = None,
 ) -> tf.data.Dataset:
     """Returns every example exactly once, in the order of the source.
 
     Args:
         source, preprocessing, options, batch_size: as for `training_batches`.
         share: the examples of each batch that this worker needs.
+        parts: how many devices the share is divided among, as for `training_batches`.
         transform: image -> tensor, in place of the evaluation crop.
+        service: the address of a data service that loads the images (service.py).
 
     Returns:
         A finite dataset of (images uint8 [B, S, S, C] 0-255, labels int32 [B], weights float32 [B]), all batches of the
@@ -154,12 +168,25 @@ def evaluation_batches(
     transform = transform or evaluation_transform(override(preprocessing, options))
     source = _cached(source, options)
     source.bad_images.limit = options.bad_image_limit
-    size = len(range(batch_size)[share])
+    steps, size = -(-source.size // batch_size), len(range(batch_size)[share])
+    cut = cut_share(batch_size, share, parts if size % parts == 0 else 1, service)
 
-    records = _in_order(source).batch(batch_size).map(lambda *batch: (0, tuple(tensor[share] for tensor in batch)))
-    batches = _loaded(source, records, lambda image, index, base: transform(image), size)
-    batches = batches.map(lambda images, labels, good: (images, labels, tf.cast(good, tf.float32))).prefetch(2)
-    return parallel(batches.apply(tf.data.experimental.assert_cardinality(-(-source.size // batch_size))))
+    def transform_one(image, number, epoch):
+        return transform(image)
+
+    if service or source.records and size < batch_size:
+        source = with_index(source)
+    if source.stream:
+        batches = source.stream().batch(batch_size)
+        records = batches.flat_map(lambda *batch: chunks_of(cut, tf.constant(0, tf.int64), batch))
+        loaded = load_records(source, cut, records, transform_one)
+    else:
+        order, chunks = tf.range(source.size, dtype=tf.int64), (0, steps * len(cut.starts))
+        plan = Plan(cut, lambda epoch: order, steps, lambda epoch, chunk: (epoch, chunk), chunks)
+        loaded = load_numbered(source, plan, transform_one, service)
+    batches = joined(cut, loaded).map(lambda images, labels, good: (images, labels, tf.cast(good, tf.float32)))
+    batches = batches.apply(tf.data.experimental.assert_cardinality(steps * size // cut.part))
+    return parallel((batches if size % parts == 0 else _divided(batches, size, parts)).prefetch(2))
 
 
 @contextlib.contextmanager
@@ -206,59 +233,25 @@ def _cached(source: Source, options: DataOptions) -> Source:
     return in_memory(source) if options.cache == "memory" else source
 
 
-def _in_order(source: Source) -> tf.data.Dataset:
-    """Returns the records (index, image or empty, label or 0) of a source in its own order."""
-    if source.stream:
-        return source.stream()
-    return tf.data.Dataset.range(source.size).map(_index_only)
+def _streamed_epochs(source: Source, options: DataOptions, cut: Cut, steps: int, seed: int, start_step: int):
+    """Returns the records of a stream in chunks, as (epoch, records), epoch after epoch from `start_step` on."""
+    draw = make_sampler(source, options, cut.batch_size)
+    first_epoch, first_batch = divmod(start_step, steps)
+
+    def epoch_chunks(epoch):
+        skipped = tf.where(tf.equal(epoch, first_epoch), first_batch, 0) * cut.batch_size
+        records = draw(_seed(seed, 0, epoch), tf.cast(skipped, tf.int64), steps * cut.batch_size)
+        return records.batch(cut.batch_size, drop_remainder=True).flat_map(lambda *batch: chunks_of(cut, epoch, batch))
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_chunks))
 
 
-def _index_only(index):
-    return index, tf.constant(b""), tf.constant(0)
-
-
-def _loaded(source: Source, batches: tf.data.Dataset, transform, size: int) -> tf.data.Dataset:
-    """Loads batches of records, in parallel and in their order.
-
-    Args:
-        source: where the images are fetched from.
-        batches: (base, (numbers [n], images [n] or empty strings, labels [n])), n <= `size`.
-        transform: (image, number, base) -> uint8 [S, S, C].
-        size: of every batch of the result.
-
-    Returns:
-        A dataset of (images uint8 [size, S, S, C], labels int32 [size], good bool [size]). Images behind the n-th, and
-        those that could not be decoded, are black and not good.
-    """
-    count = -(-size // CHUNK) if size > LARGE else 1
-    length = -(-size // count)
-
-    def split(base, batch):
-        chunks = tf.data.Dataset.range(0, count * length, length)
-        return chunks.map(lambda first: (base, tuple(tensor[first : first + length] for tensor in batch)))
-
-    def load(base, chunk):
-        images, labels, good = load_batch(source, chunk, lambda image, index: transform(image, index, base), length)
-        missing = length - tf.shape(good)[0]
-
-        def padded():
-            blank = tf.zeros([missing, *images.shape[1:]], images.dtype)
-            return tf.concat([images, blank], 0), *(tf.pad(tensor, [[0, missing]]) for tensor in (labels, good))
-
-        full = tf.cond(tf.equal(missing, 0), lambda: (images, labels, good), padded)
-        return tuple(_of_length(length, tensor) for tensor in full)
-
-    def join(*chunks):
-        return tuple(tf.reshape(tensor, [count * length, *tensor.shape[2:]])[:size] for tensor in chunks)
-
-    if count == 1:
-        return _map_and_prefetch(batches, load)
-    return _map_and_prefetch(batches.flat_map(split), load).batch(count).map(join)
-
-
-def _map_and_prefetch(batches: tf.data.Dataset, load) -> tf.data.Dataset:
-    load = tf.autograph.experimental.do_not_convert(load)  # It has no Python conditions on tensors.
-    return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(2)
+def _divided(batches: tf.data.Dataset, size: int, parts: int) -> tf.data.Dataset:
+    """Divides batches of `size` into parts that differ by at most one example; the first ones are the larger ones."""
+    if parts == 1:
+        return batches
+    return batches.rebatch([size // parts + (part < size % parts) for part in range(parts)])
 
 
 def _of_length(batch_size: int, tensor):

@@ -58,7 +58,7 @@ def measure_stages(
     batches = inputs.repeat().batch(size, drop_remainder=True).take(max(1, _IMAGES // size)).cache()
     augmentation = options.augmentation
     if augmentation.random_cutout:
-        cut = random_cutout(augmentation.random_cutout, size, slice(None))
+        cut = random_cutout(augmentation.random_cutout, size)
         batches = _measure(stages, "random_cutout", batches, lambda i, x: (i, cut(x, base)), images, size)
     if augmentation.mixup or augmentation.cutmix:
         draws, labels = draw_mixing(augmentation, size, preprocessing.size, base), tf.zeros([size], tf.int32)

@@ -4,6 +4,7 @@ An example is drawn as a number: its index in the source, plus the size of the s
 epoch. The image at `number % size` is read. The number itself seeds its augmentation, so that the copies differ.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -23,13 +24,10 @@ def make_sampler(source: Source, options: DataOptions, batch_size: int) -> Calla
     """
     repeats, places = options.augmentation.repeats, _spread(batch_size, options.augmentation.repeats)
     if not source.stream:
-        order = class_balanced(labels_of(source)) if options.class_balanced else _shuffle(source.size)
+        numbers = epoch_order(source, options, batch_size)
 
         def draw(seed, skipped, count):
-            numbers = order(seed)[: -(-count // repeats)]
-            numbers = tf.reshape(_copies(numbers, repeats, source.size)[:count], [-1, batch_size])
-            numbers = tf.reshape(tf.gather(numbers, places, axis=1), [-1])[skipped:]
-            return tf.data.Dataset.from_tensor_slices(numbers).map(lambda number: (number, tf.constant(b""), 0))
+            return tf.data.Dataset.from_tensor_slices(numbers(seed, count)[skipped:]).map(index_only)
 
         return draw
 
@@ -48,6 +46,31 @@ def make_sampler(source: Source, options: DataOptions, batch_size: int) -> Calla
         return records.map(lambda *batch: tuple(tf.gather(tensor, places) for tensor in batch)).unbatch().skip(skipped)
 
     return draw_from_stream
+
+
+def epoch_order(source: Source, options: DataOptions, batch_size: int) -> Callable:
+    """Returns (seed, count) -> int64 [count], the numbers of an epoch's first records; no image is read.
+
+    Args: as for `make_sampler`.
+    """
+    repeats, places = options.augmentation.repeats, _spread(batch_size, options.augmentation.repeats)
+    if source.order:
+        indices = dataclasses.replace(source, stream=lambda seed=None: source.order(seed).map(index_only))
+        draw = make_sampler(indices, options, batch_size)
+        return lambda seed, count: draw(seed, 0, count).map(lambda number, *_: number).batch(count).get_single_element()
+    order = class_balanced(labels_of(source)) if options.class_balanced else _shuffle(source.size)
+
+    def numbers(seed, count):
+        drawn = order(seed)[: -(-count // repeats)]
+        drawn = tf.reshape(_copies(drawn, repeats, source.size)[:count], [-1, batch_size])
+        return tf.reshape(tf.gather(drawn, places, axis=1), [-1])
+
+    return numbers
+
+
+def index_only(index):
+    """Returns the record of an index before its image is read."""
+    return index, tf.constant(b""), tf.constant(0)
 
 
 def _shuffle_stream(records: tf.data.Dataset, buffer: int, seed) -> tf.data.Dataset:

@@ -121,24 +121,21 @@ def compiles(jit_compile: bool, network) -> bool:
     return jit_compile and not (grouped and not tf.config.list_logical_devices("GPU"))
 
 
-def distribute(strategy, dataset, batch_size: int):
-    """Returns the dataset for `fit`. Each worker reads its own part of a batch, and its devices share that part.
+def distribute(strategy, dataset, *, divided: bool):
+    """Returns the dataset for `fit`, from what this worker reads.
 
     A single GPU gets its next batch while it works on the one before, as several do.
 
     Args:
-        dataset: what this worker reads, in batches of its part.
-        batch_size: the global batch.
+        divided: whether an element of `dataset` is the part of one device, in turn; else it is a whole batch, which the
+            strategy divides.
     """
-    workers = cluster().workers
-    if workers == 1:
-        devices = visible_devices()
-        alone = strategy.num_replicas_in_sync == len(devices) == 1 and "GPU" in devices[0]
-        # The strategy divides the batches among several devices.
-        return copied_ahead(dataset, devices[0]) if alone else dataset
-    if strategy.num_replicas_in_sync > workers:
-        dataset = dataset.rebatch(batch_size // strategy.num_replicas_in_sync)
-    return strategy.distribute_datasets_from_function(lambda context: dataset)
+    devices = visible_devices()
+    if strategy.num_replicas_in_sync == len(devices) == cluster().workers == 1 and "GPU" in devices[0]:
+        return copied_ahead(dataset, devices[0])
+    if divided:
+        return strategy.distribute_datasets_from_function(lambda context: dataset)
+    return strategy.experimental_distribute_dataset(dataset)
 
 
 def copied_ahead(dataset, device: str):

@@ -3,6 +3,7 @@
 Lengths are in pixels, shares and probabilities 0 to 1, angles in degrees, colour strengths factors around 1.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -174,6 +175,20 @@ class DataOptions(Options):
     cache: Literal["none", "memory"] = "none"
     class_balanced: bool = False
     bad_image_limit: Share = 0.01
+    service: str | None = None
+
+    @model_validator(mode="after")
+    def _service_reads(self):
+        if self.service is None:
+            return self
+        if not re.fullmatch(r"grpc://([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", self.service):
+            raise ValueError(f"`service` should be grpc://HOST:PORT. Received: service={self.service!r}")
+        if self.cache == "memory":
+            raise ValueError(
+                "With `service`, its workers read the images; set data.cache to none. "
+                f"Received: service={self.service!r}, cache='memory'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _labels_known(self):

@@ -108,8 +108,7 @@ def _input_seconds(batches, count: int) -> tuple[float, float]:
 def _step_seconds(job: Job, batches, count: int) -> float:
     """Returns seconds of a step, as `fit` runs it."""
     trainer, strategy = job.trainer, job.trainer.distribute_strategy
-    found = distribute(strategy, parallel(batches), job.recipe.batch_size)
-    iterator = iter(parallel(strategy.experimental_distribute_dataset(found)))
+    iterator = iter(parallel(distribute(strategy, parallel(batches), divided=False)))
     calls = -(-count // trainer.steps_per_execution)
     for _ in range(WARM_UP):
         logs = trainer.train_function(iterator)

@@ -23,7 +23,6 @@ from kerasnets.training.callbacks import make_callbacks
 from kerasnets.training.job import Job, log_bad_images, variables, warn
 from kerasnets.training.prepare import (
     classifier,
-    evaluation_batch_size,
     make_job,
     read_recipe,
     training_data,
@@ -141,7 +140,7 @@ def fit(job: Job, progress: bool, stop: StopRequest) -> None:
                 # The calls of the rest of an epoch must be equally long and end with the epoch.
                 trainer.steps_per_execution = math.gcd(execution, steps)
                 trainer.fit(
-                    _distributed(job, training_data(job), recipe.batch_size),
+                    _distributed(job, training_data),
                     initial_epoch=first,
                     epochs=last,
                     steps_per_epoch=steps,
@@ -205,15 +204,18 @@ def _complete_epoch(job: Job, callbacks: list) -> None:
 
 
 def _validation(job: Job):
-    return _distributed(job, validation_data(job), evaluation_batch_size(job))
+    return _distributed(job, validation_data)
 
 
-def _distributed(job: Job, dataset, batch_size: int):
-    """Returns a dataset as `fit` and `evaluate` take it, whose iterators stay parallel under op determinism."""
+def _distributed(job: Job, data):
+    """Returns the dataset of `data(job, parts)` as `fit` takes it; its iterators stay parallel under op determinism.
+
+    Keras would distribute a plain dataset itself, and its iterators would not be parallel.
+    """
     strategy = job.trainer.distribute_strategy
-    found = distribute(strategy, dataset, batch_size)
-    # Keras would distribute a plain dataset itself, and its iterators would not be parallel.
-    return parallel(strategy.experimental_distribute_dataset(found) if cluster().workers == 1 else found)
+    divided = job.source.batches is None  # batches of the user's own are taken as they are
+    parts = strategy.num_replicas_in_sync // cluster().workers if divided else 1
+    return parallel(distribute(strategy, data(job, parts), divided=divided))
 
 
 def finish(job: Job) -> None:

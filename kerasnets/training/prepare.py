@@ -9,6 +9,7 @@ import tensorflow as tf
 from kerasnets.build import build
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, parallel, steps_per_epoch, training_batches
+from kerasnets.data.service import check_service
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.own import own_source
 from kerasnets.data.sources.source import held_out_split
@@ -174,6 +175,8 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
 def open_splits(recipe: Recipe) -> tuple:
     """Opens the training split, the split that chooses the best epoch (or `None`), and the evaluation split."""
     data, validation = recipe.data, None
+    if data.service:
+        check_service(data.service)
     with named_key("data.train_split"):
         source = open_source(data.source, data.train_split)
     with named_key("data.evaluation_split"):
@@ -233,21 +236,21 @@ def classifier(job: Job, weights: list) -> keras.Model:
     return model
 
 
-def training_data(job: Job):
-    """Returns this worker's part of the training batches, from the state's step on."""
+def training_data(job: Job, parts: int = 1):
+    """Returns this worker's training batches from the state's step on, each in `parts` for its devices, in turn."""
     size = job.recipe.batch_size
-    settings = {"batch_size": size, "share": cluster().share(size), "seed": job.recipe.seed}
+    settings = {"batch_size": size, "share": cluster().share(size), "parts": parts, "seed": job.recipe.seed}
     preprocessing = job.trainer.preprocessing
     return training_batches(job.source, preprocessing, job.recipe.data, start_step=job.state.step, **settings)
 
 
-def validation_data(job: Job):
-    """Returns the evaluation batches of this worker."""
+def validation_data(job: Job, parts: int = 1):
+    """Returns the evaluation batches of this worker, divided as those of `training_data`."""
     recipe, size = job.recipe, evaluation_batch_size(job)
     source = job.validation_source or job.evaluation_source
-    settings = {"batch_size": size, "share": cluster().share(size)}
+    settings = {"batch_size": size, "share": cluster().share(size), "parts": parts, "service": recipe.data.service}
     found = evaluation_batches(source, job.trainer.preprocessing, recipe.data, **settings)
-    return parallel(found.take(recipe.evaluation.max_batches or -1))
+    return parallel(found.take(parts * recipe.evaluation.max_batches if recipe.evaluation.max_batches else -1))
 
 
 def evaluation_batch_size(job: Job) -> int:

@@ -67,12 +67,14 @@ def with_recorded_precision(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def check_recipe(recipe: Recipe, folder: Path) -> None:
-    """Checks that a run continues with its own recipe. `steps_per_execution`, which changes no result, may differ.
+    """Checks that a run continues with its own recipe; `steps_per_execution` and `data.service` change no result.
 
     Raises:
         ValueError: another key differs.
     """
-    before = load_recipe(folder / "recipe.yaml").model_copy(update={"steps_per_execution": recipe.steps_per_execution})
+    before = load_recipe(folder / "recipe.yaml")
+    data = before.data.model_copy(update={"service": recipe.data.service})
+    before = before.model_copy(update={"steps_per_execution": recipe.steps_per_execution, "data": data})
     if changed := differing_keys(recipe, before):
         raise ValueError(
             f"A run continues with the recipe that it began with; {', '.join(changed)} changed. "

@@ -4,6 +4,7 @@ They run as they are shown, with the recipe's own keys, but cheaply: two steps, 
 weights instead of a download. One table lists what is not run, with the reason.
 """
 
+import contextlib
 import functools
 import json
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import fresh
 import numpy as np
 import pytest
+from service_processes import free_port, started
 from shown_commands import (
     RECIPES,
     ROOT,
@@ -49,7 +51,8 @@ NOT_RUN = {
 SHOWN = [
     command
     for command in dict.fromkeys([*page_commands(), *help_commands()])
-    if not command.startswith("make ") and command != "kerasnets demo"
+    if not command.startswith(("make ", "kerasnets data-service")) and command != "kerasnets demo"
+    if "data.service=" not in command  # `test_the_commands_of_the_data_service` runs these
 ]
 HEAVY = (
     "kerasnets profile",
@@ -117,6 +120,19 @@ def test_every_make_command_is_a_target():
     assert shown <= set(NOT_RUN), "say why it is not run"
     for command in NOT_RUN:
         subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_data_service(project, monkeypatch):
+    monkeypatch.chdir(project)
+    shown = [command for command in page_commands(once=False) if "5050" in command]
+    port = str(free_port())
+    *servers, training = [command.replace("5050", port).split()[1:] for command in shown]
+    with contextlib.ExitStack() as stack:
+        for words in servers:
+            assert words[0] == "data-service"
+            stack.enter_context(started(*words[1:]))
+        assert run(cheap(training)) == 0
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from data_files import GREY, RGB, data_options, write_folder
 
-from kerasnets.data import pipeline
+from kerasnets.data import reading
 from kerasnets.data.images.per_batch import draw_mixing, mix
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
@@ -82,8 +82,8 @@ def drawn(photos, **settings):
 
 
 def test_a_worker_loads_its_own_examples_and_they_cross_as_bytes(photos, monkeypatch):
-    loaded, load_batch = [], pipeline.load_batch
-    monkeypatch.setattr(pipeline, "load_batch", lambda *a: loaded.append(a[-1]) or load_batch(*a))
+    loaded, load_batch = [], reading.load_batch
+    monkeypatch.setattr(reading, "load_batch", lambda *a: loaded.append(a[-1]) or load_batch(*a))
     whole = drawn(photos)
     shares = [drawn(photos, share=share) for share in (slice(0, 4), slice(4, 8))]
     assert loaded == [8, 4, 4]

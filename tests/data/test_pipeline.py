@@ -6,7 +6,7 @@ import tensorflow as tf
 from data_files import GREY, RGB, data_options, encode, photo, write_folder
 from tensorflow.python.eager.context import context
 
-from kerasnets.data import pipeline
+from kerasnets.data import reading
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from kerasnets.data.sources import open_source
@@ -187,10 +187,10 @@ def test_chunks_change_no_pixel(case, monkeypatch):
         return [tuple(tensor.numpy() for tensor in batch) for batch in batches]
 
     exact, loaded = evaluated(), []
-    monkeypatch.setattr(pipeline, "LARGE", 4)
-    monkeypatch.setattr(pipeline, "CHUNK", 4)
-    load_batch = pipeline.load_batch
-    monkeypatch.setattr(pipeline, "load_batch", lambda *a: loaded.append(a[-1]) or load_batch(*a))
+    monkeypatch.setattr(reading, "LARGE", 4)
+    monkeypatch.setattr(reading, "CHUNK", 4)
+    load_batch = reading.load_batch
+    monkeypatch.setattr(reading, "load_batch", lambda *a: loaded.append(a[-1]) or load_batch(*a))
     assert same(whole, batches_of(options, preprocessing, steps + 1, batch_size=size)[1])
     assert same(exact, evaluated())
     assert set(loaded) <= {3, 4} and loaded

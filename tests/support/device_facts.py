@@ -74,7 +74,7 @@ def places() -> dict:
         "data": sorted({tensor.device[-5:] for tensor in fetch.captured_inputs}),
         "copied": sorted({tensor.device[-5:] for batch in copied for tensor in batch}),
         "values": [batch[0].numpy().tolist() for batch in copied],
-        "one GPU": strategy.distribute(tf.distribute.get_strategy(), batches, 2),
+        "one GPU": strategy.distribute(tf.distribute.get_strategy(), batches, divided=True),
     }
 
 

@@ -119,7 +119,7 @@ def five_steps(case: Case, strategy, worker: slice | None = None) -> dict[str, n
     before = {w.path: w.numpy() for w in trainer.network.trainable_weights}
     batches = dataset(examples(case.sizes, worker))
     batches = with_draws(batches, case.mixing, worker) if case.mixing else batches
-    history = trainer.fit(distribute(strategy, batches, 12), verbose=0, shuffle=False).history
+    history = trainer.fit(distributed(strategy, batches, case.sizes), verbose=0, shuffle=False).history
     trainer.average_statistics()
     if "batch norm" in case.layer and strategy.num_replicas_in_sync > 1:
         trainer.average_statistics()
@@ -140,6 +140,15 @@ def five_steps(case: Case, strategy, worker: slice | None = None) -> dict[str, n
     return left
 
 
+def distributed(strategy, batches, sizes):
+    """Divides batches among the devices as the pipeline does, or, if `sizes` differ, as those of the user's own."""
+    devices = strategy.num_replicas_in_sync // cluster().workers
+    even = set(sizes) == {12} and 12 % devices == 0
+    if even and devices > 1:
+        batches = batches.rebatch(12 // devices)
+    return distribute(strategy, batches, divided=even or devices == 1)
+
+
 def evaluation(trainer: Trainer, strategy, worker: slice | None) -> np.ndarray:
     """Returns loss, top-1 and top-5 over 29 examples in batches of 12; the last batch is padded with weight 0."""
     batches = [
@@ -147,7 +156,7 @@ def evaluation(trainer: Trainer, strategy, worker: slice | None) -> np.ndarray:
         for batch in examples((12, 12, 5))
     ]
     batches = [tuple(part[worker] for part in batch) for batch in batches] if worker else batches
-    found = trainer.evaluate(distribute(strategy, dataset(batches), 12), verbose=0, return_dict=True)
+    found = trainer.evaluate(distributed(strategy, dataset(batches), (12,)), verbose=0, return_dict=True)
     return np.array([found["loss"], found["top1"], found["top5"]])
 
 

@@ -68,14 +68,22 @@ def python_blocks() -> dict[str, str]:
     return found
 
 
-def page_commands() -> list[str]:
-    """Returns the commands of README and docs, in blocks and between backticks, if they have arguments."""
+def page_commands(*, once: bool = True) -> list[str]:
+    """Returns the commands of README and docs, in blocks and between backticks, if they have arguments.
+
+    Args:
+        once: whether to leave out repetitions.
+    """
     found = []
     for page in PAGES:
         inline = re.findall(r"(?<!`)`((?:kerasnets|make)\s[^`]+)`", page.read_text(encoding="utf-8"))
         for text in [*blocks_of(page), *(" ".join(span.split()) for span in inline)]:
             found += commands_in(text)
-    return [command for command in dict.fromkeys(found) if len(command.split()) > 2 or command.startswith("make")]
+    return [
+        command
+        for command in (dict.fromkeys(found) if once else found)
+        if len(command.split()) > 2 or command.startswith("make")
+    ]
 
 
 def help_commands() -> list[str]:

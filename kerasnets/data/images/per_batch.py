@@ -20,47 +20,49 @@ import tensorflow as tf
 from kerasnets.recipe.data_options import AugmentationOptions, RandomCutout
 
 
-def batch_operations(options: AugmentationOptions, batch_size: int, share: slice) -> Callable:
-    """Returns (images, labels, seed) -> a batch after `random_cutout`, with the draws of `mixup` and `cutmix` if any.
+def batch_operations(options: AugmentationOptions, batch_size: int) -> Callable:
+    """Returns (images, labels, seed, share) -> a part of a batch after `random_cutout`, and the draws of mixing.
 
     Args:
         options: `random_cutout`, `mixup`, `cutmix`.
         batch_size: the global batch; numbers are drawn for all of it, on every worker.
-        share: the part of it that `images` and `labels` are.
 
-    Its result is (images, labels) or (images, labels, draws), which `mix` takes; the dtypes of images and labels stay.
+    `share` is the slice of the batch that `images` and `labels` are. The result is (images, labels) or (images, labels,
+    draws), which `mix` takes; the dtypes of images and labels stay.
     """
-    cut = random_cutout(options.random_cutout, batch_size, share) if options.random_cutout else None
+    cut = random_cutout(options.random_cutout, batch_size) if options.random_cutout else None
 
-    def augment(images, labels, seed):
+    def augment(images, labels, seed, share=slice(None)):
         if cut:
-            images = cut(images, _fold_in(seed, 0))
+            images = cut(images, _fold_in(seed, 0), share)
         if not (options.mixup or options.cutmix):
             return images, labels
         draws = draw_mixing(options, batch_size, images.shape[1], _fold_in(seed, 1))
-        return images, labels, {name: drawn[share] for name, drawn in draws.items()}
+        length = images.shape[0]
+        return images, labels, {n: tf.ensure_shape(d[share], [length, *d.shape[1:]]) for n, d in draws.items()}
 
     return augment
 
 
-def random_cutout(options: RandomCutout, batch_size: int, share: slice) -> Callable:
-    """Returns (uint8 images, seed) -> images, each with one rectangle set to `options.fill_value`.
+def random_cutout(options: RandomCutout, batch_size: int) -> Callable:
+    """Returns (uint8 images, seed, share) -> images, each with one rectangle set to `options.fill_value`.
 
     Args:
         options: the sides of the rectangle and its value.
         batch_size: the global batch; numbers are drawn for all of it.
-        share: the part of it that the images are.
+
+    `share` is the slice of the batch that the images are.
     """
     from keras_cv.layers import RandomCutout as KerasCVRandomCutout
 
     layer = KerasCVRandomCutout(options.height, options.width, fill_value=options.fill_value)
 
-    def cut(images, seed):
+    def cut(images, seed, share=slice(None)):
         height, width = tf.unstack(tf.shape(images)[1:3])
         draws = tf.random.stateless_uniform([4, batch_size], seed)[:, share]
 
-        def side(draw, share, length):
-            pixels = (share[0] + draw * (share[1] - share[0])) * tf.cast(length, tf.float32)
+        def side(draw, shares, length):
+            pixels = (shares[0] + draw * (shares[1] - shares[0])) * tf.cast(length, tf.float32)
             return tf.cast(tf.math.ceil(pixels), tf.int32)
 
         rectangles = {

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.data.errors import BadImages
+from kerasnets.data.sources.records import record_reader
 from kerasnets.data.sources.shard_check import check_shards
 from kerasnets.data.sources.source import Source, check_split
 from kerasnets.recipe.data_options import SourceOptions
@@ -77,6 +78,10 @@ def open_shards(options: SourceOptions, split: str) -> Source:
         image_name=image_name,
         stream=stream,
         order=order,
+        records=lambda: record_reader(
+            ((str(folder / shard["file"]), 0, shard["examples"]) for shard in shards),
+            lambda record: _parse(0, record)[1:],
+        ),
         shuffle_buffer=options.shuffle_buffer,
         facts=lambda: {f"the SHA-256 of {shard['file']}": shard["sha256"] for shard in shards},
     )

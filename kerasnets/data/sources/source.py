@@ -27,6 +27,7 @@ class Source:
         fetch: int64 index -> (image, int32 label), as graph operations; None for a stream.
         stream: (seed=None) -> finite tf.data.Dataset of (int64 index, image, int32 label), in the source's own order;
             a seed (integer [2]) may change the order of its shards. None for a source with an index.
+        records: () -> `fetch` for a stream of TFRecord files, whose records are looked up first (records.py).
         order: (seed=None) -> the indices of `stream` in the same order; no image is read for it.
         encoded: True when an image is a scalar string (the bytes of a file), False when it is uint8 [height, width,
             channels].
@@ -51,6 +52,7 @@ class Source:
     fetch: Callable | None = None
     stream: Callable | None = None
     order: Callable | None = None
+    records: Callable | None = None
     paths: Sequence[str] = ()
     labels: Callable[[], np.ndarray] | None = None
     shuffle_buffer: int = 10_000
@@ -152,7 +154,12 @@ def in_memory(source: Source) -> Source:
         source.memory.append(_read_files(source))
     contents, labels = source.memory[0]
     return dataclasses.replace(
-        source, stream=None, paths=(), fetch=lambda index: (tf.gather(contents, index), tf.gather(labels, index))
+        source,
+        stream=None,
+        order=None,
+        records=None,
+        paths=(),
+        fetch=lambda index: (tf.gather(contents, index), tf.gather(labels, index)),
     )
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from kerasnets.data.errors import BadImages
 from kerasnets.data.fingerprint import of_shards
+from kerasnets.data.sources.records import record_reader
 from kerasnets.data.sources.source import Source, check_split
 from kerasnets.recipe.data_options import SourceOptions
 
@@ -35,8 +36,7 @@ def open_tfds(options: SourceOptions, split: str) -> Source:
 
     def stream(seed=None):
         examples = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders, read_config=read)
-        examples = examples.enumerate()
-        return examples.map(lambda i, example: (i, example[image_key], tf.cast(example[label_key], tf.int32)))
+        return examples.enumerate().map(lambda i, x: (i, x[image_key], tf.cast(x[label_key], tf.int32)))
 
     size = builder.info.splits[split].num_examples
     files = sorted({str(part.filename) for part in builder.info.splits[split].file_instructions})
@@ -50,9 +50,24 @@ def open_tfds(options: SourceOptions, split: str) -> Source:
         image_name=lambda index: f"{options.name}/{split}/{index}",
         stream=stream,
         order=lambda seed=None: tf.data.Dataset.range(size),
+        records=lambda: _record_reader(builder, split, image_key, label_key),
         shuffle_buffer=options.shuffle_buffer,
         facts=lambda: {"the version": str(builder.version)} | of_shards(files),
     )
+
+
+def _record_reader(builder, split: str, image_key: str, label_key: str):
+    """Returns index -> (image, label), which reads one example of the split."""
+    import tensorflow_datasets as tfds
+
+    decoders = {image_key: tfds.decode.SkipDecoding()}
+
+    def parse(record):
+        example = builder.info.features.deserialize_example(record, decoders=decoders)
+        return example[image_key], tf.cast(example[label_key], tf.int32)
+
+    parts = builder.info.splits[split].file_instructions
+    return record_reader(((str(part.filename), part.skip, part.take) for part in parts), parse)
 
 
 def _prepare(builder, name: str) -> None:
