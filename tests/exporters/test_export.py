@@ -15,7 +15,7 @@ from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters.check import check_file
 from kerasnets.exporters.export import export
 from kerasnets.exporters.files import FORMS, ExportError, read_metadata
-from kerasnets.exporters.images import calibration_images, check_images
+from kerasnets.exporters.images import check_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, probabilities
 from kerasnets.exporters.predict import open_predictor, predict
 from kerasnets.exporters.saved_model import load_serve_bytes
@@ -266,12 +266,6 @@ def test_normalisation_inside_a_file_is_the_one_of_data():
     image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("float32")
     inside = pixel_network(inference_form(classifier(net)), bgr)(image)
     assert np.asarray(inside) == pytest.approx(probabilities(classifier(net), image, bgr), abs=1e-5)
-
-
-def test_calibration_images_are_training_images(digits):
-    held_out, *_ = check_images(digits, None, 2000)
-    seen = {image.tobytes() for image in calibration_images(digits, None)}
-    assert len(seen) >= 100 and not seen & {image.tobytes() for image in held_out}
 
 
 def test_a_run_keeps_the_newest_report_of_each_file(digits, tmp_path):

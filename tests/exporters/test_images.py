@@ -124,3 +124,10 @@ def test_a_target_that_is_none_says_what_is_allowed(tmp_path):
     assert not is_run(tmp_path)
     with pytest.raises(ValueError, match="a run folder, a .keras file, an exported file .* Received: target="):
         open_network(tmp_path)
+
+
+def test_calibration_images_are_training_images():
+    digits = by_name(DataOptions(source=SourceOptions(kind="digits")), classes=10, grey=True)
+    held_out, *_ = check_images(digits, None, 2000)
+    seen = {image.tobytes() for image in calibration_images(digits, None)}
+    assert len(seen) >= 100 and not seen & {image.tobytes() for image in held_out}
