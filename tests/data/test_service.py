@@ -58,6 +58,7 @@ def same(ours, theirs) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "tfrecord"])
 def test_same_pixels_in_the_same_order(photos, here, tmp_path, kind, monkeypatch):
     monkeypatch.setattr("kerasnets.data.reading.REMOTE", 4)  # several chunks in a batch
@@ -80,6 +81,7 @@ def test_same_pixels_in_the_same_order(photos, here, tmp_path, kind, monkeypatch
     assert same(served, evaluated(None))
 
 
+@pytest.mark.slow
 def test_a_stream_of_tensorflow_datasets_is_read_by_record(tfds_folder, here):
     options = data_options(
         {"scale_jitter": [28, 40]},
@@ -136,6 +138,7 @@ def test_chunks_are_put_in_order_and_lost_ones_are_loaded_here(monkeypatch):
     assert found == [f"{'here' if n in (11, 12, 30) else 'far'} {n}" for n in range(40)]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_see_the_images_is_named(photos, here, tmp_path):
     shutil.copytree(photos, tmp_path / "data")
     options = data_options({}, 1.0, kind="folder", path=str(tmp_path / "data")).model_copy(update={"service": here})
