@@ -56,7 +56,8 @@ def generate() -> Iterator[tuple[str, dict]]:
 def facts_of(variant) -> dict:
     """Returns what a variant says of itself, as plain JSON values; nothing is built."""
     facts = {key: getattr(variant, key) for key in FACTS}
-    return json.loads(json.dumps(facts, default=dataclasses.asdict))
+    plain = {"preprocessing": variant.preprocessing.as_plain()}
+    return json.loads(json.dumps(facts | plain, default=dataclasses.asdict))
 
 
 def families_table(rows: dict[str, dict]) -> str:
