@@ -100,7 +100,7 @@ import sys
 sys.path.insert(0, "benchmarks")
 import keras, tensorflow as tf, training_step
 
-def in_which(model, data, callbacks=()):
+def in_which(model, data, callbacks=(), clock=None):
     def steps(count):
         options = tf.config.optimizer.get_experimental_options()
         return keras.config.dtype_policy().name, options.get("auto_mixed_precision_onednn_bfloat16", False)

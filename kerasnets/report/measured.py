@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -24,12 +23,16 @@ def measured(name: str, steps: int = 10) -> dict:
         counter.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=os.environ.update, initargs=(_quiet(),)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(_quiet(),)) as pool:
         return pool.submit(_measure, name, steps).result()
 
 
 def _quiet() -> dict[str, str]:
     return {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")}
+
+
+def _begin(variables: dict[str, str]) -> None:
+    os.environ.update(variables)
 
 
 def _measure(name: str, steps: int) -> dict:
@@ -47,7 +50,9 @@ def _measure(name: str, steps: int) -> dict:
 
 
 def _peak_memory() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Returns the most bytes that this process has held; `ru_maxrss` would begin with the parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def _energy() -> float | None:

@@ -102,7 +102,8 @@ def test_a_run_without_its_images_is_compared_on_others(tmp_path):
 
 
 def test_a_source_that_is_none_says_what_is_allowed(tmp_path):
-    with pytest.raises(ValueError, match="an .npz file or a folder of images. Received: calibrate='digit'"):
+    said = "digits, an .npz file, a folder of images or shards, or tfds:NAME. Received: calibrate='digit'"
+    with pytest.raises(FileNotFoundError, match=said):
         calibration_images(by_name(), "digit")
     with pytest.raises(ValueError, match="The folder should hold images"):
         calibration_images(by_name(), tmp_path)

@@ -85,7 +85,7 @@ def test_speeds_are_compared_with_both_figures():
     callback = advice.CompareSpeeds(lambda: batches, 1, warnings.append)
     for batch in range(advice.WARM_UP + advice.CALLS + 2):
         callback.on_train_batch_begin(batch)
-        callback.on_train_batch_end(batch)
+        callback.on_train_batch_end(batch, {"loss": 0.0})
     (line,) = warnings
     assert "the pipeline is slower than the step: reading a batch takes 2" in line
 
@@ -103,7 +103,7 @@ def test_a_batch_that_does_not_divide():
     strategy = SimpleNamespace(num_replicas_in_sync=4)
     trainer = SimpleNamespace(distribute_strategy=strategy, preprocessing=numbers(127.5, 127.5))
     source = open_source(SourceOptions(kind="digits"), "train")
-    recipe = SimpleNamespace(batch_size=30, epochs=1)
+    recipe = SimpleNamespace(batch_size=30, epochs=1, jit_compile=False)
     settings = {"source": source, "sources": {"training": source}, "steps_per_epoch": 2}
     job = SimpleNamespace(recipe=recipe, trainer=trainer, **settings)
     (line,) = advice.advise(job)
