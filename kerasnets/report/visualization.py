@@ -103,7 +103,7 @@ def visualize_units(  # noqa: PLR0913 - one argument for each choice of a user
         output: a folder, which gets units.png and index.html.
 
     Returns:
-        `{"layer", "maps": numbers, "method", "picture"}`.
+        A dictionary with `"layer"`, `"maps"` (their numbers), `"method"` and `"picture"`.
 
     Raises:
         ValueError: for a layer without maps, or no data.
