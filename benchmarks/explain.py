@@ -32,7 +32,7 @@ def main():
     options = parser.parse_args()
 
     import kerasnets
-    from kerasnets.report.visualization import METHODS
+    from kerasnets.explain import METHODS
 
     model = kerasnets.create_model(options.net, weights=options.weights)
     images, target = surest(model, options.photos, max(options.count, 4 * options.grids))
@@ -90,7 +90,7 @@ def judged(name: str, model, photos, options) -> tuple[list[str], float]:
     seconds = (time.perf_counter() - start) / count
     hits = np.array([np.nan])
     if len(np.unique(target)) >= 4:
-        hits = explain.grid_pointing(method, model, images, target.tolist(), grids=options.grids)["hits"]
+        hits = explain.grid_pointing_game(method, model, images, target.tolist(), grids=options.grids)["hits"]
     cells = [f"{100 * hits.mean():.0f} %"]
     for score in (explain.deletion, explain.insertion):
         areas = score(model, images[:count], maps, target[:count].tolist(), pixels=1792)

@@ -114,7 +114,7 @@ def check_compilation(jit_compile: bool, replicas: int, synchronized_batch_norm:
 def compiles(jit_compile: bool, network) -> bool:
     """Whether XLA compiles the step: if it is asked for, but not grouped convolutions on a CPU.
 
-    There XLA's gradient of a grouped or depthwise convolution takes hundreds of times as long as TensorFlow's kernel.
+    There XLA's gradient of a grouped or depthwise convolution takes many times as long as TensorFlow's kernel.
     """
     depthwise = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
     grouped = any(isinstance(layer, depthwise) or getattr(layer, "groups", 1) > 1 for layer in network.layers)

@@ -11,7 +11,7 @@ width[, channels]) for logits. Names are imported when they are first used.
 import importlib
 
 # Public name -> the file that defines it. No file has the name of a function.
-_FUNCTIONS = {
+_METHODS = {
     "gradient": "kerasnets.explain.saliency",
     "input_x_gradient": "kerasnets.explain.saliency",
     "smooth_grad": "kerasnets.explain.saliency",
@@ -25,11 +25,13 @@ _FUNCTIONS = {
     "cam": "kerasnets.explain.class_maps",
     "occlusion": "kerasnets.explain.perturbation",
     "rise": "kerasnets.explain.perturbation",
+}
+_FUNCTIONS = _METHODS | {
     "default_layer": "kerasnets.explain.network",
     "blocks_of": "kerasnets.explain.inside",
     "lesion": "kerasnets.explain.inside",
     "lesions": "kerasnets.explain.inside",
-    "deviations": "kerasnets.explain.inside",
+    "response_deviations": "kerasnets.explain.inside",
     "excitations": "kerasnets.explain.inside",
     "feature_reuse": "kerasnets.explain.inside",
     "column_errors": "kerasnets.explain.inside",
@@ -38,23 +40,26 @@ _FUNCTIONS = {
     "strongest_images": "kerasnets.explain.units",
     "first_filters": "kerasnets.explain.units",
     "feature_maps": "kerasnets.explain.units",
-    "maximised": "kerasnets.explain.units",
+    "activation_maximization": "kerasnets.explain.units",
     "invariance": "kerasnets.explain.units",
     "shifted": "kerasnets.explain.units",
     "scaled": "kerasnets.explain.units",
     "turned": "kerasnets.explain.units",
-    "heat": "kerasnets.explain.metrics",
+    "heatmap": "kerasnets.explain.metrics",
     "random_maps": "kerasnets.explain.metrics",
     "interval": "kerasnets.explain.metrics",
     "deletion": "kerasnets.explain.metrics",
     "insertion": "kerasnets.explain.metrics",
     "completeness": "kerasnets.explain.metrics",
     "randomisation": "kerasnets.explain.metrics",
-    "grid_pointing": "kerasnets.explain.metrics",
-    "points_at": "kerasnets.explain.metrics",
-    "box_of": "kerasnets.explain.metrics",
-    "overlap": "kerasnets.explain.metrics",
+    "grid_pointing_game": "kerasnets.explain.metrics",
+    "pointing_game": "kerasnets.explain.metrics",
+    "box_from_map": "kerasnets.explain.metrics",
+    "intersection_over_union": "kerasnets.explain.metrics",
 }
+
+# The names of the methods, which are all called alike.
+METHODS = tuple(_METHODS)
 
 
 def __getattr__(name: str):

@@ -38,7 +38,7 @@ def lesion(model: keras.Model, images, labels, blocks=None, *, batch_size: int =
     Raises:
         ValueError: for a network without residual blocks, or an unknown block.
 
-    Source: Veit et al. 2016, section 4.1 and figure 3, https://arxiv.org/abs/1605.06431
+    Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
     """
     names = _known(model, blocks)
     found = {"whole": _error(model, images, labels, set(), batch_size)}
@@ -50,7 +50,7 @@ def lesions(
 ) -> dict[int, list[float]]:
     """Returns number of deleted blocks -> the errors of `draws` random choices of that many blocks.
 
-    Source: Veit et al. 2016, section 4.2 and figure 5 (a)
+    Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
     """
     names, generator = _known(model, None), np.random.default_rng(seed)
     return {
@@ -85,10 +85,10 @@ def _wrong(model, images, labels, seen: Callable, batch_size: int) -> float:
     return float(np.mean(np.concatenate(found) != labels))
 
 
-def deviations(model: keras.Model, images) -> dict[str, float]:
+def response_deviations(model: keras.Model, images) -> dict[str, float]:
     """Returns name of a batch normalisation -> standard deviation of its outputs, before activation and addition.
 
-    Source: He et al. 2015, section 4.2 and figure 7, https://arxiv.org/abs/1512.03385
+    Source: He et al. 2015, figure 7, https://arxiv.org/abs/1512.03385
     """
     return {
         name: float(np.std(output))
@@ -104,7 +104,7 @@ def excitations(model: keras.Model, images) -> dict[str, np.ndarray]:
     Raises:
         ValueError: for a network without such gates.
 
-    Source: Hu et al. 2017, section 6.4 and figure 6, https://arxiv.org/abs/1709.01507
+    Source: Hu et al. 2017, figure 6, https://arxiv.org/abs/1709.01507
     """
     gates = {producer(tensor).name for call in opened_calls(model) if _scales(call) for tensor in call.inputs[1:]}
     if not gates:
@@ -138,7 +138,7 @@ def feature_reuse(model: keras.Model) -> dict[str, dict[str, float]]:
         Name of a convolution that reads several layers -> (name of the layer that made the maps -> mean absolute weight
         that it has for them). Normalisation and ReLU between the two are passed over.
 
-    Source: Huang et al. 2016, section 5 and figure 5, https://arxiv.org/abs/1608.06993
+    Source: Huang et al. 2016, figure 5, https://arxiv.org/abs/1608.06993
     """
     made, found = {}, {}
     for layer, inputs, outputs in calls(model):
@@ -166,7 +166,7 @@ def column_errors(model: keras.Model, images, labels, *, batch_size: int = 64) -
     Raises:
         ValueError: for another network.
 
-    Source: Larsson et al. 2016, section 4.2 and table 2, https://arxiv.org/abs/1605.07648
+    Source: Larsson et al. 2016, https://arxiv.org/abs/1605.07648
     """
     joins = [len(_columns(call.layer, call.inputs)) for call in opened_calls(model)]
     if not any(joins):
@@ -206,7 +206,7 @@ def effective_receptive_field(
     Raises:
         ValueError: for a layer without maps, or one that does not depend on the image.
 
-    Source: Luo et al. 2016, section 3, https://arxiv.org/abs/1701.04128
+    Source: Luo et al. 2016, https://arxiv.org/abs/1701.04128
     """
     x, kept = tf.constant(checked(model, images, layer=layer)[0]), []
 
@@ -240,7 +240,7 @@ def loss_landscape(
     Returns:
         float64 (points, points).
 
-    Source: Li et al. 2018, section 4, https://arxiv.org/abs/1712.09913
+    Source: Li et al. 2018, https://arxiv.org/abs/1712.09913
     """
     generator, own = np.random.default_rng(seed), [variable.numpy() for variable in model.trainable_variables]
     directions = [[_filter_normalised(value, generator) for value in own] for _ in range(2)]

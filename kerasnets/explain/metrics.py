@@ -16,8 +16,8 @@ from kerasnets.graph.walk import opened_calls
 _KERNEL, _SIGMA = 11, 5.0  # of the blur that insertion begins with, as in RISE's own code
 
 
-def heat(maps, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Brings the maps of any method to one form: one number for each pixel.
+def heatmap(maps, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Returns heatmaps, one number for each pixel, from the maps of any method.
 
     Args:
         maps: (batch, height, width), or (batch, height, width, channels), whose absolute values are summed.
@@ -39,7 +39,7 @@ def random_maps(count: int, size: tuple[int, int], seed: int = 0, cells: int = 7
     Args:
         cells: random numbers along each side; between them the map is bilinear, as a class activation map is.
     """
-    return heat(np.random.default_rng(seed).random((count, cells, cells)), size)
+    return heatmap(np.random.default_rng(seed).random((count, cells, cells)), size)
 
 
 def interval(scores, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
@@ -51,13 +51,13 @@ def interval(scores, seed: int = 0, draws: int = 2000) -> tuple[float, float, fl
 
 
 def deletion(model: keras.Model, images, maps, target=None, *, pixels: int = 224, batch_size: int = 32) -> np.ndarray:
-    """Returns the area below the class's probability while the pixels are set to 0, those of the largest heat first.
+    """Returns the area below the class's probability while the pixels are set to 0, the map's largest first.
 
     Smaller is better: the pixels that the map names first carry the class.
 
     Args:
         model, images: as for `kerasnets.explain.grad_cam`.
-        maps: of any method, any size; see `heat`.
+        maps: of any method, any size; see `heatmap`.
         target: the class, or one for each image. `None` takes the class with the largest logit.
         pixels: how many pixels change in each step.
         batch_size: forward passes at a time.
@@ -68,7 +68,7 @@ def deletion(model: keras.Model, images, maps, target=None, *, pixels: int = 224
     Raises:
         ValueError: for maps that do not fit the images.
 
-    Source: Petsiuk et al. 2018, section 4.2, https://arxiv.org/abs/1806.07421
+    Source: Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421
     """
     images, target = checked(model, images, target)
     target = _decided(model, images, target, batch_size)
@@ -76,10 +76,10 @@ def deletion(model: keras.Model, images, maps, target=None, *, pixels: int = 224
 
 
 def insertion(model: keras.Model, images, maps, target=None, *, pixels: int = 224, batch_size: int = 32) -> np.ndarray:
-    """Returns the area below the class's probability while a blurred image gets its pixels back, largest heat first.
+    """Returns the area below the class's probability while a blurred image gets back its pixels.
 
-    Larger is better. The blur is a Gaussian of 11 x 11 pixels with a standard deviation of 5. Arguments, result and
-    source as `deletion`.
+    Pixels with the largest values of the map come first. Larger is better. The blur is a Gaussian of 11 x 11 pixels
+    with a standard deviation of 5. Arguments, result and source as `deletion`.
     """
     images, target = checked(model, images, target)
     target = _decided(model, images, target, batch_size)
@@ -96,7 +96,7 @@ def completeness(model: keras.Model, images, maps, target=None, *, baseline=0.0,
     Returns:
         float64 (batch,): the difference as a share of that change; 0 is complete.
 
-    Source: Sundararajan et al. 2017, section 3, https://arxiv.org/abs/1703.01365
+    Source: Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365
     """
     images, target = checked(model, images, target)
     start = np.broadcast_to(np.asarray(baseline, "float32"), images.shape[1:])[None]
@@ -121,19 +121,19 @@ def randomisation(method: Callable, model: keras.Model, images, target=None, *, 
         Name of the deepest layer that is still its own, or "all" -> mean rank correlation (Spearman) with the maps of
         the trained network; absolute values are compared. Constant maps have the correlation 0.
 
-    Source: Adebayo et al. 2018, section 3, https://arxiv.org/abs/1810.03292
+    Source: Adebayo et al. 2018, https://arxiv.org/abs/1810.03292
     """
     images, target = checked(model, images, target)
     target = _decided(model, images, target)
     layers = list({id(call.layer): call.layer for call in opened_calls(model) if call.layer.weights}.values())[::-1]
-    before, generator = heat(np.abs(method(model, images, target))), np.random.default_rng(seed)
+    before, generator = heatmap(np.abs(method(model, images, target))), np.random.default_rng(seed)
     kept, found = [layer.get_weights() for layer in layers], {}
     ends = np.unique(np.linspace(1, len(layers), min(steps, len(layers))).round().astype(int))
     try:
         for first, last in zip([0, *ends], ends, strict=False):
             for layer, values in zip(layers[first:last], kept[first:last], strict=True):
                 layer.set_weights([generator.permutation(value.ravel()).reshape(value.shape) for value in values])
-            after = heat(np.abs(method(model, images, target)))
+            after = heatmap(np.abs(method(model, images, target)))
             name = layers[last].name if last < len(layers) else "all"
             found[name] = float(np.mean([_rank_correlation(a, b) for a, b in zip(before, after, strict=True)]))
     finally:
@@ -142,7 +142,7 @@ def randomisation(method: Callable, model: keras.Model, images, target=None, *, 
     return found
 
 
-def grid_pointing(
+def grid_pointing_game(
     method: Callable, model: keras.Model, images, target=None, *, grids: int = 25, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Plays the pointing game on pictures of four photos, two by two: does the map of a class point at its photo?
@@ -163,7 +163,7 @@ def grid_pointing(
     Raises:
         ValueError: for photos of fewer than four classes.
 
-    Source: Boehle et al. 2021, section 4 ("grid pointing game"), https://arxiv.org/abs/2104.00032
+    Source: Boehle et al. 2021, https://arxiv.org/abs/2104.00032
     """
     images, target = checked(model, images, target)
     target = np.asarray(_decided(model, images, target))
@@ -178,7 +178,7 @@ def grid_pointing(
         if fixed:
             height, width = images.shape[1:3]
             picture = picture.reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
-        maps = heat(method(model, np.repeat(picture[None], 4, axis=0), classes.tolist()), picture.shape[:2])
+        maps = heatmap(method(model, np.repeat(picture[None], 4, axis=0), classes.tolist()), picture.shape[:2])
         for number, one in enumerate(np.maximum(maps, 0)):
             quarters = [half for rows in np.split(one, 2, axis=0) for half in np.split(rows, 2, axis=1)]
             place = np.unravel_index(one.argmax(), one.shape)
@@ -188,21 +188,21 @@ def grid_pointing(
     return {"hits": np.array(hits), "shares": np.array(shares)}
 
 
-def points_at(maps, boxes, *, tolerance: int = 15) -> np.ndarray:
+def pointing_game(maps, boxes, *, tolerance: int = 15) -> np.ndarray:
     """Returns whether the largest value of each map lies in one of the image's boxes: the pointing game.
 
     Args:
-        maps: at the size of the images; see `heat`.
+        maps: at the size of the images; see `heatmap`.
         boxes: for each image a list of (top, left, bottom, right) in pixels, the ends not included.
         tolerance: pixels by which a box may be missed.
 
     Returns:
         bool (batch,).
 
-    Source: Zhang et al. 2016, section 4.3, https://arxiv.org/abs/1608.00507
+    Source: Zhang et al. 2016, https://arxiv.org/abs/1608.00507
     """
     found = []
-    for one, own in zip(heat(maps), boxes, strict=True):
+    for one, own in zip(heatmap(maps), boxes, strict=True):
         y, x = np.unravel_index(one.argmax(), one.shape)
         within = [
             top - tolerance <= y < bottom + tolerance and left - tolerance <= x < right + tolerance
@@ -212,7 +212,7 @@ def points_at(maps, boxes, *, tolerance: int = 15) -> np.ndarray:
     return np.array(found)
 
 
-def box_of(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
+def box_from_map(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
     """Returns the box around the largest connected part of a map, (top, left, bottom, right), the ends not included.
 
     Args:
@@ -222,7 +222,7 @@ def box_of(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
     Returns:
         The box, or `None` for a map without a positive value.
 
-    Source: Zhou et al. 2016, section 3.2, https://arxiv.org/abs/1512.04150
+    Source: Zhou et al. 2016, https://arxiv.org/abs/1512.04150
     """
     from scipy import ndimage
 
@@ -235,7 +235,7 @@ def box_of(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
     return rows.start, columns.start, rows.stop, columns.stop
 
 
-def overlap(one: tuple, other: tuple) -> float:
+def intersection_over_union(one: tuple, other: tuple) -> float:
     """Returns intersection over union of two boxes (top, left, bottom, right); ILSVRC counts 0.5 as found."""
     height = min(one[2], other[2]) - max(one[0], other[0])
     width = min(one[3], other[3]) - max(one[1], other[1])
@@ -249,9 +249,9 @@ def _decided(model, images, target, batch_size: int = 32) -> list[int]:
 
 
 def _areas(model, ends: tuple, maps, target, how: tuple[int, int]) -> np.ndarray:
-    """Returns the area below the probability while the pixels of one end replace those of the other, by heat."""
+    """Returns the area below the probability while pixels of the second images replace those of the first."""
     (start, end), (pixels, batch_size) = ends, how
-    maps = heat(maps, start.shape[1:3])
+    maps = heatmap(maps, start.shape[1:3])
     if len(maps) != len(start):
         raise ValueError(f"There should be a map for each of {len(start)} images. Received: {len(maps)} maps")
     areas = []

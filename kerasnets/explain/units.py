@@ -94,7 +94,7 @@ def feature_maps(model: keras.Model, images, layer: str, *, batch_size: int = 32
         return np.concatenate([_maps(model, images[part], layer) for part in batches(len(images), batch_size)])
 
 
-def maximised(  # noqa: PLR0913 (the arguments of every method, and the usual regularisers)
+def activation_maximization(  # noqa: PLR0913 (the arguments of every method, and the usual regularisers)
     model: keras.Model,
     target: int,
     layer: str | None = None,
@@ -124,8 +124,8 @@ def maximised(  # noqa: PLR0913 (the arguments of every method, and the usual re
     Returns:
         float32 (height, width, channels), normalised as the model's input.
 
-    Source: Erhan et al. 2009, section 3.1; Simonyan et al. 2013, section 2, https://arxiv.org/abs/1312.6034; jitter and
-        blur: Yosinski et al. 2015, section 3, https://arxiv.org/abs/1506.06579
+    Source: Erhan et al. 2009; Simonyan et al. 2013, section 2, https://arxiv.org/abs/1312.6034; blur: Yosinski et al.
+        2015, https://arxiv.org/abs/1506.06579
     """
     shape = size or tuple(model.inputs[0].shape[1:])
     if None in shape:
@@ -169,7 +169,7 @@ def invariance(model: keras.Model, images, change: Callable, amounts, layers: li
         Name of a layer -> (amounts, batch), the Euclidean distance; `"probability"` -> (amounts, batch), that of the
         class with the largest logit for the unchanged image.
 
-    Source: Zeiler and Fergus 2013, section 4.1 and figure 5
+    Source: Zeiler and Fergus 2013, figure 5, https://arxiv.org/abs/1311.2901
     """
     images, _ = checked(model, images)
     before, logits = _outputs(model, images, layers)

@@ -86,13 +86,13 @@ def _inception() -> list[dict]:
 
 
 def _memory() -> list[dict]:
-    """Values that VGG-16 makes for one image."""
+    """Values that VGG-16 makes for one image; the notes are https://cs231n.github.io/convolutional-networks/#case."""
     topic, layers = "memory of VGG-16 for one image, float32, 224x224", complexity(create_model("vgg16")).layers
     sizes = {layer.name: _size(layer.output_shape) for layer in layers}
     kept = [layer for layer in layers if layer.multiply_adds or "Pool" in layer.kind]
     own = 224 * 224 * 3 + sum(sizes[layer.name] for layer in kept)
     relus = sum(sizes[layer.name] for layer in layers if layer.kind in ("ReLU", "Activation"))
-    notes = "lecture notes say 96 MB, which is 24 million values; their own list of layers adds up to this figure"
+    notes = "lecture notes say 96 MB, for 24 million values, but the layers that they list add up to 15.2 million"
     forms = {"image, convolutions, pooling, dense layers": (own, notes), "with the ReLUs": (own + relus, "")}
     return [
         _row(topic, f"{form}: {count:,} values, {4 * count / 1e6:.1f} MB", None, note)

@@ -10,7 +10,7 @@ from html import escape
 from typing import NamedTuple
 
 # Winners of the ILSVRC classification task: year, entry, top-5 error in percent of the test images.
-# Sources: Russakovsky et al. 2015, table 7, https://arxiv.org/abs/1409.0575 (to 2014, and the person);
+# Sources: Russakovsky et al. 2015, https://arxiv.org/abs/1409.0575 (to 2014, and the person);
 # https://image-net.org/challenges/LSVRC/2015/results, and 2016, 2017
 _WINNERS = (
     (2010, "NEC-UIUC", 28.2), (2011, "XRCE", 25.8), (2012, "AlexNet", 16.4), (2013, "Clarifai", 11.7),
@@ -78,7 +78,7 @@ def _scatter(rows, cost: str, unit: float, label: str) -> Chart:
         tips[f"mark-{number}"] = _tip(row, f"{x:.4g} {label}")
     front = sorted((rows[number][cost] / unit, rows[number]["top1"], rows[number]["name"]) for number in best)
     axes.plot([x for x, _, _ in front], [y for _, y, _ in front], color=_SOFT, linewidth=1, linestyle="--", zorder=0)
-    _name_marks(axes, front, [(row[cost] / unit, row["top1"], row["name"]) for row in _smallest_first_releases(rows)])
+    _label_points(axes, front, [(row[cost] / unit, row["top1"], row["name"]) for row in _smallest_first_releases(rows)])
     axes.set(xscale="log", xlabel=label, ylabel="top-1 (%)")
     axes.set_xlim(left=0.3 * min(row[cost] for row in rows) / unit)
     _legend(figure, axes, rows, shades)
@@ -86,8 +86,8 @@ def _scatter(rows, cost: str, unit: float, label: str) -> Chart:
     return _finished(figure, f"Top-1 against {label.partition(' (')[0]}", note, tips)
 
 
-def _name_marks(axes, front, others) -> None:
-    """Writes names at marks (x, y, name): above those of the front and below others, where there is room."""
+def _label_points(axes, front, others) -> None:
+    """Labels points (x, y, name): those of the Pareto front above, others below. A label without room is left out."""
     taken = []
     for x, y, name in [*front, *others]:
         above, place = (x, y, name) in front, (math.log10(x), y)

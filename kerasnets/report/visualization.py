@@ -21,10 +21,6 @@ from kerasnets.report.page import render_page
 from kerasnets.report.pictures import Map, draw_maps, draw_sheet
 from kerasnets.runs.checkpoints import write_atomically
 
-METHODS = (
-    "gradient", "input_x_gradient", "smooth_grad", "integrated_gradients", "guided", "deconvnet", "grad_cam",
-    "grad_cam_plus_plus", "layer_cam", "score_cam", "cam", "occlusion", "rise",
-)  # fmt: skip
 _DEFAULT = ("grad_cam", "integrated_gradients", "occlusion")
 _AT_A_LAYER = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "score_cam")
 
@@ -59,8 +55,8 @@ def visualize(  # noqa: PLR0913 - one argument for each choice of a user
     """
     methods = list(methods or _DEFAULT)
     for name in methods:
-        if name not in METHODS:
-            raise ValueError(f"There is no such method.{did_you_mean(name, METHODS)} Received: method {name!r}")
+        if name not in explain.METHODS:
+            raise ValueError(f"There is no such method.{did_you_mean(name, explain.METHODS)} Received: method {name!r}")
     network, files, rows = _opened(target, weights), list(image_files(images)), []
     pixels = load_files(files, network.preprocessing)
     for number, (path, image) in enumerate(zip(files, pixels, strict=True)):
@@ -176,7 +172,7 @@ def _map(model, x, aim: int, name: str, layer: str | None) -> Map:
             return Map(title, name, None, 0.0, str(error))
         raise
     seconds = time.perf_counter() - start
-    flat = explain.heat(found[None], None if found.ndim == 3 else sides)[0]
+    flat = explain.heatmap(found[None], None if found.ndim == 3 else sides)[0]
     note = ""
     if not np.any(found):
         note = "The map is empty: nothing here speaks for the class."

@@ -36,7 +36,7 @@ def advise(job) -> list[str]:
         found += check_classes(source)
     if recipe.jit_compile and not job.trainer.jit_step:
         found.append(
-            "jit_compile is left out: on a CPU, XLA takes hundreds of times as long for grouped and depthwise "
+            "jit_compile is left out: on a CPU, XLA takes many times as long for grouped and depthwise "
             "convolutions, which this network has"
         )
     if recipe.batch_size % replicas:

@@ -40,7 +40,7 @@ def test_without_a_block_only_its_shortcut_is_left(name):
 
 def test_deviations_are_those_of_the_normalisations():
     model, images = filled("resnet20_cifar")
-    found = explain.deviations(model, images)
+    found = explain.response_deviations(model, images)
     outputs = keras.Model(model.input, model.get_layer("bn1").output)(images)
     assert found["bn1"] == pytest.approx(float(np.std(outputs)), rel=1e-5)
     assert len(found) == sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)

@@ -29,8 +29,8 @@ def test_a_right_map_beats_a_random_one_and_a_wrong_one():
 
 def test_maps_of_pixels_are_summed_and_small_maps_are_resized():
     maps = np.array([[[[1.0, -2.0], [0.0, 0.0]]]])
-    assert explain.heat(maps).tolist() == [[[3.0, 0.0]]]
-    assert explain.heat(maps, (2, 4)).shape == (1, 2, 4)
+    assert explain.heatmap(maps).tolist() == [[[3.0, 0.0]]]
+    assert explain.heatmap(maps, (2, 4)).shape == (1, 2, 4)
     model, (images, _) = brightness(), photos(4)
     assert explain.deletion(model, images, explain.grad_cam(model, images)[:, ::2, ::2]).shape == (4,)
 
@@ -57,28 +57,28 @@ def test_randomised_weights_change_grad_cam_and_come_back():
 def test_grid_pointing(size):
     """Grad-CAM of this network is the class's own channel; a uniform map has a share of a quarter."""
     images, _ = photos()
-    found = explain.grid_pointing(explain.grad_cam, brightness(size), images, grids=6)
+    found = explain.grid_pointing_game(explain.grad_cam, brightness(size), images, grids=6)
     assert found["hits"].shape == (24,) and found["hits"].all() and np.allclose(found["shares"], 1)
-    even = explain.grid_pointing(lambda m, x, t: np.ones(x.shape[:3]), brightness(size), images, grids=6)
+    even = explain.grid_pointing_game(lambda m, x, t: np.ones(x.shape[:3]), brightness(size), images, grids=6)
     assert even["hits"].mean() == 0.25 and np.allclose(even["shares"], 0.25)
-    empty = explain.grid_pointing(lambda m, x, t: np.zeros(x.shape[:3]), brightness(size), images, grids=2)
+    empty = explain.grid_pointing_game(lambda m, x, t: np.zeros(x.shape[:3]), brightness(size), images, grids=2)
     assert not empty["hits"].any() and not empty["shares"].any()
     with pytest.raises(ValueError, match="four classes.*Received: 2 classes"):
-        explain.grid_pointing(explain.grad_cam, brightness(size), images[[0, 1, 4, 5]])
+        explain.grid_pointing_game(explain.grad_cam, brightness(size), images[[0, 1, 4, 5]])
 
 
 def test_boxes():
     model, (images, boxes) = brightness(), photos()
     maps = explain.layer_cam(model, images)
-    assert explain.points_at(maps, [[box] for box in boxes], tolerance=0).all()
-    assert not explain.points_at(maps, [[(0, 0, 0, 0)]] * len(images), tolerance=0).any()
-    assert [explain.box_of(one) for one in maps] == boxes
+    assert explain.pointing_game(maps, [[box] for box in boxes], tolerance=0).all()
+    assert not explain.pointing_game(maps, [[(0, 0, 0, 0)]] * len(images), tolerance=0).any()
+    assert [explain.box_from_map(one) for one in maps] == boxes
     two = np.zeros((6, 6))
     two[0, 0], two[2:4, 2:5] = 1, 0.5
-    assert explain.box_of(two) == (2, 2, 4, 5) and explain.box_of(two, threshold=0.9) == (0, 0, 1, 1)
-    assert explain.box_of(np.zeros((4, 4))) is None
-    assert explain.overlap((0, 0, 2, 2), (0, 1, 2, 3)) == pytest.approx(1 / 3)
-    assert explain.overlap((0, 0, 2, 2), (4, 4, 5, 5)) == 0
+    assert explain.box_from_map(two) == (2, 2, 4, 5) and explain.box_from_map(two, threshold=0.9) == (0, 0, 1, 1)
+    assert explain.box_from_map(np.zeros((4, 4))) is None
+    assert explain.intersection_over_union((0, 0, 2, 2), (0, 1, 2, 3)) == pytest.approx(1 / 3)
+    assert explain.intersection_over_union((0, 0, 2, 2), (4, 4, 5, 5)) == 0
 
 
 def test_interval_is_about_that_of_students_t():

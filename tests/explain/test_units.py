@@ -35,12 +35,12 @@ def test_first_filters_and_feature_maps():
 def test_a_maximised_image_is_one_of_its_class():
     model = brightness()
     for options in ({"target": 2}, {"target": 2, "layer": "maps"}):
-        image = explain.maximised(model, steps=20, **options)
+        image = explain.activation_maximization(model, steps=20, **options)
         assert image.shape == (8, 8, 4)
         logits = np.asarray(model(image[None]))[0]
         assert logits.argmax() == 2 and image[..., 2].mean() > 0.5 > abs(image[..., 1].mean())
     with pytest.raises(ValueError, match="`size` should be"):
-        explain.maximised(brightness(None), 0)
+        explain.activation_maximization(brightness(None), 0)
 
 
 def test_changes_of_images():

@@ -9,7 +9,8 @@ from PIL import Image
 
 import kerasnets
 from kerasnets.cli.app import run
-from kerasnets.report.visualization import METHODS, visualize, visualize_units
+from kerasnets.explain import METHODS
+from kerasnets.report.visualization import visualize, visualize_units
 
 
 @pytest.fixture(scope="module")
