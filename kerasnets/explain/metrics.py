@@ -42,11 +42,19 @@ def random_maps(count: int, size: tuple[int, int], seed: int = 0, cells: int = 7
     return heatmap(np.random.default_rng(seed).random((count, cells, cells)), size)
 
 
-def interval(scores, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
-    """Returns (mean, low, high) of scores: the 95 % bootstrap interval of the mean over the images."""
+def interval(scores, seed: int = 0) -> tuple[float, float, float]:
+    """Returns (mean, low, high) of scores: the 95 % bootstrap interval of the mean over the images.
+
+    Raises:
+        ValueError: for fewer than two scores.
+    """
+    from scipy.stats import bootstrap
+
     scores = np.asarray(scores, "float64")
-    picked = np.random.default_rng(seed).integers(0, len(scores), (draws, len(scores)))
-    low, high = np.percentile(scores[picked].mean(axis=1), (2.5, 97.5))
+    if len(scores) < 2:
+        raise ValueError(f"An interval needs at least two scores. Received: {len(scores)}")
+    options = {"n_resamples": 2000, "method": "percentile", "random_state": np.random.default_rng(seed)}
+    low, high = bootstrap((scores,), np.mean, **options).confidence_interval
     return float(scores.mean()), float(low), float(high)
 
 

@@ -74,7 +74,7 @@ def _train_and_export(changes: list[str], run_dir: Path, to: str, overwrite: boo
 
 def _changes(folder: Path, model: str, weights: str | None) -> list[str]:
     """Returns what the recipe needs to know; raises an error for photos that cannot be trained on."""
-    splits = _has_splits(folder)
+    splits = _held_out_split(folder)
     for part in (folder / "train", folder / splits) if splits else (folder,):
         counts = photos_of(part)
         if len(counts) < 2:
@@ -97,7 +97,7 @@ def _changes(folder: Path, model: str, weights: str | None) -> list[str]:
 
 def _training_photos(folder: Path) -> int:
     """Returns how many photos are trained on."""
-    if _has_splits(folder):
+    if _held_out_split(folder):
         return sum(photos_of(folder / "train").values())
     return sum(count - count // _FEWEST for count in photos_of(folder).values())
 
@@ -109,7 +109,7 @@ def _length(recipe, photos: int) -> list[str]:
     return [f"batch_size={batch_size}", f"epochs={epochs}", f"evaluation.every_epochs={epochs}"]
 
 
-def _has_splits(folder: Path) -> str | None:
+def _held_out_split(folder: Path) -> str | None:
     """Returns the name of the held-out split of a folder with `train/` and `test/` or `val/`, else `None`."""
     names = [name for name in ("test", "val", "validation") if (folder / name).is_dir()]
     return names[0] if names and (folder / "train").is_dir() else None

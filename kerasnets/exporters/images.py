@@ -212,7 +212,7 @@ def named_data(text: str, argument: str) -> DataOptions:
         argument: the name of the user's argument, for the error.
 
     Raises:
-        ValueError: for anything else.
+        FileNotFoundError: for anything else.
     """
     kind, _, name = text.partition(":")
     if text == "digits":

@@ -8,12 +8,12 @@ _Z = 1.959964
 
 def share_interval(successes: int, count: int) -> tuple[float, float]:
     """Returns the 95 % interval of a share (Wilson 1927, "Probable Inference, the Law of Succession")."""
+    from scipy.stats import binomtest
+
     if count == 0:
         return 0.0, 1.0
-    share, square = successes / count, _Z**2 / count
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = binomtest(successes, count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def drop_interval(lost: int, gained: int, count: int) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Writes checkpoints in a thread, so that the training goes on meanwhile."""
 
-import threading
+from concurrent import futures
 
 from kerasnets.runs import checkpoints
 
@@ -9,8 +9,8 @@ class CheckpointWriter:
     """Writes one checkpoint at a time. As a context, it waits at its end for the one that is being written."""
 
     def __init__(self):
-        self._thread = None
-        self._error = None
+        self._thread = futures.ThreadPoolExecutor(1, "checkpoint")
+        self._writing = None
 
     def save(self, folder, name: str, tensors: dict, state: dict) -> None:
         """Begins to write a checkpoint, as `checkpoints.save` does, once the one before it is written.
@@ -22,19 +22,11 @@ class CheckpointWriter:
             OSError: the checkpoint before it could not be written.
         """
         self.wait()
-
-        def write():
-            try:
-                checkpoints.save(folder, name, tensors, state)
-            except BaseException as error:  # raised in the thread of the training by `wait`
-                self._error = error
-
-        self._thread = threading.Thread(target=write, name="checkpoint")
-        self._thread.start()
+        self._writing = self._thread.submit(checkpoints.save, folder, name, tensors, state)
 
     def check(self) -> None:
         """Raises the error of a checkpoint that could not be written. It does not wait."""
-        if self._thread and not self._thread.is_alive():
+        if self._writing and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
@@ -43,11 +35,10 @@ class CheckpointWriter:
         Raises:
             OSError: it could not be written. The former checkpoint stays.
         """
-        if self._thread:
-            self._thread.join()
-        self._thread, error, self._error = None, self._error, None
-        if error:
-            raise error
+        if self._writing:
+            futures.wait([self._writing])
+            written, self._writing = self._writing, None
+            written.result()
 
     def __enter__(self):
         return self

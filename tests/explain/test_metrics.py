@@ -86,6 +86,8 @@ def test_interval_is_about_that_of_students_t():
     mean, low, high = explain.interval(scores)
     expected = stats.t.interval(0.95, len(scores) - 1, scores.mean(), stats.sem(scores))
     assert mean == scores.mean() and np.allclose((low, high), expected, atol=0.02)
+    with pytest.raises(ValueError, match="at least two scores. Received: 1"):
+        explain.interval([0.5])
 
 
 def test_maps_that_do_not_fit():

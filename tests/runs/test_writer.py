@@ -46,7 +46,7 @@ def test_an_error_is_raised_once_and_the_first_error_of_a_run_is_the_one_shown(t
     writer = CheckpointWriter()
     for finish in (writer.wait, writer.check):
         writer.save(tmp_path / "nowhere", "last", TENSORS, {"step": 1})
-        writer._thread.join()
+        writer._writing.exception()  # waits
         with pytest.raises(OSError, match="Could not write"):
             finish()
         finish()

@@ -1,0 +1,1 @@
+"""Makes smaller networks of networks: quantisation-aware training, pruning, weight sharing, coding."""
