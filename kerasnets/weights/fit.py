@@ -236,7 +236,7 @@ def _names_error(checkpoint: Checkpoint, targets: dict, missing: list[str], unkn
 
 
 def _shape_error(checkpoint: Checkpoint, count: int, tensor: SourceTensor, target: WeightTarget) -> str:
-    order = {"torch": "PyTorch", "keras": "Keras"}[checkpoint.layout]
+    order = "PyTorch" if checkpoint.layout == "torch" else "Keras"
     return (
         f"{checkpoint.source}: {count} tensors have other shapes than the model, first {tensor.name!r}: the model's is "
         f"{target.shape} in Keras's order. `skip_mismatch=True` loads what fits. "

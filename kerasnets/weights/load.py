@@ -14,6 +14,7 @@ from kerasnets.registry import Preprocessing
 from kerasnets.weights.catalogue import checkpoint_in
 from kerasnets.weights.files import open_checkpoint
 from kerasnets.weights.fit import LoadReport, Plan, fit
+from kerasnets.weights.knc import read_contents
 from kerasnets.weights.mapping import FORMATS, match, weight_targets
 
 # The configuration of a `.keras` file is not read beyond this many bytes; NASNet-Large's has two million.
@@ -27,8 +28,8 @@ def load_weights(model: keras.Model, source, *, format: str = "auto", skip_misma
     are adapted.
 
     The model's `preprocessing` is set too: to that of a public checkpoint, recognised by the name of the file, or to
-    that in a `.keras` file. For any other file the model keeps its own, and a warning shows it. A dict does not change
-    it.
+    that in a `.keras` or `.knc` file. For any other file the model keeps its own, and a warning shows it. A dict does
+    not change it.
 
     Args:
         model: a network of this package.
@@ -81,13 +82,15 @@ def set_preprocessing(model: keras.Model, source) -> None:
 
 
 def numbers_in(path) -> Preprocessing | None:
-    """Returns the preprocessing of a public checkpoint, known by its file's name, or that in a `.keras` file.
+    """Returns the preprocessing of a public checkpoint, known by its file's name, or that in a `.keras` or `.knc` file.
 
     `None` for any other file.
     """
     if checkpoint := checkpoint_in(Path(path).name):
         return checkpoint.preprocessing
     try:
+        if Path(path).suffix == ".knc":
+            return Preprocessing.from_plain(read_contents(path).preprocessing)
         with zipfile.ZipFile(path) as file:
             if file.getinfo("config.json").file_size <= _LARGEST_CONFIG:
                 return Preprocessing.from_plain(json.loads(file.read("config.json"))["config"]["preprocessing"])

@@ -17,8 +17,9 @@ from kerasnets.graph.walk import calls, classifiers, flattened_from
 from kerasnets.weights.files import Checkpoint
 from kerasnets.weights.keras_names import PYTORCH_SUFFIXES, keras_names
 
-FORMATS = ("auto", "torchvision", "timm", "efficientnet_pytorch", "keras_applications", "keras")
+FORMATS = ("auto", "torchvision", "timm", "efficientnet_pytorch", "keras_applications", "keras", "kerasnets")
 
+_LAYOUTS = {"keras_applications": "keras", "keras": "keras", "kerasnets": "kerasnets"}  # of the others: torch
 # Each table holds (pattern of their name, our name); the first pattern that matches the whole name counts.
 RENAMES = {
     # The files of 2017 write the number of a layer inside a dense layer after a dot.
@@ -46,6 +47,7 @@ _CLASSIFIERS = (
 # the input that keras.applications' EfficientNet holds.
 _IGNORABLE = {
     "torch": re.compile(r".*num_batches_tracked|training_progress\..*|(aux|AuxLogits|aux_logits)\w*\..*"),
+    "kerasnets": re.compile(r"(aux|AuxLogits|aux_logits)\w*\..*"),
     "keras": re.compile(r"(seed_generator|normalization)(_\d+)?/.*|training_progress/.*|(aux|AuxLogits)\w*[./].*"),
 }
 # The layers of the top, in any convention.
@@ -159,16 +161,24 @@ def match(checkpoint: Checkpoint, targets: dict[str, WeightTarget], format: str 
         ValueError: for a format that the file cannot have.
     """
     format = recognise(checkpoint, targets) if format == "auto" else format
-    if (checkpoint.layout == "keras") != format.startswith("keras"):
+    if checkpoint.layout != _LAYOUTS.get(format, "torch"):
         raise ValueError(f"{checkpoint.source} is in {checkpoint.layout}'s layout. Received: format={format!r}")
-    find_names = keras_names if checkpoint.layout == "keras" else torch_names
+    find_names = {"keras": keras_names, "torch": torch_names}.get(
+        checkpoint.layout, lambda found, *_: {n: n for n in found}
+    )
     names = find_names(checkpoint, targets, format)
     tensors = {ours: _source_tensor(checkpoint, theirs, targets.get(ours)) for ours, theirs in names.items()}
     return Match(checkpoint, tensors)
 
 
+def _same_names(checkpoint: Iterable[str], targets: dict[str, WeightTarget], format: str) -> dict[str, str]:
+    return {name: name for name in checkpoint}
+
+
 def recognise(checkpoint: Checkpoint, targets: dict[str, WeightTarget]) -> str:
     """Returns which of `FORMATS` a checkpoint has."""
+    if checkpoint.layout == "kerasnets":
+        return "kerasnets"
     if checkpoint.layout == "keras":
         layers = {name.rpartition("/")[0] for name in checkpoint}
         known = layers & {target.layer.name for target in targets.values()}
