@@ -19,7 +19,7 @@ app = typer.Typer()
 FORM = Annotated[
     str,
     typer.Option(
-        "--to", help="saved-model, or tflite, alone or with -float16, -dynamic, -int8, -int16x8 or -full-integer."
+        "--to", help="saved-model, onnx, or tflite, alone or with -float16, -dynamic, -int8, -int16x8 or -full-integer."
     ),
 ]
 CALIBRATE = Annotated[

@@ -20,7 +20,7 @@ WORDS = Annotated[
 ]
 MODEL = Annotated[
     str | None,
-    typer.Option(help="A run folder, a .keras or .tflite file, a SavedModel's folder, or a model's name."),
+    typer.Option(help="A run folder, a .keras, .tflite or .onnx file, a SavedModel's folder, or a model's name."),
 ]
 TOP = Annotated[int, typer.Option(min=1, help="How many classes to show for each image.")]
 BATCH_SIZE = Annotated[int, typer.Option(min=1, help="Images at a time. It changes the speed, not the result.")]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.files import CALIBRATED, ExportError
+from kerasnets.exporters.files import ExportError
 from kerasnets.exporters.intervals import drop_interval, share_interval
-from kerasnets.exporters.tflite import load_tflite, read_ops, summarise_ops
+from kerasnets.exporters.loading import exported_ops, load_exported
 
 _EXACT = {"largest_difference": 1e-4, "top1_agreement": 0.995, "accuracy_drop": 0.005}
 _INTEGER = {"largest_difference": None, "top1_agreement": 0.95, "accuracy_drop": 0.01}
@@ -29,6 +29,7 @@ BOUNDS = {
     "tflite-int8": _INTEGER,
     "tflite-int16x8": {"largest_difference": 2e-2, "top1_agreement": 0.98, "accuracy_drop": 0.005},
     "tflite-full-integer": _INTEGER,
+    "onnx": _EXACT,
 }
 
 
@@ -41,7 +42,7 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
     """Runs the exported file `path` in a fresh process and compares its outputs with those of Keras.
 
     Args:
-        path: a .tflite file or a SavedModel's folder.
+        path: a .tflite or .onnx file, or a SavedModel's folder.
         form: one of `files.FORMS`.
         images: real images, uint8 pixels (examples, size, size, channels).
         expected: the probabilities that Keras gives for them, (examples, classes).
@@ -51,7 +52,7 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
 
     Returns:
         The report: format, path, bytes, what `compare` gives, ops, flex_ops, float_islands, latency_ms (median, one
-        image, TFLite on one thread), latency_all_threads_ms (TFLite on `threads` threads), bounds, failures (what is
+        image, a file on one thread), latency_all_threads_ms (a file on `threads` threads), bounds, failures (what is
         outside its bound, with the whole of its 95 % interval), undecided (bounds that lie inside an interval, because
         the images are too few), passed.
 
@@ -179,31 +180,29 @@ def _run_fresh(path, form: str, folder: str, seconds: float) -> dict:
 
 def main(path: str, form: str, folder: str) -> None:
     """Runs the file on the folder's images, writes outputs.npy there, and prints operators and latency as JSON."""
-    images, seconds = np.load(Path(folder) / "images.npy"), []
+    images, seconds, threads = np.load(Path(folder) / "images.npy"), [], {}
     if form == "saved-model":
-        from kerasnets.exporters.saved_model import load_saved_model, load_serve_bytes, saved_model_ops
+        from kerasnets.exporters.saved_model import load_serve_bytes
 
-        run = load_saved_model(path).run
+        run = load_exported(path).run
         for image in images[:20]:
             _timed(run, image[np.newaxis], seconds)
         outputs = [run(images[start : start + 32]) for start in range(0, len(images), 32)]
-        ops = {"ops": saved_model_ops(path), "flex_ops": [], "float_islands": []}
         files = [file.read_bytes() for file in sorted(Path(folder).glob("file-*"))]
         if files:
             np.save(Path(folder) / "outputs_of_files.npy", load_serve_bytes(path)(files))
     else:
-        run = load_tflite(path).run
+        run = load_exported(path, threads=1).run
         outputs = [_timed(run, image[np.newaxis], seconds) for image in images]
-        ops = summarise_ops(read_ops(path), quantised=form in CALIBRATED)
-        ops |= _all_threads(path, images[:100])
+        threads = _all_threads(path, images[:100])
     np.save(Path(folder) / "outputs.npy", np.concatenate(outputs))
-    print(json.dumps({**ops, "latency_ms": _milliseconds(seconds)}))
+    print(json.dumps(exported_ops(path, form) | {"latency_ms": _milliseconds(seconds)} | threads))
 
 
 def _all_threads(path: str, images: np.ndarray) -> dict:
-    """Measures a TFLite file on as many threads as this process may use."""
+    """Measures a file on as many threads as this process may use."""
     threads, seconds = len(os.sched_getaffinity(0)), []
-    run = load_tflite(path, threads).run
+    run = load_exported(path, threads).run
     for image in images:
         _timed(run, image[np.newaxis], seconds)
     return {"threads": threads, "latency_all_threads_ms": _milliseconds(seconds)}

@@ -28,7 +28,7 @@ from kerasnets.graph.fold import inference_form
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
 
-# What running a TFLite file on this machine cannot show.
+# What running a file on this machine cannot show.
 _UNCHECKED = ("decoding and resizing, which the program that uses the file does", "the speed on another device")
 _HINT = ". More images for the calibration, or another form (tflite-int16x8, tflite-dynamic, tflite-float16), can help"
 
@@ -55,7 +55,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
     Args:
         target: a run folder, a .keras file, a model, or a model's name.
         to: one of `files.FORMS`: `"saved-model"`, `"tflite"`, `"tflite-float16"`, `"tflite-dynamic"`, `"tflite-int8"`,
-            `"tflite-int16x8"` or `"tflite-full-integer"`.
+            `"tflite-int16x8"`, `"tflite-full-integer"` or `"onnx"`.
         calibrate: real images: an array, `(images, labels)` or a `tf.data.Dataset` of pixels 0-255; `"digits"`, an .npz
             file, `"tfds:NAME"`, a folder of shards, or a folder of images with or without class sub-folders. Training
             images set the ranges of integers. Held-out images, and then training images, are compared. A run has its
@@ -122,6 +122,10 @@ def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path) -> 
         # TensorFlow Serving serves folders of versions.
         write_saved_model(model, network.preprocessing, network.labels, draft / "1")
         return write_metadata(draft, about)
+    if form == "onnx":
+        from kerasnets.exporters.onnx import write_onnx
+
+        return write_onnx(model, network.preprocessing, about, draft)
     from kerasnets.exporters.tflite import tflite_bytes
 
     images = calibration_images(network, calibrate) if form in CALIBRATED else None
@@ -152,7 +156,7 @@ def _through_client(network: LoadedNetwork, form: str, draft: Path, examples: in
     Returns:
         `{"geometry", "examples", "accuracy", "accuracy_interval"}`, or `None` without photos of a run.
     """
-    if form == "saved-model" or (found := client_images(network, examples)) is None:
+    if not form.startswith("tflite") or (found := client_images(network, examples)) is None:
         return None
     from kerasnets.exporters.tflite import load_tflite
 

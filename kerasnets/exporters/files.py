@@ -1,6 +1,6 @@
 """The files of an export: where they go, and the labels and the description in them.
 
-A TFLite file holds both in itself (`tflite_metadata.py`). A SavedModel has `labels.txt` and `network.json` in its
+A TFLite or ONNX file holds both in itself (`tflite_metadata.py`, `onnx_metadata.py`). A SavedModel has `labels.txt` and `network.json` in its
 folder `assets.extra`. The description holds the SHA-256 of what it describes.
 """
 
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerasnets.exporters.onnx_metadata import read_description
 from kerasnets.exporters.tflite_metadata import model_part, read_inside
 from kerasnets.registry import Preprocessing
 
@@ -27,6 +28,7 @@ FORMS = {
     "tflite-int8": "_int8.tflite",
     "tflite-int16x8": "_int16x8.tflite",
     "tflite-full-integer": "_full_integer.tflite",
+    "onnx": ".onnx",
 }
 # The forms that compute in integers and are calibrated with images. They take uint8 pixels; int16x8 takes float32,
 # because TFLite does not convert uint8 to int16 inside a file.
@@ -88,8 +90,9 @@ def final_path(output, name: str, form: str) -> Path:
         return place
     if place.is_dir():
         place = place / (name + FORMS[form])
-    if place.suffix != ".tflite":
-        raise ValueError(f"The name of a TFLite file should end in .tflite. Received: output={str(place)!r}")
+    ending = Path(f"name{FORMS[form]}").suffix
+    if place.suffix != ending:
+        raise ValueError(f"The name of this file should end in {ending}. Received: output={str(place)!r}")
     return place
 
 
@@ -106,7 +109,7 @@ def move_into_place(draft: Path, place: Path, folder: Path) -> None:
     """Moves a checked export to its final path. After an error or Ctrl-C the older export is back.
 
     Args:
-        draft: the SavedModel's folder or the TFLite file.
+        draft: the folder or the file.
         place: the final path.
         folder: a folder on the same disk, where an older SavedModel is kept until the new one is in its place.
     """
@@ -130,8 +133,10 @@ def metadata_paths(path: str | Path) -> tuple[Path, Path]:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Returns the SHA-256 of the model in a TFLite file, or of the names and contents of a SavedModel's files."""
+    """Returns the SHA-256 of the model in a TFLite or ONNX file, or of the names and contents of a SavedModel's files."""
     path, whole = version_folder(path), hashlib.sha256()
+    if path.suffix == ".onnx":
+        return read_description(path)[1]
     if not path.is_dir():
         return hashlib.sha256(model_part(path.read_bytes())).hexdigest()
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
@@ -163,7 +168,7 @@ def describe(name: str, form: str, preprocessing: Preprocessing, labels: tuple[s
         weights: the SHA-256 of the weights, as `weights_sha256` gives it.
     """
     size, channels = preprocessing.size, len(preprocessing.mean)
-    batch = None if form == "saved-model" else 1
+    batch = None if form in ("saved-model", "onnx") else 1
     return {
         "model": name,
         "description": f"{name}, an image classifier of {len(labels)} classes, exported by kerasnets as {form}.",
@@ -214,7 +219,7 @@ def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
         if Path(path).is_dir():
             what = json.loads(json_path.read_text(encoding="utf-8"))
         else:
-            what = read_inside(path)
+            what = read_description(path)[0] if Path(path).suffix == ".onnx" else read_inside(path)
         preprocessing = Preprocessing.from_plain(what["preprocessing"])
         labels, described = tuple(what["labels"]), what["sha256"]
     except FileNotFoundError:

@@ -11,10 +11,9 @@ import numpy as np
 from kerasnets.data.images.files import load_files
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.images.suffixes import image_files
-from kerasnets.exporters.files import check_labels, is_saved_model, read_metadata
+from kerasnets.exporters.files import check_labels, read_metadata
+from kerasnets.exporters.loading import is_exported, load_exported
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
-from kerasnets.exporters.saved_model import load_saved_model
-from kerasnets.exporters.tflite import load_tflite
 from kerasnets.graph.fold import inference_form
 from kerasnets.graph.inference import frozen
 from kerasnets.registry import Preprocessing
@@ -43,19 +42,19 @@ def open_predictor(target: str | Path | keras.Model, weights: str | None = None,
     """Opens a network to classify images with.
 
     Args:
-        target: a run folder, a .keras or .tflite file, a SavedModel's folder, a model, or a model's name.
+        target: a run folder, a .keras, .tflite or .onnx file, a SavedModel's folder, a model, or a model's name.
         weights: for a model's name, what its builder takes.
         images: about how many images will be classified. For many, the network is compiled first.
 
     Raises:
         ValueError, FileNotFoundError: for a target that cannot be opened, or a model's name without weights.
     """
-    if isinstance(target, str | Path) and (Path(target).suffix == ".tflite" or is_saved_model(target)):
+    if isinstance(target, str | Path) and is_exported(target):
         path = Path(target)
         if not path.exists():
             raise FileNotFoundError(f"There is no exported file. Received: target={str(path)!r}")
         preprocessing, labels = read_metadata(path)
-        runner = load_saved_model(path) if path.is_dir() else load_tflite(path, threads=None)
+        runner = load_exported(path)
         check_labels(labels, runner.classes, path)
         return Predictor(runner.run, preprocessing, labels)
     opened = open_network(target, weights)

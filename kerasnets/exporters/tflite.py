@@ -81,8 +81,8 @@ def converter_of(network):
     return tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], module)
 
 
-def pixel_network(model, preprocessing: Preprocessing):
-    """Returns `model` for one image of pixels 0-255 (1, size, size, channels), with the normalisation inside.
+def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 1):
+    """Returns `model` for pixels 0-255 (batch, size, size, channels), with the normalisation inside.
 
     Normalisation is affine in the channels of a pixel, so it is written as a 1x1 convolution, whose numbers are
     computed with `normalise`. Quantisation then treats it as one operator with a scale for each channel.
@@ -92,7 +92,7 @@ def pixel_network(model, preprocessing: Preprocessing):
     from kerasnets.data.images.per_image import normalise
 
     size, channels = preprocessing.size, len(preprocessing.mean)
-    inputs = keras.Input((size, size, channels), batch_size=1, name="image")
+    inputs = keras.Input((size, size, channels), batch_size=batch_size, name="image")
     unit = np.concatenate([np.zeros((1, channels)), np.eye(channels)]).astype("float32")
     offset, *columns = np.asarray(normalise(unit[:, np.newaxis, np.newaxis], preprocessing))[:, 0, 0]
     kernel = np.stack([column - offset for column in columns])[np.newaxis, np.newaxis]

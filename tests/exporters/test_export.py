@@ -1,6 +1,7 @@
 """Exported files on real digits: every form agrees with Keras, and no file that misses its bounds is kept."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import zipfile
@@ -14,7 +15,8 @@ import tensorflow as tf
 from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters.check import check_file
 from kerasnets.exporters.export import export
-from kerasnets.exporters.files import FORMS, ExportError, read_metadata
+from kerasnets.exporters import files
+from kerasnets.exporters.files import ExportError, read_metadata
 from kerasnets.exporters.images import check_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, probabilities
 from kerasnets.exporters.predict import open_predictor, predict
@@ -25,6 +27,8 @@ from kerasnets.graph.fold import inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
+HAS_ONNX = all(map(importlib.util.find_spec, ("onnxruntime", "tf2onnx")))  # the extra `onnx`
+FORMS = {form: ending for form, ending in files.FORMS.items() if form != "onnx" or HAS_ONNX}
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(78.0,), std=(96.0,))
 
 
@@ -97,12 +101,12 @@ def test_every_form_agrees_with_keras_on_all_held_out_digits(exported, form):
     assert "640 training images" in report["images"]
     assert report["bytes"] > 1000 and report["latency_ms"] > 0
     assert report["flex_ops"] == [] and report["float_islands"] == []
-    if form in ("saved-model", "tflite"):
+    if form in ("saved-model", "tflite", "onnx"):
         assert report["largest_difference"] < 1e-5
     json.dumps(report)
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form != "saved-model"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("tflite")])
 def test_batch_norm_is_folded_and_operators_are_built_in(exported, form):
     names = set(exported[form]["ops"])
     assert not names & {"MUL", "ADD", "SUB", "RSQRT", "BATCH_MATMUL"}
