@@ -1,7 +1,7 @@
 """The files of an export: where they go, and the labels and the description in them.
 
-A TFLite or ONNX file holds both in itself (`tflite_metadata.py`, `onnx_metadata.py`). A SavedModel has `labels.txt` and `network.json` in its
-folder `assets.extra`. The description holds the SHA-256 of what it describes.
+A TFLite or ONNX file holds both in itself (`tflite_metadata.py`, `onnx_metadata.py`). A SavedModel has `labels.txt` and
+`network.json` in its folder `assets.extra`. The description holds the SHA-256 of what it describes.
 """
 
 import dataclasses
@@ -133,7 +133,7 @@ def metadata_paths(path: str | Path) -> tuple[Path, Path]:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Returns the SHA-256 of the model in a TFLite or ONNX file, or of the names and contents of a SavedModel's files."""
+    """Returns the SHA-256 of the model in a file, or of the names and contents of a SavedModel's files."""
     path, whole = version_folder(path), hashlib.sha256()
     if path.suffix == ".onnx":
         return read_description(path)[1]

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from kerasnets.data.images.per_image import normalise
+from kerasnets.exporters import files
 from kerasnets.exporters.check import check_file
 from kerasnets.exporters.export import export
-from kerasnets.exporters import files
 from kerasnets.exporters.files import ExportError, read_metadata
 from kerasnets.exporters.images import check_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, probabilities
