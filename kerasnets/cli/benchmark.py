@@ -1,5 +1,6 @@
 """`kerasnets benchmark`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,18 @@ from kerasnets.cli.output import percent, print_json, print_table, start_tensorf
 EXAMPLE = "Example: kerasnets benchmark data recipes/lenet5_digits.yaml"
 RECIPE_EXAMPLE = "Example: kerasnets benchmark recipe recipes/lenet5_digits.yaml"
 IMAGES = Annotated[int, typer.Option(min=1, help="How many images to time in each stage.")]
+TFLITE_EXAMPLE = "Example: kerasnets benchmark tflite saved_models/lenet5_digits.tflite"
+FILE = Annotated[Path, typer.Argument(help="A .tflite file.")]
+RUNS = Annotated[int, typer.Option(min=1, help="How many runs to measure.")]
+GPU = Annotated[bool, typer.Option("--gpu", help="Use LiteRT's GPU accelerator on this machine.")]
+ADB = Annotated[bool, typer.Option("--adb", help="Print the commands for an Android phone instead.")]
 STEPS = Annotated[int, typer.Option(min=1, help="How many steps to time in each part.")]
 
 app = typer.Typer(
     name="benchmark",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Measure the parts of a recipe on this machine.",
+    help="Measure the parts of a recipe, or an exported file, on this machine.",
     epilog=EXAMPLE,
 )
 
@@ -73,3 +79,27 @@ def recipe_command(recipe: RECIPE, overrides: OVERRIDES = None, steps: STEPS = 2
         *(("change", line) for line in found.advice or ["nothing: the device is busy all the time"]),
     ]
     print_table(("", ""), rows)
+
+
+@app.command("tflite", epilog=TFLITE_EXAMPLE)
+def tflite_command(file: FILE, runs: RUNS = 50, gpu: GPU = False, adb: ADB = False, json: JSON = False) -> None:
+    """Measure a TFLite file by LiteRT's own benchmark, on one thread and on all threads.
+
+    --adb prints the commands that measure it on an Android phone. They need LiteRT's program benchmark_model, from
+    https://ai.google.dev/edge/litert/models/measurement.
+    """
+    from kerasnets.exporters.latency import measure_latency, phone_commands
+
+    if adb:
+        if not file.is_file():
+            raise FileNotFoundError(f"There is no such file. Received: {str(file)!r}")
+        print(*phone_commands(file), sep="\n")
+        return
+    found = measure_latency(file, runs, gpu=gpu)
+    if json:
+        print_json(found)
+        return
+    columns = ("threads", "on", "median ms", "5 %", "95 %", "loading ms")
+    names = ("median_ms", "p5_ms", "p95_ms", "init_ms")
+    rows = [(row["threads"], ", ".join(row["accelerators"]), *(f"{row[name]:.2f}" for name in names)) for row in found]
+    print_table(columns, rows, right=("threads", *columns[2:]))
