@@ -19,7 +19,8 @@ app = typer.Typer()
 FORM = Annotated[
     str,
     typer.Option(
-        "--to", help="saved-model, onnx, or tflite, alone or with -float16, -dynamic, -int8, -int16x8 or -full-integer."
+        "--to",
+        help="saved-model, onnx, web, web-int8, tflite, or tflite with -float16, -dynamic, -int8, -int16x8, -full-integer.",
     ),
 ]
 CALIBRATE = Annotated[
@@ -38,6 +39,9 @@ BOUNDS = Annotated[
 ]
 STRICT = Annotated[
     bool, typer.Option("--strict", help="Refuse an integer file in which an operator computes in float.")
+]
+LITERT_JS = Annotated[
+    str | None, typer.Option("--litert-js", help="For web: the folder of LiteRT.js; by default node_modules/@litertjs.")
 ]
 OUTPUT = Annotated[
     str | None, typer.Option("--output", "-o", help="The exported file or folder; by default in saved_models/.")
@@ -61,6 +65,7 @@ def export_command(
     examples: EXAMPLES = 1000,
     bounds: BOUNDS = None,
     strict: STRICT = False,
+    litert_js: LITERT_JS = None,
     json: JSON = False,
 ) -> None:
     """Export a trained model, run the exported file in a fresh process and compare it with Keras.
@@ -77,6 +82,7 @@ def export_command(
     with work_on_stderr():
         chosen = {"weights": weights, "allow_random": allow_random, "examples": examples, "strict": strict}
         chosen |= {"preprocessing": preprocessing, "labels": read_labels(labels) if labels else None, "bounds": wanted}
+        chosen |= {"litert_js": litert_js}
         report = export(target, to, calibrate, output, **chosen)
         if is_run(target):
             write_report(target)
@@ -104,6 +110,7 @@ def _lines(report: dict) -> list[tuple[str, str]]:
         ("through the client", client_line(report)),
         ("undecided", "; ".join(report["undecided"]) or "nothing"),
         ("latency", speed),
+        ("runs from", f"TensorFlow Lite {report['oldest_runtime']} on" if report["oldest_runtime"] else "–"),
         ("operators", ", ".join(f"{name} {count}" for name, count in report["ops"].items())),
         ("Flex operators", ", ".join(report["flex_ops"]) or "none"),
         ("float islands", ", ".join(report["float_islands"]) or "none"),
@@ -115,7 +122,12 @@ def client_line(report: dict) -> str:
     client = report["client"]
     if client is None:
         return "–"
-    return f"{_share(client, 'accuracy', 'examples')}, photos stretched to a square as MediaPipe does"
+    text = f"{_share(client, 'accuracy', 'examples')}, photos stretched to a square as MediaPipe does"
+    if (itself := client["mediapipe"]) is None:
+        return text
+    if "error" in itself:
+        return f"{text}; MediaPipe itself: {itself['error']}"
+    return f"{text}; MediaPipe {itself['version']} itself: {share_of(itself['accuracy'], itself['examples'])}"
 
 
 def _share(report: dict, name: str, count: str) -> str:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasnets.exporters.check import check_file
+from kerasnets.exporters.check import check_file, size_in_bytes
+from kerasnets.exporters.client import through_client
 from kerasnets.exporters.files import (
     CALIBRATED,
     FORMS,
+    PAGE_NETWORK,
+    PAGES,
     ExportError,
     check_labels,
     describe,
@@ -19,11 +22,11 @@ from kerasnets.exporters.files import (
     weights_sha256,
     write_metadata,
 )
-from kerasnets.exporters.images import calibration_images, check_images, client_images, has_images
-from kerasnets.exporters.intervals import share_interval
+from kerasnets.exporters.images import calibration_images, check_images, has_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
 from kerasnets.exporters.own_images import is_own, own_images
-from kerasnets.exporters.tflite_metadata import with_metadata
+from kerasnets.exporters.tflite_metadata import read_inside, with_metadata
+from kerasnets.exporters.web import find_litert_js, write_page
 from kerasnets.graph.fold import inference_form
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
@@ -46,6 +49,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
     bounds=None,
     examples: int = 1000,
     strict: bool = False,
+    litert_js=None,
 ) -> dict:
     """Exports a trained network and checks the exported file.
 
@@ -55,7 +59,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
     Args:
         target: a run folder, a .keras file, a model, or a model's name.
         to: one of `files.FORMS`: `"saved-model"`, `"tflite"`, `"tflite-float16"`, `"tflite-dynamic"`, `"tflite-int8"`,
-            `"tflite-int16x8"`, `"tflite-full-integer"` or `"onnx"`.
+            `"tflite-int16x8"`, `"tflite-full-integer"`, `"onnx"`, `"web"` or `"web-int8"`.
         calibrate: real images: an array, `(images, labels)` or a `tf.data.Dataset` of pixels 0-255; `"digits"`, an .npz
             file, `"tfds:NAME"`, a folder of shards, or a folder of images with or without class sub-folders. Training
             images set the ranges of integers. Held-out images, and then training images, are compared. A run has its
@@ -69,10 +73,12 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
             not checked.
         examples: the largest number of images to compare.
         strict: refuse an integer file in which an operator computes in float.
+        litert_js: for a page, the folder of LiteRT.js; see `web.find_litert_js`.
 
     Returns:
-        The report of `check.check_file`, with `images` (where they come from) and `not_checked` (what the comparison
-        cannot show). A run folder keeps it in exports.json.
+        The report of `check.check_file`, with `images` (where they come from), `not_checked` (what the comparison
+        cannot show), `oldest_runtime` (the release of TensorFlow Lite that a .tflite file needs) and `client` (see
+        `client.through_client`). A run folder keeps it in exports.json.
 
     Raises:
         ValueError: for wrong arguments.
@@ -93,25 +99,43 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
     if network.run is not None:
         _check_record(network.run)
     place = final_path(output, network.name, to)
+    litert_js = find_litert_js(litert_js) if to in PAGES else None
     model = classifier(network.model)
     check_labels(network.labels, model.output_shape[-1], network.name)
     if is_own(calibrate):
         calibrate = own_images(calibrate, network.preprocessing, 2 * examples)
     with temporary_folder(place) as folder:
-        draft = Path(folder) / place.name
-        _write(inference_form(model), network, to, calibrate, draft)
-        report = _check(model, network, to, calibrate, draft, bounds=bounds, examples=examples)
-        report["path"] = str(place)
-        if strict and report["float_islands"]:
-            report["failures"].append(f"operators in float: {', '.join(report['float_islands'])}")
-            report["passed"] = False
-        if not report["passed"]:
-            hint = _HINT if to in CALIBRATED else ""
-            raise ExportError(f"{place} was not written: {'; '.join(report['failures'])}{hint}", report)
+        draft, form = Path(folder) / place.name, PAGES.get(to, to)
+        file = _file_in(draft, to)
+        _write(inference_form(model), network, form, calibrate, file)
+        report = _check(model, network, form, calibrate, file, bounds=bounds, examples=examples)
+        report |= {"format": to, "path": str(place)}
+        _refuse(report, form, strict)
+        if litert_js is not None:
+            write_page(draft, litert_js)
+            report["bytes"] = size_in_bytes(draft)
         move_into_place(draft, place, Path(folder))
     if network.run is not None:
         _keep_report(network.run, report)
     return report
+
+
+def _file_in(draft: Path, to: str) -> Path:
+    """Returns where the exported file goes: the draft itself, or inside the folder of a page."""
+    if to not in PAGES:
+        return draft
+    draft.mkdir()
+    return draft / PAGE_NETWORK
+
+
+def _refuse(report: dict, form: str, strict: bool) -> None:
+    """Raises ExportError for a report with failures."""
+    if strict and report["float_islands"]:
+        report["failures"].append(f"operators in float: {', '.join(report['float_islands'])}")
+        report["passed"] = False
+    if not report["passed"]:
+        hint = _HINT if form in CALIBRATED else ""
+        raise ExportError(f"{report['path']} was not written: {'; '.join(report['failures'])}{hint}", report)
 
 
 def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path) -> None:
@@ -146,24 +170,9 @@ def _check(model, network: LoadedNetwork, form: str, calibrate, draft: Path, *, 
     return report | {
         "images": origin,
         "not_checked": unchecked,
-        "client": _through_client(network, form, draft, examples),
+        "oldest_runtime": read_inside(draft)["oldest_runtime"] if form.startswith("tflite") else "",
+        "client": through_client(network, draft, examples) if form.startswith("tflite") else None,
     }
-
-
-def _through_client(network: LoadedNetwork, form: str, draft: Path, examples: int) -> dict | None:
-    """Returns the accuracy of a TFLite file on held-out photos that are stretched, as MediaPipe does.
-
-    Returns:
-        `{"geometry", "examples", "accuracy", "accuracy_interval"}`, or `None` without photos of a run.
-    """
-    if not form.startswith("tflite") or (found := client_images(network, examples)) is None:
-        return None
-    from kerasnets.exporters.tflite import load_tflite
-
-    images, labels = found
-    right = int(np.sum(load_tflite(draft, threads=None).run(images).argmax(-1) == labels))
-    shares = {"accuracy": right / len(images), "accuracy_interval": list(share_interval(right, len(images)))}
-    return {"geometry": "stretch", "examples": len(images), **shares}
 
 
 def _encoded(model, network: LoadedNetwork, images: np.ndarray, folder: Path) -> tuple[list[bytes], np.ndarray]:

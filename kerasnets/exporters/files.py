@@ -29,7 +29,12 @@ FORMS = {
     "tflite-int16x8": "_int16x8.tflite",
     "tflite-full-integer": "_full_integer.tflite",
     "onnx": ".onnx",
+    "web": "_web",
+    "web-int8": "_int8_web",
 }
+# A page for browsers -> the form of its file.
+PAGES = {"web": "tflite", "web-int8": "tflite-int8"}
+PAGE_NETWORK = "network.tflite"
 # The forms that compute in integers and are calibrated with images. They take uint8 pixels; int16x8 takes float32,
 # because TFLite does not convert uint8 to int16 inside a file.
 CALIBRATED = ("tflite-int8", "tflite-int16x8", "tflite-full-integer")
@@ -66,6 +71,11 @@ def is_saved_model(path: str | Path) -> bool:
     return (version_folder(path) / "saved_model.pb").is_file()
 
 
+def is_page(path: str | Path) -> bool:
+    """Whether `path` is the folder of a page for browsers."""
+    return (Path(path) / PAGE_NETWORK).is_file() and (Path(path) / "page.js").is_file()
+
+
 def version_folder(path: str | Path) -> Path:
     """Returns the folder of the newest version in a folder of versions, and any other path as it is."""
     path = Path(path)
@@ -82,10 +92,11 @@ def final_path(output, name: str, form: str) -> Path:
         ValueError: if something is there already that is not an export of that form.
     """
     place = Path(output) if output is not None else Path("saved_models") / (name + FORMS[form])
-    if form == "saved-model":
-        if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_saved_model(place)):
+    if form == "saved-model" or form in PAGES:
+        is_older = is_page if form in PAGES else is_saved_model
+        if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_older(place)):
             raise ValueError(
-                f"A SavedModel needs its own folder; this one holds something else. Received: output={str(place)!r}"
+                f"This export needs its own folder; this one holds something else. Received: output={str(place)!r}"
             )
         return place
     if place.is_dir():

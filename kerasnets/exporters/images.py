@@ -1,6 +1,5 @@
 """Real images for an export: training images for the calibration, held-out images for the comparison."""
 
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,17 +122,6 @@ def _own(images: OwnImages, network: LoadedNetwork, count: int) -> CheckImages:
 def _spread(values: np.ndarray, count: int) -> np.ndarray:
     """Returns up to `count` evenly spaced entries."""
     return values[np.linspace(0, len(values), min(count, len(values)), endpoint=False).astype(int)]
-
-
-def client_images(network: LoadedNetwork, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns held-out images of a run and their labels, stretched to a square as MediaPipe does; `None` for others.
-
-    They are those of `check_images`.
-    """
-    if network.data is None or network.data.source.kind != "folder":
-        return None
-    stretched = dataclasses.replace(network.preprocessing, geometry="stretch")
-    return sample(open_source(network.data.source, network.data.evaluation_split), stretched, count)
 
 
 def sample_photos(preprocessing: Preprocessing, count: int) -> np.ndarray:

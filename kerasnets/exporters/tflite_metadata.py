@@ -30,6 +30,7 @@ def with_metadata(content: bytes, about: dict) -> bytes:
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     _set_names(model, schema)
+    about = about | {"oldest_runtime": _oldest_runtime(model)}
     model.metadata = [entry for entry in model.metadata or [] if entry.name != _KEY]
     entry = schema.MetadataT()
     entry.name, entry.buffer = _KEY, len(model.buffers)
@@ -39,6 +40,14 @@ def with_metadata(content: bytes, about: dict) -> bytes:
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return _with_archive(bytes(builder.Output()), about)
+
+
+def _oldest_runtime(model) -> str:
+    """Returns the oldest release of TensorFlow Lite that runs a model, as the converter writes it; "" if unknown."""
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            return bytes(np.asarray(model.buffers[entry.buffer].data, np.uint8)).split(b"\0")[0].decode()
+    return ""
 
 
 def read_inside(path: str | Path) -> dict | None:

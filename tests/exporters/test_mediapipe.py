@@ -1,5 +1,6 @@
 """MediaPipe's own `ImageClassifier` takes the exported files, and gives what LiteRT gives."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -8,12 +9,16 @@ import sys
 import keras
 import numpy as np
 import pytest
+from data_files import encode, photo
 from nets import fill
 from PIL import Image
 
+from kerasnets.cli.export import client_line
+from kerasnets.exporters.client import run_mediapipe
 from kerasnets.exporters.export import export
 from kerasnets.exporters.open_network import open_network
 from kerasnets.exporters.predict import open_predictor
+from kerasnets.recipe.data_options import DataOptions, SourceOptions
 
 NUMBERS = {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4], "crop_fraction": 1.0}
 LABELS = tuple("bee ant wasp fly moth".split())
@@ -62,6 +67,29 @@ def test_image_classifier_gives_the_same_probabilities_by_label(form, photos, tm
     ours = open_predictor(path).run(images)
     for found, expected in zip(theirs, ours, strict=True):
         assert [found[label] for label in LABELS] == pytest.approx(list(expected), abs=1e-6)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("mediapipe"), reason='needs `pip install -e ".[mediapipe]"`')
+def test_the_report_of_an_export_counts_what_mediapipe_itself_gets_right(tmp_path):
+    for label in ("ant", "bee"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "photos" / label / f"{number}.png").write_bytes(encode(photo(number), "PNG"))
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(inputs))
+    data = DataOptions(source=SourceOptions(kind="folder", path=str(tmp_path / "photos")))
+    network = open_network(keras.Model(inputs, outputs), preprocessing=NUMBERS, labels=("ant", "bee"))
+    network = dataclasses.replace(network, data=data)
+    report = export(network, "tflite", output=tmp_path / "net.tflite")
+    client, itself = report["client"], report["client"]["mediapipe"]
+    assert client["geometry"] == "stretch" and client["examples"] == itself["examples"] == 4
+    assert itself["accuracy"] == client["accuracy"] and itself["version"]
+    assert f"MediaPipe {itself['version']} itself: " in client_line(report)
+    (tmp_path / "bad.tflite").write_text("no network")
+    refused = run_mediapipe(tmp_path / "bad.tflite", [], np.array([]))
+    assert list(refused) == ["error"] and "\n" not in refused["error"]
+    client["mediapipe"] = refused
+    assert client_line(report).endswith(refused["error"])
 
 
 def test_the_signature_names_input_and_output(tmp_path):
