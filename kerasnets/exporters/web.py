@@ -7,7 +7,7 @@ from pathlib import Path
 from kerasnets.exporters.files import PAGE_NETWORK
 from kerasnets.exporters.tflite_metadata import read_inside
 
-_PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page"
 # The modules of LiteRT.js for processors with and without relaxed SIMD. Those for threads and JSPI are left out: they
 # need headers of the server, or flags of the browser.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
@@ -41,7 +41,7 @@ def write_page(folder: Path, litert_js: Path) -> None:
     """
     about = json.dumps(read_inside(folder / PAGE_NETWORK), indent=2, ensure_ascii=False)
     (folder / "network.json").write_text(about + "\n", encoding="utf-8")
-    for file in _PAGE.iterdir():
+    for file in PAGE.iterdir():
         shutil.copyfile(file, folder / file.name)
     sources = {f"{name}/index.js": litert_js / name / "dist" / "index.js" for name in ("core", "wasm-utils")}
     for name in (f"{name}{end}" for name in _WASM for end in (".js", ".wasm")):

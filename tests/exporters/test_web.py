@@ -1,25 +1,29 @@
 """The page for browsers: its folder is whole, and in Chromium it gives what Python gives."""
 
+import dataclasses
 import functools
 import http.server
 import json
 import os
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from data_files import encode, photo
+from data_files import encode, photo, write_litert_js
 from nets import fill
 from PIL import Image
 
 from kerasnets.cli.app import run
+from kerasnets.data.images.per_image import evaluation_transform
 from kerasnets.exporters.export import export
 from kerasnets.exporters.open_network import open_network
 from kerasnets.exporters.predict import open_predictor, predict
-from kerasnets.exporters.web import find_litert_js
+from kerasnets.exporters.web import PAGE, find_litert_js
+from kerasnets.registry import GEOMETRIES, Preprocessing
 
 NUMBERS = {"size": 24, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}
 LABELS = ("ant", "bee", "<b>fly</b>")
@@ -35,18 +39,6 @@ def network(channels: int = 3, **numbers):
     fill(net)
     chosen = NUMBERS | {"mean": NUMBERS["mean"][:channels], "std": NUMBERS["std"][:channels]} | numbers
     return open_network(net, preprocessing=chosen, labels=LABELS)
-
-
-def write_litert_js(folder: Path) -> Path:
-    """Writes empty files with the names of LiteRT.js."""
-    for package in ("core", "wasm-utils"):
-        (folder / package / "dist").mkdir(parents=True)
-        (folder / package / "dist" / "index.js").touch()
-    (folder / "core" / "wasm").mkdir()
-    for name in ("litert_wasm_internal", "litert_wasm_compat_internal", "litert_wasm_threaded_internal"):
-        for end in (".js", ".wasm"):
-            (folder / "core" / "wasm" / f"{name}{end}").touch()
-    return folder
 
 
 def test_the_folder_holds_all_that_the_page_names_and_an_older_one_is_replaced(tmp_path):
@@ -80,6 +72,48 @@ def test_without_litert_js_or_into_another_folder_nothing_is_written(tmp_path, c
     assert run([*words, "--litert-js", "js", "--output", "mine"]) == 2
     assert "needs its own folder" in capsys.readouterr().err
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+# Reads {"images": [[height, width]], "cases": [preprocessing]} and writes the pixels of every case of every image.
+NODE = """
+import { toPixels } from "./pixels.mjs";
+import fs from "fs";
+
+const { images, cases } = JSON.parse(fs.readFileSync("cases.json"));
+images.forEach(([height, width], number) => {
+  const data = new Uint8Array(fs.readFileSync(`image${number}`));
+  cases.forEach((numbers, each) => {
+    fs.writeFileSync(`pixels${number}-${each}`, toPixels({ data, height, width }, numbers, 3).data);
+  });
+});
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
+def test_the_page_resizes_a_photo_as_evaluation_does(tmp_path):
+    from sklearn.datasets import load_sample_images
+
+    shapes, whole = [(213, 320), (200, 101), (24, 24), (11, 30)], load_sample_images().images[0]
+    cases = [
+        Preprocessing(size=40, interpolation=method, geometry=geometry)
+        for method in ("bilinear", "bicubic", "lanczos3")
+        for geometry in GEOMETRIES
+    ]
+    images = [whole[:height, :width] for height, width in shapes]
+    for number, image in enumerate(images):
+        opaque = np.full((*image.shape[:2], 1), 255, "uint8")
+        (tmp_path / f"image{number}").write_bytes(np.concatenate([image, opaque], -1).tobytes())
+    (tmp_path / "cases.json").write_text(json.dumps({"images": shapes, "cases": list(map(dataclasses.asdict, cases))}))
+    shutil.copyfile(PAGE / "pixels.js", tmp_path / "pixels.mjs")
+    (tmp_path / "run.mjs").write_text(NODE)
+    subprocess.run(["node", "run.mjs"], cwd=tmp_path, check=True)
+    for each, numbers in enumerate(cases):
+        transform = evaluation_transform(numbers)
+        for number, image in enumerate(images):
+            found = np.frombuffer((tmp_path / f"pixels{number}-{each}").read_bytes(), "uint8")
+            apart = np.abs(found.astype(int) - transform(image).numpy().reshape(-1))
+            # A value near a half may be rounded the other way.
+            assert apart.max() <= 1 and (apart > 0).mean() < 0.005, (numbers, image.shape)
 
 
 @pytest.fixture(scope="module")

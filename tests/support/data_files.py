@@ -1,6 +1,7 @@
 """Image files and small data sets for tests, written by Pillow."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -57,3 +58,15 @@ def write_photo_recipe(folder) -> str:
     write_folder(folder / "data")
     (folder / "recipe.yaml").write_text(PHOTO_RECIPE.replace("DATA", str(folder / "data")))
     return str(folder / "recipe.yaml")
+
+
+def write_litert_js(folder: Path) -> Path:
+    """Writes empty files with the names of those of LiteRT.js, and returns `folder`."""
+    for package in ("core", "wasm-utils"):
+        (folder / package / "dist").mkdir(parents=True)
+        (folder / package / "dist" / "index.js").touch()
+    (folder / "core" / "wasm").mkdir()
+    for name in ("litert_wasm_internal", "litert_wasm_compat_internal", "litert_wasm_threaded_internal"):
+        for end in (".js", ".wasm"):
+            (folder / "core" / "wasm" / f"{name}{end}").touch()
+    return folder

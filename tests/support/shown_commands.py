@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import typer
-from data_files import photo, write_folder
+from data_files import photo, write_folder, write_litert_js
 from PIL import Image
 
 from kerasnets.cli.app import application
@@ -184,6 +184,7 @@ def make_project(folder: Path) -> None:
             Image.new("RGB", (32, 32), (number % 256, 0, 0)).save(path)
     for identifier in ("n01440764", "n02102040"):
         shutil.copytree(folder / "classes_10" / "test" / "0000", folder / "imagenette" / "val" / identifier)
+    write_litert_js(folder / "node_modules" / "@litertjs")
     (folder / "folder").mkdir()
     for name in ("photo.png", "folder/photo.png", "coffee.png", "camera.png", "chelsea.png", "rocket.jpg"):
         Image.fromarray(photo(0)).save(folder / name)
