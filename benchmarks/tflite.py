@@ -1,8 +1,9 @@
 """Compares int8 TFLite files: ours, and those of keras.applications by the recipe of TensorFlow's guide.
 
-    python benchmarks/tflite.py PHOTOS [--nets resnet50 mobilenet_v2] [--turns 5] [--runs 5]
+    python benchmarks/tflite.py [--photos FOLDER] [--nets resnet50 mobilenet_v2] [--turns 5] [--runs 5]
 
-PHOTOS is a folder of photos, in sub-folders or not. Every second photo calibrates both files; the others are compared.
+Every second photo of the folder and its sub-folders calibrates both files; the others are compared. Without a folder
+they are 30 crops of scikit-learn's two photos.
 
 Both sides have the same weights: random ones, with the statistics of batch normalisation of the calibration photos, and
 a random classifier of 1,000 classes on features without their mean. Such a classifier has small margins, so its
@@ -34,13 +35,16 @@ NETS = {
 SIDES = ("ours", "keras", "float32")
 
 
-def read_photos(folder: str, preprocessing):
+def read_photos(folder: str | None, preprocessing):
     """Returns up to 400 photos of a folder as pixels (examples, size, size, 3), by our evaluation."""
     import numpy as np
 
     from kerasnets.data.images.files import load_files
     from kerasnets.data.images.suffixes import image_files
+    from kerasnets.exporters.images import sample_photos
 
+    if folder is None:
+        return sample_photos(preprocessing, 30)
     loaded = load_files(list(image_files([folder]))[:400], preprocessing)
     return np.stack([image for image in loaded if not isinstance(image, Exception)])
 
@@ -167,7 +171,7 @@ def compare(net: str, options) -> dict[str, float]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photos")
+    parser.add_argument("--photos")
     parser.add_argument("--nets", nargs="*", default=list(NETS), choices=NETS)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--runs", type=int, default=5)

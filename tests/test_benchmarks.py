@@ -40,6 +40,7 @@ TINY = {
     ),
     "build": (["--nets", "mobilenet_v2"], "ratio build_1_networks "),
     "predict": (["--images", "20", "--rounds", "1"], "ratio predict_per_60_images_a_second "),
+    "tflite": (["--nets", "mobilenet_v2", "--turns", "1", "--runs", "1"], "ratio tflite_mobilenet_v2_size "),
     "predict_forms": (["--nets", "lenet5_modern", "--batch", "2"], "ratio predict_forms_lenet5_modern "),
     "start_up": (["--runs", "1"], "ratio start_up_list_goal "),
     "load_weights": (["--model", "resnet18", "--runs", "1"], "ratio load_weights_vs_keras "),
@@ -78,8 +79,8 @@ def test_benchmark_in_a_tiny_form(name):
 
 
 def test_every_benchmark_has_a_tiny_form():
-    """All but `degradation`, which trains four networks and cannot be made short."""
-    assert {name.split()[0] for name in TINY} | {"degradation"} == {path.stem for path in SCRIPTS}
+    """All but `degradation`, which trains four networks and cannot be made short, and `clients`, which needs a run."""
+    assert {name.split()[0] for name in TINY} | {"degradation", "clients"} == {path.stem for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
