@@ -1,1 +1,1 @@
-"""Runs an experiment file: arms x seeds, statistics, verdict."""
+"""Experiments: a claim of a paper as a file, its runs, and the verdict."""

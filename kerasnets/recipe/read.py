@@ -5,6 +5,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable
+from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -43,24 +44,39 @@ def load_recipe(path, overrides: Iterable[str] = (), smoke: bool = False) -> Rec
         ValueError: the recipe is wrong; one line names the key, what is allowed and what was received.
     """
     path = find_recipe(path)
-    values = _parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
-    if not isinstance(values, dict):
-        raise ValueError(f"{path.name}: a recipe should be lines of `key: value`. Received: {_short(values)}")
+    values = read_yaml(path, "a recipe")
     for override in overrides:
-        _override(values, override)
+        override_value(values, override)
     if values.get("name") is None:
         values["name"] = path.stem
     recipe = parse_recipe(values, path.name)
     return smoke_recipe(recipe) if smoke else recipe
 
 
+def read_yaml(path: Path, what: str) -> dict:
+    """Returns the keys and values of a YAML file; `what` names the kind of file in errors, such as `"a recipe"`."""
+    values = _parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name}: {what} should be lines of `key: value`. Received: {_short(values)}")
+    return values
+
+
 def parse_recipe(values: dict, title: str = "recipe") -> Recipe:
     """Returns the recipe with the given `values` (dicts, lists, numbers, text); errors begin with `title`."""
+    return parse_options(Recipe, values, title, "the recipe")
+
+
+def parse_options(block: type[BaseModel], values: dict, title: str, whole: str) -> BaseModel:
+    """Returns the options of the class `block` with the given values.
+
+    Raises:
+        ValueError: one line that begins with `title`; `whole` stands for the key where no key is wrong.
+    """
     try:
         # Through JSON, because pydantic is then strict about types (no "1" for a number) and takes a list for a tuple.
-        return Recipe.model_validate_json(json.dumps(values, default=str), strict=True)
+        return block.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        raise ValueError(f"{title}: {_explain(error)}") from None
+        raise ValueError(f"{title}: {_explain(error, block, whole)}") from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -111,7 +127,8 @@ def _parse(text: str, title: str):
         raise ValueError(f"{title}: not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}{place}") from None
 
 
-def _override(values: dict, override: str) -> None:
+def override_value(values: dict, override: str) -> None:
+    """Changes `values` at a path; `override` is `\"a.b=c\"`, whose value is read as YAML."""
     path, equals, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
@@ -127,13 +144,13 @@ def _override(values: dict, override: str) -> None:
     values[keys[-1]] = _parse(text, f"--set {override}")
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, root: type[BaseModel], whole: str) -> str:
     """Returns the first error of a validation in one line, and how many more there are."""
     errors = error.errors(include_url=False)
     # A misspelt key also makes the right key "missing"; only the misspelling is worth saying.
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-    block, place = _walk(first["loc"])
-    key = ".".join(place) or "the recipe"
+    block, place = _walk(first["loc"], root)
+    key = ".".join(place) or whole
     if first["type"] == "extra_forbidden":
         allowed = sorted(block.model_fields) if block else []
         text = f"unknown key {key}.{did_you_mean(place[-1], allowed)} Allowed here: {', '.join(allowed)}."
@@ -155,12 +172,12 @@ def _explain(error: ValidationError) -> str:
     return " ".join(text.split()) + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
 
 
-def _walk(location) -> tuple[type[BaseModel] | None, list[str]]:
+def _walk(location, root: type[BaseModel]) -> tuple[type[BaseModel] | None, list[str]]:
     """Returns the block that holds the key of an error, and the path of the key as the user wrote it.
 
     The location also has the chosen member of each union (its tag or its class), which the user did not write.
     """
-    block, options, place = Recipe, [], []
+    block, options, place = root, [], []
     for i, part in enumerate(location):
         tagged = [o for o in options if part == o.__name__ or part in typing.get_args(_annotation(o, "name"))]
         if tagged:
