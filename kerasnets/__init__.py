@@ -41,6 +41,8 @@ _FUNCTIONS = {
     "export": "kerasnets.exporters.export",
     "finetune": "kerasnets.exporters.finetune",
     "predict": "kerasnets.exporters.predict",
+    "run_experiment": "kerasnets.experiments.run",
+    "experiment_report": "kerasnets.report.experiment",
     "push_to_hub": "kerasnets.runs.hub",
     "from_hub": "kerasnets.runs.hub",
 }

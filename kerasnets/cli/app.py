@@ -28,6 +28,7 @@ COMMANDS = {
     "profile": "profile",
     "compare": "compare",
     "visualize": "visualize",
+    "experiment": "experiment",
     "shard": "shard",
     "data-service": "data_service",
     "doctor": "doctor",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kerasnets.experiments.schema import MeasureOptions
-from kerasnets.runs.log import read_log
 from kerasnets.runs.checkpoints import write_atomically
+from kerasnets.runs.log import read_log
 
 FILE = "measures.json"
 

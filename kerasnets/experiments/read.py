@@ -24,7 +24,7 @@ def load_experiment(
     smoke: bool = False,
     full: bool = False,
 ) -> Experiment:
-    """Reads an experiment. Its `recipe` is then a block of values, and the arms include every change that was asked for.
+    """Reads an experiment. Its `recipe` is then a block of values, and its arms have every change that was asked for.
 
     Args:
         path: a YAML file, or the bare name of an experiment that comes with the package.

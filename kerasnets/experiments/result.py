@@ -141,7 +141,8 @@ def read_result(path: Path) -> ExperimentResult:
         for arm, measured in found["values"].items()
     }
     curves = {
-        arm: {int(seed): points for seed, points in runs.items()} for arm, runs in found["curves"].items()
+        arm: {int(seed): [tuple(point) for point in points] for seed, points in runs.items()}
+        for arm, runs in found["curves"].items()
     }
     experiment = Experiment.model_validate_json(json.dumps(found["experiment"]), strict=True)
     same = {"judgements": judgements, "values": values, "curves": curves, "experiment": experiment}

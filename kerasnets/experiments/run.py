@@ -61,6 +61,7 @@ def run_experiment(  # noqa: PLR0913 - one argument for each choice of a user
         raise ValueError(f"A task should be 0 to {task[1] - 1}. Received: task {task[0]} of {task[1]}")
     found = load_experiment(experiment, arms=arms, seeds=seeds, overrides=overrides, smoke=smoke, full=full)
     chosen = Path(folder or Path("runs") / "experiments" / f"{found.name}{'_smoke' * smoke}")
+    _check_arms(found, chosen, smoke)
     _claim(found, chosen, resume=resume or task is not None, replace=smoke and folder is None)
     try:
         if engine == "ray":
@@ -132,6 +133,25 @@ def vote(experiment: Experiment, folder: Path) -> None:
 
             known.setdefault(name, {})[str(seed)] = vote_error([open_run(run) for run in folders])
             write_atomically(path, json.dumps(known, indent=1) + "\n")
+
+
+def _check_arms(experiment: Experiment, folder: Path, smoke: bool) -> None:
+    """Opens the data and builds the network of every arm that has no run yet, so that a wrong arm is found at once."""
+    import keras
+
+    from kerasnets.training.prepare import build_network, make_preprocessing, open_splits
+
+    for arm in experiment.arms:
+        if (folder / arm).is_dir():
+            continue
+        recipe = recipe_of(experiment, arm, 0, smoke)
+        try:
+            preprocessing, (source, *_) = make_preprocessing(recipe), open_splits(recipe)
+            with keras.StatelessScope(initialize_variables=False):
+                build_network(recipe, preprocessing, len(source.classes))
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"{experiment.name}: arm {arm}: {error}") from None
+    keras.backend.clear_session()
 
 
 def _claim(experiment: Experiment, folder: Path, *, resume: bool, replace: bool) -> None:
