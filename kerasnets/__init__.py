@@ -42,6 +42,8 @@ _FUNCTIONS = {
     "finetune": "kerasnets.exporters.finetune",
     "predict": "kerasnets.exporters.predict",
     "run_experiment": "kerasnets.experiments.run",
+    "sweep": "kerasnets.experiments.sweep",
+    "find_learning_rate": "kerasnets.experiments.learning_rate",
     "experiment_report": "kerasnets.report.experiment",
     "push_to_hub": "kerasnets.runs.hub",
     "from_hub": "kerasnets.runs.hub",

@@ -9,6 +9,9 @@ from kerasnets.architectures.googlenet import inception_module as inception_modu
 from kerasnets.build import create_model as create_model
 from kerasnets.data.labels import decode_predictions as decode_predictions
 from kerasnets.evaluation.evaluate import evaluate as evaluate
+from kerasnets.experiments.learning_rate import find_learning_rate as find_learning_rate
+from kerasnets.experiments.run import run_experiment as run_experiment
+from kerasnets.experiments.sweep import sweep as sweep
 from kerasnets.exporters.export import export as export
 from kerasnets.exporters.finetune import finetune as finetune
 from kerasnets.exporters.open_network import open_network as open_network
@@ -24,6 +27,7 @@ from kerasnets.model_index import list_pretrained as list_pretrained
 from kerasnets.model_index import model_info as model_info
 from kerasnets.report.arithmetic import arithmetic as arithmetic
 from kerasnets.report.comparison import compare as compare
+from kerasnets.report.experiment import experiment_report as experiment_report
 from kerasnets.report.visualization import visualize as visualize
 from kerasnets.report.visualization import visualize_units as visualize_units
 from kerasnets.runs.folder import load_model as load_model

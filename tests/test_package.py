@@ -24,6 +24,7 @@ COMMANDS = (
     "kerasnets --version",
     "kerasnets list resnet50",
     "kerasnets list --recipes",
+    "kerasnets experiment list",
     "kerasnets train lenet5_digits --smoke",
 )
 PROGRAM = """
@@ -52,6 +53,7 @@ def test_the_wheel_has_every_file_of_the_package_and_the_recipes(distributions):
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     ours = {f"kerasnets/{name}" for name in files_of(ROOT / "kerasnets")}
+    ours |= {f"kerasnets/experiment_files/{name}" for name in files_of(ROOT / "experiments")}
     assert names == ours | {f"kerasnets/recipes/{name}" for name in files_of(ROOT / "recipes")}
     assert {"kerasnets/py.typed", "kerasnets/__init__.pyi", "kerasnets/recipes/lenet5_digits.yaml"} <= names
 
@@ -59,7 +61,7 @@ def test_the_wheel_has_every_file_of_the_package_and_the_recipes(distributions):
 def test_the_source_distribution_is_complete(distributions):
     with tarfile.open(distributions["sdist"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    folders = ("kerasnets", "recipes", "tests", "docs", "benchmarks", "saved_models")
+    folders = ("kerasnets", "recipes", "experiments", "tests", "docs", "benchmarks", "saved_models")
     tracked = subprocess.run(["git", "ls-files", *folders, "*.*"], cwd=ROOT, capture_output=True, text=True)
     expected = set(tracked.stdout.split()) if tracked.returncode == 0 else {"pyproject.toml", "README.md"}
     assert {name for name in expected if name.partition("/")[0] not in NOT_SHIPPED} <= names

@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "compare",
     "visualize": "visualize",
     "experiment": "experiment",
+    "sweep": "sweep",
     "shard": "shard",
     "data-service": "data_service",
     "doctor": "doctor",

@@ -76,8 +76,9 @@ def run_experiment(  # noqa: PLR0913 - one argument for each choice of a user
             run_share(found, chosen, task or (0, 1), smoke, progress)
         if task is None:
             vote(found, chosen)
-    finally:
+    except BaseException:
         _remove_if_nothing_ran(chosen)
+        raise
     return gather(chosen)
 
 

@@ -52,6 +52,7 @@ SHOWN = [
     command
     for command in dict.fromkeys([*page_commands(), *help_commands()])
     if not command.startswith(("make ", "kerasnets data-service")) and command != "kerasnets demo"
+    if "--engine ray" not in command  # tests/experiments/test_cluster.py runs it
     if "data.service=" not in command  # `test_the_commands_of_the_data_service` runs these
 ]
 HEAVY = (
@@ -60,6 +61,8 @@ HEAVY = (
     "kerasnets benchmark recipe",  # tests/training/test_benchmark.py runs it
     "kerasnets evaluate runs/finetune",  # after its training, which is slow
     "kerasnets evaluate squeezenet",
+    "kerasnets experiment run lenet_distortions --",
+    "kerasnets experiment report runs/array",
     "kerasnets export runs/finetune",
     "kerasnets finetune",  # tests/exporters/test_finetune.py runs it
     "kerasnets launch --workers 2 recipes/lenet5_digits.yaml --set",
@@ -112,6 +115,9 @@ def test_command_of_readme_docs_and_help(command, project, monkeypatch):
             weights_file(project, word.rpartition("=")[2].removesuffix(".weights.h5"))
         if word == "saved_models/lenet5_digits.tflite" and not Path(word).exists():
             assert run(["export", "runs/lenet5_digits", "--to", "tflite", "--examples", "8"]) == 0
+    if words[:2] == ["experiment", "report"]:
+        folder = words[2] if "/" in words[2] else f"runs/experiments/{words[2]}"
+        assert run(cheap(["experiment", "run", "lenet_distortions", "--output", folder])) == 0
     assert run(words) == 0, words
 
 

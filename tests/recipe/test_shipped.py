@@ -17,6 +17,16 @@ def test_a_bare_name_is_a_recipe_of_the_package(tmp_path, monkeypatch):
     assert recipe_names() == sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
+def test_experiments_are_found_in_the_same_way(tmp_path, monkeypatch):
+    assert "degradation" in shipped.experiment_names() and shipped.find_experiment("degradation").is_file()
+    with pytest.raises(FileNotFoundError, match="No experiment at 'degradatio'. Did you mean 'degradation'"):
+        shipped.find_experiment("degradatio")
+    (tmp_path / "kerasnets" / "experiment_files").mkdir(parents=True)
+    (tmp_path / "kerasnets" / "experiment_files" / "own.yaml").write_text("claim: ours\n")
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path / "kerasnets")
+    assert shipped.experiment_names() == ["own"]
+
+
 def test_a_file_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("lenet5_digits").write_text((RECIPES / "lenet5_mnist.yaml").read_text())

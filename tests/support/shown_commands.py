@@ -35,6 +35,11 @@ PLACEHOLDERS = {
 }
 
 
+def shown_files(page: str) -> list[str]:
+    """Returns the YAML files that a page of the documentation shows."""
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"), re.S)
+
+
 def commands_in(text: str) -> list[str]:
     """Returns the `kerasnets ...` and `make ...` commands of a text that is code."""
     text = re.sub(r"\\\n *", "", text)
@@ -130,11 +135,13 @@ def public(network: str) -> dict[str, str]:
 
 def cheap(words: list[str]) -> list[str]:
     """Returns a command's words with more of them that make it cheap. The recipe's own keys stay."""
-    name = " ".join(words[:2]) if words[0] == "benchmark" else words[0]
+    name = " ".join(words[:2]) if words[0] in ("benchmark", "experiment") else words[0]
     extra = {
         "train": ["--smoke"],
         "launch": ["--smoke"],
         "export": ["--examples", "8"],
+        "experiment run": ["--smoke"],
+        "sweep": ["--smoke", "--trials", "2"],
         "finetune": [
             *["--weights", "efficientnet_lite0.weights.h5", "--overwrite"],
             *["--set", "epochs=1", "--set", "data.size=32"],
@@ -142,6 +149,10 @@ def cheap(words: list[str]) -> list[str]:
         "profile": ["--steps", "1", "--batch-size", "1"],
         "benchmark data": ["--images", "8", "--set", "batch_size=8"],  # There are fewer photos than 256.
     }.get(name, [])
+    if name == "experiment run" and "--output" not in words:
+        extra += ["--output", f"runs/experiments/{Path(words[2]).stem}"]
+    if name == "experiment run" and "--resume" not in words:
+        extra += ["--resume"]
     if name in ("train", "launch") and "--resume" not in words:
         extra = [*extra, "--overwrite"]
     recipe = Path(next((word for word in words if word.endswith(".yaml") or word in recipe_names()), "")).stem
@@ -188,6 +199,8 @@ def make_project(folder: Path) -> None:
     (folder / "folder").mkdir()
     for name in ("photo.png", "folder/photo.png", "coffee.png", "camera.png", "chelsea.png", "rocket.jpg"):
         Image.fromarray(photo(0)).save(folder / name)
+    for name, text in zip(("batch_size", "space"), shown_files("experiments"), strict=True):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     x, y = np.arange(40 * 784, dtype=np.int64).reshape(40, 28, 28) % 255, np.arange(40) % 10
     x = x.astype("uint8")
     np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
