@@ -74,8 +74,7 @@ def run_experiment(  # noqa: PLR0913 - one argument for each choice of a user
             run_in_processes(chosen, jobs, smoke)
         else:
             run_share(found, chosen, task or (0, 1), smoke, progress)
-        if task is None:
-            vote(found, chosen)
+        vote(found, chosen)
     except BaseException:
         _remove_if_nothing_ran(chosen)
         raise
