@@ -20,7 +20,7 @@ too, worker processes included: other work on the machine changes it less than i
 Two pairs of sides measure parts of it:
 
 * decode and decode_bare: one thread crops, resizes and flips files that are in memory; against
-  `tf.io.decode_and_crop_jpeg` of the same crops and `tf.image.resize`, and nothing else;
+  `tf.io.decode_and_crop_jpeg` of the same crops and `tf.image.resize`, and nothing else, in one thread too;
 * step and step_free: how long `next()` of a batch blocks after a step of 400 ms, in which a sleep stands for the GPU;
   with op determinism, as `train` runs it, and without.
 
@@ -28,6 +28,7 @@ The photographs are crops of scikit-learn's two sample images.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -92,6 +93,7 @@ def decode(root: str, bare: bool = False):
     from kerasnets.recipe.data_options import AugmentationOptions, RandomResizedCrop
     from kerasnets.registry import Preprocessing
 
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     box = RandomResizedCrop()
     options = AugmentationOptions(random_resized_crop=box, random_flip="horizontal")
     transform = training_transform(Preprocessing(size=SIZE), options)
@@ -158,14 +160,15 @@ def side(name: str, root: str) -> None:
     pause = STEP if kind.startswith("step") else 0.0
 
     def seconds(count):
-        total = 0.0
-        for number in range(UNTIMED + int(count)):
+        for _ in range(UNTIMED):  # these were prepared while the other sides had their turn
+            next(batches)
+        total, before = 0.0, cpu_seconds(os.getpid())
+        for _ in range(int(count)):
             time.sleep(pause)
             start = time.perf_counter()
             next(batches)
-            if number >= UNTIMED:  # the first were prepared while the other sides had their turn
-                total += time.perf_counter() - start
-        return total
+            total += time.perf_counter() - start
+        return total, cpu_seconds(os.getpid()) - before
 
     serve(seconds)
 
@@ -183,19 +186,14 @@ def cpu_seconds(pid: int) -> float:
 
 def measure(processes: dict, rounds: int, batches: int) -> tuple[dict, dict]:
     """Returns the images per second and the microseconds of one core per image, of the best pass of each side."""
-
-    def one_pass(process, count):
-        cpu = cpu_seconds(process.pid)
-        return ask(process, count), cpu_seconds(process.pid) - cpu
-
     speeds, costs = {name: 0.0 for name in processes}, {name: float("inf") for name in processes}
     for process in processes.values():
-        one_pass(process, 1)
+        ask(process, 1)
     for _ in range(rounds):
         for name, process in processes.items():
-            wall, cpu = one_pass(process, batches)
+            wall, cpu = ask(process, batches)
             speeds[name] = max(speeds[name], batches * BATCH / wall)
-            costs[name] = min(costs[name], 1e6 * cpu / ((UNTIMED + batches) * BATCH))
+            costs[name] = min(costs[name], 1e6 * cpu / (batches * BATCH))
     return speeds, costs
 
 
