@@ -39,6 +39,7 @@ _FUNCTIONS = {
     "evaluate": "kerasnets.evaluation.evaluate",
     "open_network": "kerasnets.exporters.open_network",
     "export": "kerasnets.exporters.export",
+    "compress": "kerasnets.exporters.compress",
     "finetune": "kerasnets.exporters.finetune",
     "predict": "kerasnets.exporters.predict",
     "run_experiment": "kerasnets.experiments.run",

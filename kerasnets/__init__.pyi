@@ -12,6 +12,7 @@ from kerasnets.evaluation.evaluate import evaluate as evaluate
 from kerasnets.experiments.learning_rate import find_learning_rate as find_learning_rate
 from kerasnets.experiments.run import run_experiment as run_experiment
 from kerasnets.experiments.sweep import sweep as sweep
+from kerasnets.exporters.compress import compress as compress
 from kerasnets.exporters.export import export as export
 from kerasnets.exporters.finetune import finetune as finetune
 from kerasnets.exporters.open_network import open_network as open_network
@@ -809,6 +810,20 @@ def LeNet5(
     loss: str = "map",
 ) -> keras.Model:
     """LeNet-5 as it was published, with radial basis functions."""
+
+def LeNet5Caffe(
+    include_top: bool = True,
+    weights: str | os.PathLike[str] | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: Literal["avg", "max"] | None = None,
+    classes: int = 10,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str | None = None,
+    *,
+    include_preprocessing: bool = False,
+) -> keras.Model:
+    """LeNet-5 as in Caffe's example, the network of papers on compression."""
 
 def LeNet5Modern(
     include_top: bool = True,

@@ -13,7 +13,12 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Docu
   of Gaussians as the paper does. `classifier_activation=None` gives the negative distances.
 * `lenet5_softmax` has a dense layer in place of the radial basis functions. `lenet5_modern` is what most libraries call
   LeNet-5: every map of C3 sees all maps of S2, and sub-sampling is average pooling without coefficients.
+* `lenet5_caffe` is the network of Caffe's MNIST example (examples/mnist/lenet_train_test.prototxt), which papers on
+  compression call LeNet-5: max pooling, and no activation but that behind `ip1`. Their other network,
+  LeNet-300-100, has its spec with `filters=()` and `hidden=(300, 100)`.
 """
+
+from typing import NamedTuple
 
 import keras
 
@@ -34,6 +39,10 @@ PAPER = Paper(
 )
 # The paper's pixels: background -0.1, ink 1.175, which makes the mean about 0 and the variance about 1.
 PIXELS = Preprocessing(32, 1.0, "bilinear", (20.0,), (200.0,))
+
+# Caffe multiplies pixels with 1/256.
+CAFFE_PIXELS = Preprocessing(28, 1.0, "bilinear", (0.0,), (256.0,))
+MAPS = {"c1": (28, 28, 6), "s2": (14, 14, 6), "c3": (10, 10, 16), "s4": (5, 5, 16), "c5": (1, 1, 120)}
 
 # Table I: the maps of S2 that each map of C3 sees.
 C3 = (
@@ -94,25 +103,39 @@ def lenet5_modern_head(x, spec, classes, activation):
     return output(x, classes, activation)
 
 
-def _variant(name: str, python_name: str, spec: None = None, **columns) -> Variant:
+class CaffeSpec(NamedTuple):
+    """Filters of the convolutions, and units of the hidden dense layers."""
+
+    filters: tuple[int, ...] = (20, 50)
+    hidden: tuple[int, ...] = (500,)
+
+
+def lenet5_caffe(x, spec: CaffeSpec):
+    """5x5 convolutions, each with max pooling, without activations."""
+    for number, filters in enumerate(spec.filters, 1):
+        x = conv(x, filters, 5, padding="valid", use_bias=True, initializer="glorot_uniform", name=f"conv{number}")
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    return x
+
+
+def lenet5_caffe_head(x, spec: CaffeSpec, classes, activation):
+    """Hidden dense layers with ReLU, and a softmax layer."""
+    x = keras.layers.Flatten(name="flatten")(x)
+    for number, units in enumerate(spec.hidden, 1):
+        x = keras.layers.Dense(units, activation="relu", name=f"ip{number}")(x)
+    return output(x, classes, activation)
+
+
+def _variant(name: str, python_name: str, spec=None, **columns) -> Variant:
     return Variant(
         name=name,
         python_name=python_name,
         family="lenet",
         paper=PAPER,
         spec=spec,
-        input_shape=(32, 32, 1),
         classes=10,
         fixed_size=True,
-        preprocessing=PIXELS,
-        feature_shapes={
-            "c1": (28, 28, 6),
-            "s2": (14, 14, 6),
-            "c3": (10, 10, 16),
-            "s4": (5, 5, 16),
-            "c5": (1, 1, 120),
-        },
-        **columns,
+        **{"input_shape": (32, 32, 1), "preprocessing": PIXELS, "feature_shapes": MAPS, **columns},
     )
 
 
@@ -120,6 +143,7 @@ _SOFTMAX = "softmax output (paper: Euclidean radial basis functions with fixed c
 _C3 = "C3 is fully connected (paper: a table of 60 connections)"
 _TANH = "plain tanh (paper: 1.7159 tanh(2x/3))"
 _POOLING = "average pooling (paper: a trainable coefficient and bias for each map, then the squashing function)"
+_CAFFE = "20, 50 and 500 filters, max pooling, one ReLU (paper: 6, 16 and 120 filters, sub-sampling, tanh)"
 
 register(
     _variant(
@@ -144,5 +168,18 @@ register(
         body=lenet5_modern,
         head=lenet5_modern_head,
         differences=(_C3, _TANH, _POOLING, _SOFTMAX),
+    ),
+    _variant(
+        "lenet5_caffe",
+        "LeNet5Caffe",
+        CaffeSpec(),
+        summary="LeNet-5 as in Caffe's example, the network of papers on compression",
+        body=lenet5_caffe,
+        head=lenet5_caffe_head,
+        differences=(_CAFFE, _C3, _SOFTMAX),
+        input_shape=(28, 28, 1),
+        min_size=28,
+        preprocessing=CAFFE_PIXELS,
+        feature_shapes={"conv1": (24, 24, 20), "pool1": (12, 12, 20), "conv2": (8, 8, 50), "pool2": (4, 4, 50)},
     ),
 )

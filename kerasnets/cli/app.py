@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "predict": "predict",
     "export": "export",
+    "compress": "compress",
     "profile": "profile",
     "compare": "compare",
     "visualize": "visualize",

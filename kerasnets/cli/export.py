@@ -99,7 +99,7 @@ def _lines(report: dict) -> list[tuple[str, str]]:
         speed += f", 1 thread; {report['latency_all_threads_ms']:.3g} ms, {report['threads']} threads"
     return [
         ("file", report["path"]),
-        ("size", file_size(report["bytes"])),
+        ("size", f"{file_size(report['bytes'])}, zipped {file_size(report['zipped_bytes'])}"),
         ("compared", f"{report['examples']} images, in a fresh process"),
         ("images", report["images"]),
         ("not checked", "; ".join(report["not_checked"]) or "–"),

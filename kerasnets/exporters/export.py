@@ -21,6 +21,7 @@ from kerasnets.exporters.files import (
     temporary_folder,
     weights_sha256,
     write_metadata,
+    zipped_bytes,
 )
 from kerasnets.exporters.images import calibration_images, check_images, has_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
@@ -76,9 +77,9 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
         litert_js: for a page, the folder of LiteRT.js; see `web.find_litert_js`.
 
     Returns:
-        The report of `check.check_file`, with `images` (where they come from), `not_checked` (what the comparison
-        cannot show), `oldest_runtime` (the release of TensorFlow Lite that a .tflite file needs) and `client` (see
-        `client.through_client`). A run folder keeps it in exports.json.
+        The report of `check.check_file`, with `zipped_bytes` (the size of a zip file of it), `images` (where they come
+        from), `not_checked` (what the comparison cannot show), `oldest_runtime` (the release of TensorFlow Lite that a
+        .tflite file needs) and `client` (see `client.through_client`). A run folder keeps it in exports.json.
 
     Raises:
         ValueError: for wrong arguments.
@@ -114,6 +115,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
         if litert_js is not None:
             write_page(draft, litert_js)
             report["bytes"] = size_in_bytes(draft)
+        report["zipped_bytes"] = zipped_bytes(draft)
         move_into_place(draft, place, Path(folder))
     if network.run is not None:
         _keep_report(network.run, report)

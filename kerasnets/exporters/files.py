@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -244,3 +245,9 @@ def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
     if described != sha256_of(path):
         raise ValueError(f"{path} is damaged: its description is that of another file. Export it again.")
     return preprocessing, labels
+
+
+def zipped_bytes(path: Path) -> int:
+    """Returns the size of an exported file, or of all files of a folder, compressed as in a zip file."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return sum(len(zlib.compress(file.read_bytes(), 9)) for file in files)

@@ -94,6 +94,10 @@ def smoke_recipe(recipe: Recipe) -> Recipe:
     batch_size = min(recipe.batch_size, 8 * recipe.gradient_accumulation)
     optimizer = recipe.optimizer.model_copy(update={"learning_rate": recipe.optimizer.learning_rate / 100})
     changes = {"batch_size": batch_size, "evaluation": evaluation, "optimizer": optimizer}
+    if recipe.prune:  # the first step prunes, and then the weights are shared
+        changes["prune"] = recipe.prune.model_copy(update={"from_epoch": 0.0, "to_epoch": 0.5})
+    if recipe.share:
+        changes["share"] = recipe.share.model_copy(update={"from_epoch": 0.5})
     return recipe.model_copy(update=changes | {"epochs": 1, "steps_per_epoch": 2})
 
 

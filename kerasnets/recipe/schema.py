@@ -1,6 +1,7 @@
 """The schema of a recipe, one class per block of the YAML file; every key with its default, unknown keys are errors.
 
-The block `data` is in data_options.py, `optimizer` and `schedule` in optimizer_options.py. Durations are in epochs and
+The block `data` is in data_options.py, `optimizer` and `schedule` in optimizer_options.py, `prune` and
+`share` in compression_options.py. Durations are in epochs and
 may be fractions, learning rates are for the global batch, shares are 0 to 1.
 """
 
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from kerasnets.recipe.compression_options import PruneOptions, ShareOptions
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.recipe.optimizer_options import ConstantOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.recipe.options import Arguments, Fraction, Options
@@ -156,6 +158,8 @@ class Recipe(Options):
     freeze: FreezeOptions | None = None
     loss: LossOptions = LossOptions()
     ema: EMAOptions | None = None
+    prune: PruneOptions | None = None
+    share: ShareOptions | None = None
     evaluation: EvaluationOptions = EvaluationOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
     synchronized_batch_norm: bool = False
@@ -164,6 +168,21 @@ class Recipe(Options):
     deterministic: bool = True
     steps_per_execution: PositiveInt = 1
     jit_compile: bool = False
+
+    @model_validator(mode="after")
+    def _compression_in_time(self):
+        pruned = (self.prune and self.prune.to_epoch) or self.epochs
+        if self.prune and not self.prune.from_epoch < pruned <= self.epochs:
+            raise ValueError(
+                "prune.from_epoch should be before prune.to_epoch, and that not after epochs. "
+                f"Received: {self.prune.from_epoch}, {pruned} and {self.epochs}"
+            )
+        if self.share and not pruned * bool(self.prune) <= self.share.from_epoch < self.epochs:
+            raise ValueError(
+                "share.from_epoch should be before epochs, and not before prune.to_epoch: shared weights are no longer "
+                f"pruned. Received: {self.share.from_epoch} of {self.epochs} epochs"
+            )
+        return self
 
     @property
     def keep(self) -> str:

@@ -34,6 +34,7 @@ def make_callbacks(job: Job, metrics: dict | None, progress: bool, stop: StopReq
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
         StepCounter(job, metrics),
+        *([CompressionCallback(job)] if job.trainer.constraints else []),
         StopOnBadLoss(job),
         StopWhenAsked(job, stop),
         SwapAverages(job),
@@ -50,6 +51,7 @@ def plain_callbacks(job: Job) -> list[keras.callbacks.Callback]:
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
         StepCounter(job, None),
+        *([CompressionCallback(job)] if job.trainer.constraints else []),
         *([SwapAverages(job)] if job.trainer.averages else []),
         BestAndEarlyStopping(job),
     ]
@@ -95,6 +97,22 @@ class StepCounter(JobCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.state.step = self.base + batch + 1
+
+
+class CompressionCallback(JobCallback):
+    """Prunes and shares weights at the steps that the recipe says; see `compression.constraints`."""
+
+    def on_train_begin(self, logs=None):
+        if self.state.step == 0:
+            self._update()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._update()
+
+    def _update(self):
+        done = self.job.trainer.constraints.update(self.state.step, self.job.trainer.averages)
+        if done and self.job.folder is not None:
+            append_log(self.job.folder, "compression", step=self.state.step, change=done)
 
 
 class StopOnBadLoss(JobCallback):

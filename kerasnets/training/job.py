@@ -75,6 +75,7 @@ def variables(job: Job) -> dict[str, list]:
         "optimizer": job.trainer.optimizer.variables,
         "average": job.trainer.averages,
         "schedule": [job.schedule.scale] if job.schedule.scale is not None else [],
+        "compression": job.trainer.constraints.variables if job.trainer.constraints else [],
         "metric": [v for tracker in job.trainer.trackers for v in tracker.variables],
     }
     return {name: group for name, group in groups.items() if group}

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerasnets.build import build
+from kerasnets.compression.constraints import constraints_of
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, parallel, steps_per_epoch, training_batches
 from kerasnets.data.service import check_service
@@ -157,19 +158,9 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         # The calls of an epoch must be equally long.
         execution = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
         trainer.compile(optimizer, jit_compile=False, steps_per_execution=execution)
-    return Job(
-        recipe,
-        trainer,
-        schedule,
-        source,
-        evaluation_source,
-        steps,
-        folder,
-        State(),
-        loaded,
-        validation_source,
-        tuple(callbacks),
-    )
+        trainer.constraints = constraints_of(recipe, network, steps, execution)
+    found = (recipe, trainer, schedule, source, evaluation_source, steps, folder, State(), loaded, validation_source)
+    return Job(*found, tuple(callbacks))
 
 
 def open_splits(recipe: Recipe) -> tuple:

@@ -62,6 +62,7 @@ class Trainer(BuiltModel):
         self.classes = network.get_layer("predictions").output.shape[-1]
         self.output_losses = output_weights(names, loss.weights)
         self.own = own_loss(network, loss)
+        self.constraints = None  # what `prune` and `share` allow the weights to be
         self.averages = [tf.Variable(w.value, trainable=False) for w in network.weights] if ema else []
         parts = [f"{name}_loss" for name in names] if len(names) > 1 else []
         self.trackers = [keras.metrics.Mean(name) for name in ["loss", "top1", "top5", *parts]]
@@ -173,10 +174,14 @@ class Trainer(BuiltModel):
         pairs = [(g, v) for g, v in zip(gradients, self.trainable_variables, strict=True) if g is not None]
         gradients, variables = map(list, zip(*pairs, strict=True))
         *gradients, overflowed = sum_over_replicas([*gradients, overflowed])
+        if self.constraints:
+            gradients = self.constraints.gradients(gradients, variables)
         self.optimizer.apply(gradients, variables)
         self._note_bad_loss(overflowed > 0)
         if self.ema:
             update_everywhere(_average, self.averages, [w.value for w in self.network.weights], self._momentum())
+        if self.constraints:
+            self.constraints.apply(self.averages)
         if self.stop_votes is not None:
             self.stop_votes.assign_add(tf.identity(self.stop_vote))
 

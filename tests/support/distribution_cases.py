@@ -22,6 +22,7 @@ class Case:
     evaluate: bool = False
     steps_per_execution: int = 1
     jit: bool = False
+    compress: bool = False
     alone: dict = dataclasses.field(default_factory=dict)
 
 
@@ -46,6 +47,7 @@ CASES = {
     "a last batch that leaves a replica empty": Case(sizes=(12, 12, 12, 12, 1)),
     "uneven last batch, synchronised batch norm": Case("batch norm", sizes=(12, 12, 12, 12, 7)),
     "empty replica, synchronised batch norm": Case("batch norm", sizes=(12, 12, 12, 12, 1)),
+    "pruned and shared weights, moving averages": Case(ema={"momentum": 0.9}, compress=True),
     "moving averages": Case("batch norm", ema={"momentum": 0.9}),
     "float16 with loss scaling that overflows": Case(
         optimizer={**SGD, "learning_rate": 5e-3}, policy="mixed_float16", scale=2.0**18

@@ -20,6 +20,7 @@ from distribution_cases import CASES, Case
 from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
+from kerasnets.compression.constraints import Constraints
 from kerasnets.data.images.per_batch import draw_mixing
 from kerasnets.distribution.local_workers import free_ports, worker_environment
 from kerasnets.distribution.precision import computing_in
@@ -28,6 +29,7 @@ from kerasnets.distribution.strategy import cluster, distribute, local_strategy,
 from kerasnets.layers.batch_norm import BatchNormalization
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
 from kerasnets.layers.stochastic_depth import StochasticDepth
+from kerasnets.recipe.compression_options import PruneOptions, ShareOptions
 from kerasnets.recipe.data_options import AugmentationOptions
 from kerasnets.recipe.schema import EMAOptions, LossOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.registry import Preprocessing
@@ -108,6 +110,11 @@ def make_trainer(case: Case, strategy) -> Trainer:
         schedule = Schedule(constant, options.learning_rate, 1, 1)
         trainer.compile(make_optimizer(options, schedule, model.trainable_variables, case.policy), jit_compile=False)
         trainer.steps_per_execution = case.steps_per_execution
+        if case.compress:
+            prune, share = PruneOptions(initial=0.5), ShareOptions(bits=2)
+            length = {"steps_per_epoch": len(case.sizes), "epochs": 1, "execution": 1}
+            trainer.constraints = Constraints(model, prune, share, **length)
+            trainer.constraints.update(0, trainer.averages)
         if case.scale:
             trainer.optimizer.dynamic_scale.assign(case.scale)
     return trainer
@@ -128,6 +135,9 @@ def five_steps(case: Case, strategy, worker: slice | None = None) -> dict[str, n
     left |= {w.path: w.numpy() for w in trainer.network.weights if w.dtype == "float32"}
     pairs = zip(trainer.network.weights, trainer.averages, strict=False)
     left |= {f"average of {w.path}": v.numpy() for w, v in pairs}
+    if case.compress:
+        for name in ("conv/kernel", "average of conv/kernel"):
+            assert (left[name] == 0).mean() == 0.5 and len(np.unique(left[name])) <= 5
     # The mean of the replicas' variances is not the variance of the whole batch, so it is not compared.
     left = {path: value for path, value in left.items() if not path.endswith("beside/moving_variance")}
     if case.scale:

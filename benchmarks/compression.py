@@ -1,0 +1,161 @@
+"""Sizes and accuracies of compressed networks, beside the published ones.
+
+    python benchmarks/compression.py squeezenet --net FILE.net --weights FILE.safetensors --photos FOLDER [--write]
+    python benchmarks/compression.py mnist RUN RUN RUN --bits 5 --row lenet5_caffe [--write]
+
+`squeezenet` reads the published file of Deep Compression, codes it again without loss, and shares the float weights
+anew with 6 and with 5 bits. Every second photo, without its label, calibrates; the others are judged. FOLDER holds one
+folder of photos for each WordNet id. `mnist` compresses runs of one recipe with several seeds and judges the decoded
+files on the test images. Sizes are those of the files: codebooks, indices, biases and headers included. `--write`
+keeps the rows in docs/compression.json and puts the table into docs/compression.md.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+DOCS = Path(__file__).parent.parent / "docs"
+# Key, network and data, published figure; a result stands beside it once it was measured.
+ROWS = (
+    ("squeezenet_float", "SqueezeNet v1.0, ImageNet photos, float32", "4,998,352 bytes as .safetensors"),
+    ("squeezenet_published", "the same, published file", "675,763 bytes"),
+    ("squeezenet_recoded", "the same, coded without loss", "559,656 bytes (`xz -9e`)"),
+    ("squeezenet_6", "the same, 6 bits", "0.47 MB (file not published)"),
+    ("squeezenet_5", "the same, 5 bits", "none"),
+    ("lenet5_caffe", "LeNet-5 of Caffe, MNIST", "39 and 46 times, 0.74 % error"),
+    ("lenet_300_100", "LeNet-300-100, MNIST", "40 times, 1.58 % and 48 times, 1.8 % error"),
+    ("lenet5", "LeNet-5, MNIST", "none"),
+    ("resnet20_cifar", "ResNet-20, CIFAR-10 (JPEG)", "none"),
+    ("structured", "MobileNetV2 with half the multiply-adds, photos", "none"),
+)
+BEGIN = "<!-- results: begin, written by `python benchmarks/compression.py --write` -->\n"
+END = "<!-- results: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    squeezenet = commands.add_parser("squeezenet")
+    squeezenet.add_argument("--net", required=True)
+    squeezenet.add_argument("--weights", required=True)
+    squeezenet.add_argument("--photos", required=True)
+    mnist = commands.add_parser("mnist")
+    mnist.add_argument("runs", nargs="+")
+    mnist.add_argument("--bits", type=int, default=5)
+    mnist.add_argument("--row", required=True)
+    for command in (squeezenet, mnist):
+        command.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    found = of_squeezenet(options) if options.command == "squeezenet" else of_runs(options)
+    for row in found.values():
+        print(json.dumps(row))
+    if options.write:
+        path = DOCS / "compression.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(known | found, indent=1) + "\n")
+        page = (DOCS / "compression.md").read_text(encoding="utf-8")
+        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+        (DOCS / "compression.md").write_text(before + BEGIN + table(known | found) + END + after, encoding="utf-8")
+
+
+def table(results: dict) -> str:
+    """Returns the rows in Markdown; those without a result say so."""
+    lines = [
+        "| network and data | published | bytes | times smaller | top-1 | seeds |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for key, name, published in ROWS:
+        row = results.get(key)
+        cells = ["not run", "", "", ""]
+        if row:
+            cells = [
+                f"{row['bytes']:,.0f}",
+                f"{row['ratio']:.1f}",
+                f"{100 * row['top1']:.2f} %",
+                str(row.get("seeds", "")),
+            ]
+        lines.append(f"| {name} | {published} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def of_squeezenet(options) -> dict:
+    """Returns the rows of SqueezeNet."""
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.data.class_names import imagenet_ids
+    from kerasnets.data.images.per_image import load_image
+
+    model = kerasnets.create_model("squeezenet1_0")
+    files = sorted(file for file in Path(options.photos).rglob("*.*") if file.parent.name in imagenet_ids(1000))
+    labels = np.array([imagenet_ids(1000).index(file.parent.name) for file in files])
+    images = np.stack([np.asarray(load_image(file, model.preprocessing)).astype("uint8") for file in files])
+    judged = (images[1::2], labels[1::2])
+    print(f"{len(files)} photos: {len(images[0::2])} calibrate, {len(judged[0])} are judged")
+    found, size = {}, {"squeezenet_float": options.weights, "squeezenet_published": options.net}
+    answers = None
+    with tempfile.TemporaryDirectory() as folder:
+        for key, source in size.items():
+            found[key], answers = judge(source, judged, answers)
+        for key, source, settings in (
+            ("squeezenet_recoded", options.net, {"bits": None}),
+            ("squeezenet_6", options.weights, {"bits": 6, "calibrate": images[0::2]}),
+            ("squeezenet_5", options.weights, {"bits": 5, "calibrate": images[0::2]}),
+        ):
+            path, start = Path(folder) / f"{key}.knc", time.process_time()
+            kerasnets.compress("squeezenet1_0", path, weights=source, **settings)
+            written = time.process_time() - start
+            found[key], _ = judge(path, judged, answers)
+            found[key]["seconds_written"] = round(written, 1)
+    return found
+
+
+def judge(source, images, answers=None) -> tuple[dict, object]:
+    """Returns size, reading time, accuracy and agreement of SqueezeNet with the weights in a file, and its answers."""
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.exporters.open_network import probabilities
+    from kerasnets.weights.files import open_checkpoint
+
+    start = time.process_time()
+    with open_checkpoint(source) as checkpoint:
+        count = sum(checkpoint[name].size for name in checkpoint)
+    read = time.process_time() - start
+    model = kerasnets.create_model("squeezenet1_0", weights=str(source))
+    found = probabilities(model, images[0], model.preprocessing).argmax(-1)
+    size = Path(source).stat().st_size
+    row = {"bytes": size, "ratio": 4 * count / size, "top1": float(np.mean(found == images[1])), "photos": len(found)}
+    row |= {"seconds_read": round(read, 2), "agreement": None if answers is None else float(np.mean(found == answers))}
+    return row, found if answers is None else answers
+
+
+def of_runs(options) -> dict:
+    """Returns the row of runs that differ in their seeds: the means, and the values of each."""
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.data.sources import open_source
+    from kerasnets.evaluation.evaluate import score
+    from kerasnets.runs.folder import open_run
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, place in enumerate(options.runs):
+            run, path = open_run(place), Path(folder) / f"{number}.knc"
+            report = kerasnets.compress(place, path, bits=options.bits)
+            kerasnets.load_weights(run.model, path)  # what is judged is the decoded file
+            source = open_source(run.recipe.data.source, run.recipe.data.evaluation_split)
+            result = score(run.model, source, run.preprocessing, run.recipe.data, batch_size=250)
+            rows.append(
+                {"bytes": report["bytes"], "ratio": report["ratio"], "top1": result["top1"], "kept": report["kept"]}
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    return {options.row: means | {"seeds": len(rows), "each": rows}}
+
+
+if __name__ == "__main__":
+    main()
