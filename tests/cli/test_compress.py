@@ -20,11 +20,12 @@ def network(tmp_path):
     return tmp_path / "net.keras"
 
 
-def test_a_network_is_compressed_and_read_again(network, tmp_path, capsys):
+@pytest.mark.parametrize("tune", [[], pytest.param(["--tune", "2"], marks=pytest.mark.slow)])
+def test_a_network_is_compressed_and_read_again(network, tmp_path, capsys, tune):
     photos = np.random.default_rng(0).integers(0, 256, (6, 67, 67, 3)).astype("uint8")
     np.savez(tmp_path / "photos.npz", x_train=photos, y_train=np.arange(6), x_test=photos, y_test=np.arange(6))
     target = tmp_path / "net.knc"
-    calibrate = ["--calibrate", str(tmp_path / "photos.npz"), "--examples", "6", "--tune", "2"]
+    calibrate = ["--calibrate", str(tmp_path / "photos.npz"), "--examples", "6", *tune]
     assert (
         run(["compress", str(network), "--bits", "4", *calibrate, "--sparsity", "0.5", "--json", "-o", str(target)])
         == 0
