@@ -41,6 +41,7 @@ def main() -> None:
     squeezenet.add_argument("--net", required=True)
     squeezenet.add_argument("--weights", required=True)
     squeezenet.add_argument("--photos", required=True)
+    squeezenet.add_argument("--rows", help="keys of ROWS, with commas; by default all of SqueezeNet")
     mnist = commands.add_parser("mnist")
     mnist.add_argument("runs", nargs="+")
     mnist.add_argument("--bits", type=int, default=5)
@@ -48,16 +49,20 @@ def main() -> None:
     for command in (squeezenet, mnist):
         command.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    found = of_squeezenet(options) if options.command == "squeezenet" else of_runs(options)
-    for row in found.values():
-        print(json.dumps(row))
-    if options.write:
-        path = DOCS / "compression.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | found, indent=1) + "\n")
-        page = (DOCS / "compression.md").read_text(encoding="utf-8")
-        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-        (DOCS / "compression.md").write_text(before + BEGIN + table(known | found) + END + after, encoding="utf-8")
+    for key, row in of_squeezenet(options) if options.command == "squeezenet" else of_runs(options):
+        print(key, json.dumps(row), flush=True)
+        if options.write:
+            write(key, row)
+
+
+def write(key: str, row: dict) -> None:
+    """Keeps a row in docs/compression.json, and puts the table into docs/compression.md."""
+    path, page = DOCS / "compression.json", DOCS / "compression.md"
+    known = (json.loads(path.read_text()) if path.exists() else {}) | {key: row}
+    path.write_text(json.dumps(known, indent=1) + "\n")
+    text = page.read_text(encoding="utf-8")
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    page.write_text(before + BEGIN + table(known) + END + after, encoding="utf-8")
 
 
 def table(results: dict) -> str:
@@ -80,8 +85,8 @@ def table(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def of_squeezenet(options) -> dict:
-    """Returns the rows of SqueezeNet."""
+def of_squeezenet(options):
+    """Yields the keys and rows of SqueezeNet."""
     import numpy as np
 
     import kerasnets
@@ -94,22 +99,23 @@ def of_squeezenet(options) -> dict:
     images = np.stack([np.asarray(load_image(file, model.preprocessing)).astype("uint8") for file in files])
     judged = (images[1::2], labels[1::2])
     print(f"{len(files)} photos: {len(images[0::2])} calibrate, {len(judged[0])} are judged")
-    found, size = {}, {"squeezenet_float": options.weights, "squeezenet_published": options.net}
-    answers = None
-    with tempfile.TemporaryDirectory() as folder:
-        for key, source in size.items():
-            found[key], answers = judge(source, judged, answers)
-        for key, source, settings in (
-            ("squeezenet_recoded", options.net, {"bits": None}),
-            ("squeezenet_6", options.weights, {"bits": 6, "calibrate": images[0::2]}),
-            ("squeezenet_5", options.weights, {"bits": 5, "calibrate": images[0::2]}),
-        ):
-            path, start = Path(folder) / f"{key}.knc", time.process_time()
-            kerasnets.compress("squeezenet1_0", path, weights=source, **settings)
-            written = time.process_time() - start
-            found[key], _ = judge(path, judged, answers)
-            found[key]["seconds_written"] = round(written, 1)
-    return found
+    wanted = options.rows.split(",") if options.rows else [key for key, *_ in ROWS if key.startswith("squeezenet")]
+    row, answers = judge(options.weights, judged)
+    if "squeezenet_float" in wanted:
+        yield "squeezenet_float", row
+    if "squeezenet_published" in wanted:
+        yield "squeezenet_published", judge(options.net, judged, answers)[0]
+    for key, source, settings in (
+        ("squeezenet_recoded", options.net, {"bits": None}),
+        ("squeezenet_6", options.weights, {"bits": 6, "calibrate": images[0::2]}),
+        ("squeezenet_5", options.weights, {"bits": 5, "calibrate": images[0::2]}),
+    ):
+        if key in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                path, start = Path(folder) / f"{key}.knc", time.process_time()
+                kerasnets.compress("squeezenet1_0", path, weights=source, **settings)
+                written = time.process_time() - start
+                yield key, judge(path, judged, answers)[0] | {"seconds_of_compress": round(written, 1)}
 
 
 def judge(source, images, answers=None) -> tuple[dict, object]:
@@ -132,8 +138,8 @@ def judge(source, images, answers=None) -> tuple[dict, object]:
     return row, found if answers is None else answers
 
 
-def of_runs(options) -> dict:
-    """Returns the row of runs that differ in their seeds: the means, and the values of each."""
+def of_runs(options):
+    """Yields the key and row of runs that differ in their seeds: the means, and the values of each."""
     import numpy as np
 
     import kerasnets
@@ -154,7 +160,7 @@ def of_runs(options) -> dict:
             )
             print(json.dumps(rows[-1]), flush=True)
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-    return {options.row: means | {"seeds": len(rows), "each": rows}}
+    yield options.row, means | {"seeds": len(rows), "each": rows}
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ QUICK = (
     "two steps a call, evaluation, uneven last batch",
     "a last batch that leaves a replica empty",
     "empty replica, synchronised batch norm",
-    "pruned and shared weights, moving averages",
     "each replica's moving means become one",
     "dropout",
     "compiled by XLA, dropout, a replica empty",
