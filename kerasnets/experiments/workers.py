@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 def _end_with_parent() -> None:
     """Ends this process at once when the one that started it has ended. Runs are left as if killed."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not `sys.stdin`, whose lock this thread would hold when the interpreter ends
     os._exit(1)
 
 
