@@ -135,14 +135,20 @@ def openvino_runner(path: Path):
     return lambda images: np.concatenate([net(image[np.newaxis].astype("float32"))[0] for image in images])
 
 
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and prints nothing about it."""
+
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
 def chromium(folder: Path):
     """Yields what runs the page of a folder in headless Chromium: pixels -> probabilities."""
     import tensorflow as tf
     from playwright.sync_api import sync_playwright
 
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *_: None
+    handler = functools.partial(QuietHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     code = "async url => (await network.classify(await network.decode(await (await fetch(url)).blob()))).probabilities"
