@@ -35,10 +35,10 @@ RUN = {
 }
 PAGE_TEXT = """# Formats
 
-Variants that were exported to every format and run. `docs/make_formats.py` makes this page. It builds each variant with
-random weights, so the figures say that a file computes what Keras computes; they do not say how accurate a network is.
-Compared are 30 crops of photos, or digits for grey networks. OpenVINO and, in headless Chromium, LiteRT.js run the
-TFLite float32 file.
+{counts} variants were exported to every format and run. `docs/make_formats.py` makes this page. It builds each
+variant with random weights, so the figures say that a file computes what Keras computes; they do not say how accurate a
+network is. Compared are 30 crops of photos, or digits for grey networks. OpenVINO and, in headless Chromium, LiteRT.js
+run the TFLite float32 file.
 
 ## Sizes in MB
 
@@ -225,8 +225,8 @@ def table(rows: dict, columns: dict[str, str], figure) -> str:
     return "\n".join(lines)
 
 
-def write_formats(rows: dict) -> None:
-    """Writes the page from what was measured."""
+def page_text(rows: dict) -> str:
+    """Returns the page of what was measured."""
     from kerasnets.registry import variant_names
 
     rows = {name: rows[name] for name in variant_names() if name in rows}
@@ -243,8 +243,9 @@ def write_formats(rows: dict) -> None:
         "agreements": table(rows, RUN, lambda found: f"{100 * found['agreement']:.0f}"),
         "reasons": reasons,
         "missing": ", ".join(f"`{name}`" for name in variant_names() if name not in rows) or "none",
+        "counts": f"{len(rows)} of {len(variant_names())}",
     }
-    PAGE.write_text(PAGE_TEXT.format(**values), encoding="utf-8")
+    return PAGE_TEXT.format(**values)
 
 
 def main() -> None:
@@ -257,8 +258,8 @@ def main() -> None:
         print(name, flush=True)
         rows[name] = measure(name, options.litert_js)
         RECORD.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        write_formats(rows)
-    write_formats(rows)
+        PAGE.write_text(page_text(rows), encoding="utf-8")
+    PAGE.write_text(page_text(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

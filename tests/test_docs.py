@@ -1,5 +1,6 @@
 """The documentation: links resolve, the pages of the families say what the registry says, the site builds."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import fresh
+import make_formats
 import pytest
 from make_families import docstring, families, recipes_of, write_pages
 
@@ -95,6 +97,12 @@ def test_every_recipe_is_on_one_page():
 def _members() -> dict[str, set[str]]:
     rows = read_model_index()
     return {family: {name for name in rows if rows[name]["family"] == family} for family in families(rows)}
+
+
+def test_the_page_of_formats_says_what_was_measured():
+    rows = json.loads(make_formats.RECORD.read_text(encoding="utf-8"))
+    assert make_formats.page_text(rows) == make_formats.PAGE.read_text(encoding="utf-8")
+    assert set(rows) <= set(variant_names())
 
 
 def test_every_public_function_is_in_the_reference():
