@@ -227,9 +227,10 @@ def table(rows: dict, columns: dict[str, str], figure) -> str:
 
 def page_text(rows: dict) -> str:
     """Returns the page of what was measured."""
-    from kerasnets.registry import variant_names
+    from kerasnets.model_index import read_model_index
 
-    rows = {name: rows[name] for name in variant_names() if name in rows}
+    names = sorted(read_model_index())
+    rows = {name: rows[name] for name in names if name in rows}
     reasons = [
         f"* `{name}`, {RUN[form]}: {found['reason']}\n"
         for name, row in rows.items()
@@ -242,8 +243,8 @@ def page_text(rows: dict) -> str:
         "differences": table(rows, RUN, lambda found: f"{found['difference']:.1e}"),
         "agreements": table(rows, RUN, lambda found: f"{100 * found['agreement']:.0f}"),
         "reasons": reasons,
-        "missing": ", ".join(f"`{name}`" for name in variant_names() if name not in rows) or "none",
-        "counts": f"{len(rows)} of {len(variant_names())}",
+        "missing": ", ".join(f"`{name}`" for name in names if name not in rows) or "none",
+        "counts": f"{len(rows)} of {len(names)}",
     }
     return PAGE_TEXT.format(**values)
 
