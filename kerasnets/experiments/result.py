@@ -86,8 +86,11 @@ def gather(folder: str | os.PathLike) -> ExperimentResult:
             curves.setdefault(arm, {})[seed] = curve(run, experiment.chart.of)
         if measured:
             facts[run] = _facts(run)
-    for name, votes in _read(folder / VOTES).items():
-        values[name] = {key(experiment.measure): {int(seed): error for seed, error in votes.items()}}
+    found = _read(folder / VOTES)
+    for name in experiment.ensembles:
+        votes = {int(seed): error for seed, error in found.get(name, {}).items() if int(seed) < experiment.seeds}
+        missing += [f"{name}/seed{seed}" for seed in range(experiment.seeds) if seed not in votes]
+        values |= {name: {key(experiment.measure): votes}} if votes else {}
     judged = {arm: numbers.get(key(experiment.measure), {}) for arm, numbers in values.items()}
     exact = KINDS[experiment.measure.name].exact
     judgements = tuple(judge(statement, judged, exact) for statement in statements(experiment))
