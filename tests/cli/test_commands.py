@@ -61,6 +61,7 @@ HEAVY = (
     "kerasnets benchmark recipe",  # tests/training/test_benchmark.py runs it
     "kerasnets evaluate runs/finetune",  # after its training, which is slow
     "kerasnets evaluate squeezenet",
+    "kerasnets experiment run degradation",
     "kerasnets experiment run lenet_distortions --",
     "kerasnets experiment report runs/array",
     "kerasnets export runs/finetune",
