@@ -34,7 +34,7 @@ from tensorflow.python.framework import config
 
 from kerasnets.data.chunks import Cut, chunks_of, joined
 from kerasnets.data.images.per_batch import batch_operations
-from kerasnets.data.images.per_image import evaluation_transform, fold_in, override, training_transform
+from kerasnets.data.images.per_image import evaluation_transform, fold_in, for_training, override, training_transform
 from kerasnets.data.loading import replace_bad
 from kerasnets.data.reading import Plan, cut_share, load_numbered, load_records
 from kerasnets.data.sampling import epoch_order, make_sampler
@@ -95,7 +95,7 @@ def training_batches(
     steps = steps_per_epoch(source, batch_size)
     source = _cached(source, options)
     augmentation = options.augmentation
-    transform = training_transform(override(preprocessing, options), augmentation)
+    transform = training_transform(for_training(preprocessing, options), augmentation)
     source.bad_images.limit = options.bad_image_limit
     first, size = share.indices(batch_size)[0], len(range(batch_size)[share])
     even = parts if size % parts == 0 else 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from kerasnets.data.images.per_batch import draw_mixing, mix, random_cutout
-from kerasnets.data.images.per_image import fold_in, normalise, override, training_operations
+from kerasnets.data.images.per_image import fold_in, for_training, normalise, training_operations
 from kerasnets.data.pipeline import parallel, training_batches
 from kerasnets.data.sources.source import Source
 from kerasnets.recipe.data_options import DataOptions
@@ -43,7 +43,7 @@ def measure_stages(
     Raises:
         RuntimeError: none of the first images can be decoded.
     """
-    preprocessing = override(preprocessing, options)
+    preprocessing = for_training(preprocessing, options)
     base = tf.constant([seed, 1], tf.int64)
     stages, inputs = [], _records(source)
     if source.fetch and source.encoded:

@@ -96,13 +96,31 @@ class ColorJitter(Options):
 
 
 class RandAugment(Options):
-    """RandAugment (Cubuk et al. 2019), keras-cv's policy: `count` random operations of strength `magnitude`."""
+    """RandAugment (Cubuk et al. 2019): `count` random operations of strength `magnitude`, each with probability `rate`.
 
+    `policy: torchvision` has 14 operations, and its magnitude 9 of 30 is 0.3 here. `policy: timm` has the 15 operations
+    of `rand-...-inc1`, and its `m7-mstd0.5` is a magnitude of 0.7 with `magnitude_stddev: 0.05`. `geometric: false`
+    leaves out the five operations that move pixels.
+    """
+
+    policy: Literal["torchvision", "timm"] = "torchvision"
     count: int = Field(2, ge=1, le=20)
-    magnitude: Share = 0.5
-    magnitude_stddev: Share = 0.15
-    rate: Share = 10 / 11
+    magnitude: Share = 0.3
+    magnitude_stddev: Share = 0.0
+    rate: Share = 1.0
     geometric: bool = True
+
+
+class RandomErasing(Options):
+    """A rectangle replaced by the mean colour of the network, or by `noise` (Zhong et al. 2017).
+
+    `scale` is its share of the image, `ratio` its height / width.
+    """
+
+    probability: Share = 0.1
+    scale: Annotated[tuple[PositiveShare, PositiveShare], AfterValidator(_low_to_high)] = (0.02, 0.33)
+    ratio: Factors = (0.3, 3.3)
+    fill: Literal["mean", "noise"] = "mean"
 
 
 class RandomCutout(Options):
@@ -116,13 +134,15 @@ class RandomCutout(Options):
 class AugmentationOptions(Options):
     """The augmentation of training images, in this order; `kerasnets.data.images.per_image` describes each operation.
 
-    `random_resized_crop` or `scale_jitter` places the crop; only one of them can be given. `interpolation` resizes this
-    crop, while evaluation keeps the network's own filter. `bilinear` averages where the crop shrinks, and is as fast
-    for every network. `bicubic` has sharper edges where the crop grows, and halves the speed of the input. `antialias`
-    shrinks training crops by averaging, and lets the JPEG decoder do a part of it; `false` samples pixels, which is a
-    little faster and aliases. `mixup` and `cutmix` are the alpha of the Beta distribution; with both, each batch takes
-    one of the two at even odds. Either mixes neighbours in the batch, inside the training step. `repeats` takes that
-    many copies of fewer images in an epoch, each augmented differently (Hoffer et al. 2020).
+    `random_resized_crop` or `scale_jitter` places the crop; only one of them can be given. The same holds for
+    `auto_augment` (the data set that its policy was learned on), `rand_augment` and `trivial_augment`.
+    `interpolation` resizes the crop, while evaluation keeps the network's own filter. `bilinear` averages where the
+    crop shrinks, and is as fast for every network. `bicubic` has sharper edges where the crop grows, and halves the
+    speed of the input. `antialias` shrinks training crops by averaging, and lets the JPEG decoder do a part of it;
+    `false` samples pixels, which is a little faster and aliases.
+    `mixup` and `cutmix` are the alpha of the Beta distribution; with both, each batch takes one of the two at even
+    odds. Either mixes neighbours in the batch, inside the training step. `repeats` takes that many copies of fewer
+    images in an epoch, each augmented differently (Hoffer et al. 2020).
     """
 
     random_resized_crop: RandomResizedCrop | None = None
@@ -134,7 +154,10 @@ class AugmentationOptions(Options):
     affine: Affine | None = None
     color_jitter: ColorJitter | None = None
     pca_lighting: float = Field(0.0, ge=0.0, le=10.0)
+    auto_augment: Literal["imagenet", "cifar10", "svhn"] | None = None
     rand_augment: RandAugment | None = None
+    trivial_augment: bool = False
+    random_erasing: RandomErasing | None = None
     random_cutout: RandomCutout | None = None
     mixup: BetaAlpha = 0.0
     cutmix: BetaAlpha = 0.0
@@ -144,6 +167,9 @@ class AugmentationOptions(Options):
     def _check(self):
         if self.random_resized_crop and self.scale_jitter:
             raise ValueError("`random_resized_crop` and `scale_jitter` both place the crop: give one of them.")
+        policies = [name for name in ("auto_augment", "rand_augment", "trivial_augment") if getattr(self, name)]
+        if len(policies) > 1:
+            raise ValueError(f"Only one of `auto_augment`, `rand_augment` and `trivial_augment`. Received: {policies}")
         return self
 
 
@@ -154,6 +180,9 @@ class DataOptions(Options):
     their own, `augmentation.interpolation`. The trained network is scored on `evaluation_split`. The best epoch is
     chosen on `validation_split`, or on `validation_fraction` of the training images: that fraction of each class, held
     out from training.
+
+    `training_size` trains on smaller images than evaluation and the finished network take (Touvron et al. 2019,
+    "Fixing the train-test resolution discrepancy"), for networks that take images of any size.
 
     `geometry` is how evaluation, and training without a random crop, make a square of an image: `centre_crop`,
     `stretch` (as MediaPipe does) or `pad`. The default is that of the network.
@@ -169,6 +198,7 @@ class DataOptions(Options):
     evaluation_split: str = "test"
     augmentation: AugmentationOptions = AugmentationOptions()
     size: int | None = Field(None, ge=1, le=4096)
+    training_size: int | None = Field(None, ge=1, le=4096)
     crop_fraction: float | None = Field(None, gt=0.0, le=1.0)
     interpolation: Interpolation | None = None
     geometry: Literal["centre_crop", "stretch", "pad"] | None = None

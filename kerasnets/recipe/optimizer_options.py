@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from kerasnets.recipe.options import Fraction, Options, Share
+from kerasnets.recipe.options import Fraction, Options, PositiveShare, Share
 
 
 class CommonOptimizerOptions(Options):
@@ -12,12 +12,18 @@ class CommonOptimizerOptions(Options):
 
     Weight decay leaves out biases and batch normalisation, and the layers whose names contain one of `undecayed`.
     `decay_all` includes biases and batch normalisation, as Caffe and Torch did.
+
+    `rates` multiplies the learning rate of the variables whose paths contain a text: `{bias: 2.0}`,
+    `{conv_offset: 0.1}`. `layer_decay` multiplies it once for each block of layers between a variable and the
+    classifier, as in timm: 0.75 trains the classifier at the full rate, and the last block at three quarters of it.
     """
 
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat = 0.0
     decay_all: bool = False
     undecayed: tuple[str, ...] = ()
+    rates: dict[str, PositiveFloat] = {}
+    layer_decay: PositiveShare = 1.0
     clip_norm: PositiveFloat | None = None
 
 
@@ -31,16 +37,11 @@ class L2Options(CommonOptimizerOptions):
 
 
 class SGDOptions(L2Options):
-    """SGD as in Caffe and Keras, `v = m v - lr g; w = w + v`; weight decay is an L2 term of `g`, as in the papers.
-
-    `rates` multiplies the learning rate of the variables whose paths contain a text: `{bias: 2.0}`,
-    `{conv_offset: 0.1}`.
-    """
+    """SGD as in Caffe and Keras, `v = m v - lr g; w = w + v`; weight decay is an L2 term of `g`, as in the papers."""
 
     name: Literal["sgd"]
     momentum: Fraction = 0.9
     nesterov: bool = False
-    rates: dict[str, PositiveFloat] = {}
 
 
 class AdamWOptions(CommonOptimizerOptions):
@@ -59,6 +60,21 @@ class LambOptions(CommonOptimizerOptions):
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-6
+
+
+class MuonOptions(CommonOptimizerOptions):
+    """Muon (Jordan et al. 2024) with the step length of AdamW (Liu et al. 2025); decoupled weight decay.
+
+    Kernels of dense layers and convolutions take its step, a convolution as a matrix of filters. All other variables
+    take Adam's, those of depthwise convolutions and those whose paths contain one of `adam` included.
+    """
+
+    name: Literal["muon"]
+    momentum: Fraction = 0.95
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-8
+    adam: tuple[str, ...] = ("predictions", "aux")
 
 
 class RMSpropOptions(L2Options):
@@ -131,7 +147,9 @@ class PlateauOptions(CommonScheduleOptions):
     minimum: NonNegativeFloat = 0.0
 
 
-OptimizerOptions = Annotated[SGDOptions | AdamWOptions | RMSpropOptions | LambOptions, Field(discriminator="name")]
+OptimizerOptions = Annotated[
+    SGDOptions | AdamWOptions | RMSpropOptions | LambOptions | MuonOptions, Field(discriminator="name")
+]
 ScheduleOptions = Annotated[
     ConstantOptions | StepOptions | CosineOptions | PolynomialOptions | ExponentialOptions | PlateauOptions,
     Field(discriminator="name"),

@@ -90,11 +90,15 @@ class LossOptions(Options):
 
     `binary_cross_entropy` is the mean of one binary loss per class (Wightman et al. 2021). A target above
     `target_threshold` becomes 1 and any other 0, so that both classes of a mixed image are positive.
+
+    `class_weights` weights the loss of each class: `balanced` by the number of all training examples over that of the
+    class, divided by the number of classes, or one number for each class. Evaluation is not weighted.
     """
 
     name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     label_smoothing: Fraction = 0.0
     target_threshold: Fraction | None = None
+    class_weights: Literal["balanced"] | tuple[NonNegativeFloat, ...] | None = None
     weights: dict[str, NonNegativeFloat] = {}
 
     @model_validator(mode="after")
@@ -107,11 +111,12 @@ class LossOptions(Options):
 class EMAOptions(Options):
     """An exponential moving average of all weights, evaluated and saved in their place.
 
-    `warmup` lowers the momentum in the first steps.
+    `warmup` lowers the momentum in the first steps. `every_steps` updates the average after so many steps.
     """
 
     momentum: Fraction = 0.9999
     warmup: bool = True
+    every_steps: PositiveInt = 1
 
 
 class EvaluationOptions(Options):

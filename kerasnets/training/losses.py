@@ -1,15 +1,20 @@
 """Losses and accuracies of each example. The trainer sums them, so a batch has the same sum on any devices."""
 
+import numpy as np
 import tensorflow as tf
 
+from kerasnets.data.sources.source import labels_of
 
-def cross_entropy(logits, labels, label_smoothing: float = 0.0):
+
+def cross_entropy(logits, labels, label_smoothing: float = 0.0, class_weights=None):
     """Cross-entropy of each example, in float32.
 
     Args:
         logits: `[B, classes]`, before the softmax.
         labels: int `[B]`, or float `[B, classes]` that sum to 1 (mixup, cutmix).
         label_smoothing: the part of the target that is spread evenly over all classes (Szegedy et al. 2015, 7).
+        class_weights: float `[classes]`; the loss of an example is multiplied by the weight of its class, or by the
+            mean of them that its soft label gives.
 
     Returns:
         float32 `[B]`.
@@ -21,15 +26,21 @@ def cross_entropy(logits, labels, label_smoothing: float = 0.0):
         loss = -tf.reduce_sum(tf.cast(labels, tf.float32) * logs, axis=-1)
     if label_smoothing:
         loss = (1.0 - label_smoothing) * loss - label_smoothing * tf.reduce_mean(logs, axis=-1)
+    if class_weights is not None:
+        one_hot = tf.one_hot(labels, logits.shape[-1]) if labels.shape.rank == 1 else tf.cast(labels, tf.float32)
+        loss *= tf.linalg.matvec(one_hot, tf.constant(class_weights, tf.float32))
     return loss
 
 
-def binary_cross_entropy(logits, labels, label_smoothing: float = 0.0, threshold: float | None = None):
+def binary_cross_entropy(
+    logits, labels, label_smoothing: float = 0.0, threshold: float | None = None, class_weights=None
+):
     """Binary cross-entropy of each example, the mean over the classes, in float32 (Wightman et al. 2021, as in timm).
 
     Args:
         logits, labels, label_smoothing: as for `cross_entropy`.
         threshold: targets above it become 1, others 0; `None` leaves them as they are.
+        class_weights: float `[classes]`; the loss of each class is multiplied by its weight.
 
     Returns:
         float32 `[B]`.
@@ -40,12 +51,36 @@ def binary_cross_entropy(logits, labels, label_smoothing: float = 0.0, threshold
     targets = (1.0 - label_smoothing) * targets + label_smoothing / classes
     if threshold is not None:
         targets = tf.cast(targets > threshold, tf.float32)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=-1)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+    return tf.reduce_mean(losses if class_weights is None else losses * class_weights, axis=-1)
+
+
+def with_class_weights(options, source):
+    """Returns the `loss` block with a number for each class of the training images.
+
+    Raises:
+        ValueError: there is another number of weights, or the labels are not known before training.
+    """
+    weights, classes = options.class_weights, len(source.classes)
+    if weights is None:
+        return options
+    if weights == "balanced":
+        if source.stream or source.batches is not None:
+            raise ValueError(
+                f"loss.class_weights=balanced needs all labels before training, and {source.name} is read as a stream. "
+                "Give one number for each class. Received: 'balanced'"
+            )
+        counts = np.bincount(labels_of(source), minlength=classes)
+        weights = tuple((counts.sum() / np.maximum(counts, 1) / classes).tolist())
+    if len(weights) != classes:
+        raise ValueError(f"loss.class_weights needs one for each of {classes} classes. Received: {len(weights)}")
+    return options.model_copy(update={"class_weights": weights})
 
 
 def plain(options):
     """Returns the `loss` block of an evaluation: cross-entropy without smoothing, so that runs are comparable."""
-    return options.model_copy(update={"name": "cross_entropy", "label_smoothing": 0.0, "target_threshold": None})
+    changes = {"name": "cross_entropy", "label_smoothing": 0.0, "target_threshold": None, "class_weights": None}
+    return options.model_copy(update=changes)
 
 
 def own_loss(network, options):
@@ -62,6 +97,8 @@ def own_loss(network, options):
         raise ValueError(
             f"{network.name} is trained by its paper's own loss; leave loss.name out. Received: {options.name!r}"
         )
+    if own is not None and options.class_weights:
+        raise ValueError(f"{network.name} is trained by its paper's own loss; leave loss.class_weights out.")
     if own is not None and options.label_smoothing:
         raise ValueError(
             f"{network.name} is trained by its paper's own loss, which has no label smoothing; "
@@ -81,9 +118,10 @@ def example_losses(outputs: dict, labels, options, own=None) -> dict:
     """
 
     def loss(logits):
+        settings = {"label_smoothing": options.label_smoothing, "class_weights": options.class_weights}
         if options.name == "binary_cross_entropy":
-            return binary_cross_entropy(logits, labels, options.label_smoothing, options.target_threshold)
-        return cross_entropy(logits, labels, options.label_smoothing)
+            return binary_cross_entropy(logits, labels, threshold=options.target_threshold, **settings)
+        return cross_entropy(logits, labels, **settings)
 
     losses = {name: loss(logits) for name, logits in outputs.items()}
     if own is not None:

@@ -8,8 +8,8 @@ The optimizers are Keras's, with two differences:
   layers) are exempt, unless `decay_all` includes them.
 
 SGD and RMSprop add weight decay to the gradient as L2: after clipping, as Caffe and PyTorch do, or before it with
-`clip_weight_decay`, as in TF-slim, where L2 is part of the loss. AdamW decouples it. In LAMB it is part of the update
-whose length the trust ratio sets.
+`clip_weight_decay`, as in TF-slim, where L2 is part of the loss. AdamW and Muon decouple it. In LAMB it is part of the
+update whose length the trust ratio sets.
 """
 
 import math
@@ -17,6 +17,7 @@ import math
 import keras
 import tensorflow as tf
 
+from kerasnets.training.layer_rates import variable_rates
 from kerasnets.training.private_api import SummedGradients
 
 
@@ -30,7 +31,27 @@ def is_decayed(variable, options) -> bool:
     return kernel and not any(part in variable.path for part in options.undecayed)
 
 
-class _L2(SummedGradients):
+class _Rated(SummedGradients):
+    """Multiplies the learning rate of each variable by its number in `rates`; empty means 1 for all.
+
+    `decays` has the decoupled weight decay of each variable; empty means none.
+    """
+
+    rates = ()
+    decays = ()
+
+    def rate(self, variable, learning_rate):
+        """Returns the learning rate of a variable."""
+        factor = self.rates[self.index(variable)] if self.rates else 1.0
+        return learning_rate if factor == 1.0 else learning_rate * factor
+
+    def decay(self, variable, learning_rate) -> None:
+        """Applies decoupled weight decay."""
+        if self.decays and (number := self.decays[self.index(variable)]):
+            self.assign_sub(variable, learning_rate * number * variable)
+
+
+class _L2(_Rated):
     """Adds `l2 * w` to the gradients, before clipping if `l2_clipped`, else after it.
 
     `l2` has one number for each variable; empty means 0 for all.
@@ -53,16 +74,10 @@ class _L2(SummedGradients):
 
 
 class SGD(_L2, keras.optimizers.SGD):
-    """`v = momentum v - lr g; w = w + v`: Caffe's form, not PyTorch's.
-
-    `rates` has one factor of the learning rate for each variable; empty means 1 for all.
-    """
-
-    rates = ()
+    """`v = momentum v - lr g; w = w + v`: Caffe's form, not PyTorch's."""
 
     def update_step(self, gradient, variable, learning_rate):
-        rate = self.rates[self.index(variable)] if self.rates else 1.0
-        learning_rate = learning_rate if rate == 1.0 else learning_rate * rate
+        learning_rate = self.rate(variable, learning_rate)
         if not self.momentum:
             super().update_step(gradient, variable, learning_rate)
             return
@@ -94,9 +109,12 @@ class RMSprop(_L2, keras.optimizers.RMSprop):
             for accumulator in self.squares:
                 accumulator.assign(keras.ops.full(accumulator.shape, self.initial_accumulator, accumulator.dtype))
 
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, self.rate(variable, learning_rate))
 
-class AdamW(SummedGradients, keras.optimizers.AdamW):
-    """Keras's AdamW, with a bias correction that counts steps from `first_steps`, one for each variable.
+
+class AdamW(_Rated, keras.optimizers.Adam):
+    """Keras's Adam and decoupled weight decay. The bias correction counts from `first_steps`, one for each variable.
 
     Adam divides its running means by how full they are. A variable that was frozen for the first thousand steps has
     empty means at step 1000; corrected with the step 1000, its updates would be several times too large for hundreds of
@@ -107,6 +125,8 @@ class AdamW(SummedGradients, keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         first = self.first_steps[self.index(variable)] if self.first_steps else 0
+        learning_rate = self.rate(variable, learning_rate)
+        self.decay(variable, learning_rate)
         if first:
             now = tf.cast(self.iterations, tf.float32) + 1.0
             learning_rate = learning_rate * self._fullness(now) / self._fullness(tf.maximum(now - first, 1.0))
@@ -116,14 +136,13 @@ class AdamW(SummedGradients, keras.optimizers.AdamW):
         return (1.0 - self.beta_1**steps) / tf.sqrt(1.0 - self.beta_2**steps)
 
 
-class Lamb(SummedGradients, keras.optimizers.Lamb):
+class Lamb(_Rated, keras.optimizers.Lamb):
     """LAMB (You et al. 2019, algorithm 2) with weight decay inside the update, as in timm.
 
     `w = w - lr |w| / |u| u`, where `u` is Adam's step plus `decay * w`. `decays` has one number for each variable, or
     `None` for one without weight decay: that takes Adam's step as it is. `first_steps` is as for `AdamW`.
     """
 
-    decays = ()
     first_steps = ()
 
     def update_step(self, gradient, variable, learning_rate):
@@ -133,13 +152,42 @@ class Lamb(SummedGradients, keras.optimizers.Lamb):
         self.assign_add(square, (tf.square(gradient) - square) * (1.0 - self.beta_2))
         first = self.first_steps[index] if self.first_steps else 0
         steps = tf.maximum(tf.cast(self.iterations, tf.float32) + 1.0 - first, 1.0)
-        deviation = tf.sqrt(square / (1.0 - self.beta_2**steps))
-        update = mean / (1.0 - self.beta_1**steps) / (deviation + self.epsilon)
+        # How full the means are, 1 - beta**steps; a difference in float32 would lose four digits of it.
+        first_full, second_full = (
+            -tf.math.expm1(steps * math.log(max(beta, 1e-30))) for beta in (self.beta_1, self.beta_2)
+        )
+        update = mean / first_full / (tf.sqrt(square / second_full) + self.epsilon)
         if self.decays[index] is not None:
             update += self.decays[index] * variable
             length, wanted = tf.norm(update), tf.norm(tf.convert_to_tensor(variable))
             update *= tf.where((length > 0) & (wanted > 0), wanted / length, 1.0)
-        self.assign_sub(variable, learning_rate * update)
+        self.assign_sub(variable, self.rate(variable, learning_rate) * update)
+
+
+class Muon(_Rated, keras.optimizers.Muon):
+    """Keras's Muon, which takes the kernels of convolutions as well (Jordan et al. 2024: a matrix of filters).
+
+    The update of a matrix of m rows and n columns is as long as AdamW's: 0.2 sqrt(max(m, n)) times an orthogonal matrix
+    (Liu et al. 2025). `adam` are the parts of the paths of variables that take Adam's step.
+    """
+
+    adam = ()
+
+    def takes_adam(self, variable) -> bool:
+        depthwise = variable.shape[-1:] == (1,)
+        return len(variable.shape) < 2 or depthwise or any(part in variable.path for part in self.adam)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index, learning_rate = self.index(variable), self.rate(variable, learning_rate)
+        self.decay(variable, learning_rate)
+        if self.adam_velocities[index] is not None:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        mean = self.momentums[index]
+        self.assign(mean, self.momentum * mean + gradient)
+        matrix = tf.reshape(gradient + self.momentum * mean, [-1, variable.shape[-1]])
+        update = self.zeropower_via_newtonschulz5(matrix, self.ns_steps) * (0.2 * math.sqrt(max(matrix.shape)))
+        self.assign_sub(variable, learning_rate * tf.reshape(update, variable.shape))
 
 
 def make_optimizer(options, schedule, variables, precision="float32", first_steps=()) -> keras.optimizers.Optimizer:
@@ -155,28 +203,32 @@ def make_optimizer(options, schedule, variables, precision="float32", first_step
     Raises:
         ValueError: `undecayed` or `rates` names no variable.
     """
-    rates = getattr(options, "rates", {})
-    if unknown := [part for part in (*options.undecayed, *rates) if not any(part in v.path for v in variables)]:
+    named = (*options.undecayed, *options.rates)
+    if unknown := [part for part in named if not any(part in v.path for v in variables)]:
         raise ValueError(
             f"optimizer.undecayed and optimizer.rates: no weight has this part in its path. Received: {unknown[0]!r}"
         )
-    ours = {"name", "weight_decay", "decay_all", "undecayed", "rates", "clip_norm", "clip_weight_decay"}
+    ours = {"name", "weight_decay", "decay_all", "undecayed", "rates", "layer_decay", "clip_norm", "clip_weight_decay"}
     values = options.model_dump(exclude=ours)
-    values |= {"learning_rate": schedule}
-    values["global_clipnorm"] = options.clip_norm
-    if options.name == "adamw":
-        optimizer = AdamW(**values, weight_decay=options.weight_decay)
+    values |= {"learning_rate": schedule, "global_clipnorm": options.clip_norm}
+    decays = [options.weight_decay if is_decayed(v, options) else 0.0 for v in variables]
+    if options.name in ("adamw", "lamb"):
+        optimizer = {"adamw": AdamW, "lamb": Lamb}[options.name](**values)
         optimizer.first_steps = first_steps
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v, options)])
-    elif options.name == "lamb":
-        optimizer = Lamb(**values)
-        optimizer.first_steps = first_steps
-        optimizer.decays = [options.weight_decay if is_decayed(v, options) else None for v in variables]
+        optimizer.decays = decays
+        if options.name == "lamb":
+            optimizer.decays = [d if is_decayed(v, options) else None for d, v in zip(decays, variables, strict=True)]
+    elif options.name == "muon":
+        values |= {"adam_beta_1": values.pop("beta_1"), "adam_beta_2": values.pop("beta_2"), "weight_decay": None}
+        adam = values.pop("adam")
+        optimizer = Muon(**values, adam_weight_decay=None)
+        optimizer.adam, optimizer.decays = adam, decays
     else:
         optimizer = {"sgd": SGD, "rmsprop": RMSprop}[options.name](**values)
-        optimizer.l2 = [options.weight_decay if is_decayed(v, options) else 0.0 for v in variables]
+        optimizer.l2 = decays
         optimizer.l2_clipped = options.clip_weight_decay
-        optimizer.rates = rates and [math.prod(r for p, r in rates.items() if p in v.path) for v in variables]
+    if options.rates or options.layer_decay != 1.0:
+        optimizer.rates = variable_rates(variables, options)
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)

@@ -24,6 +24,7 @@ from kerasnets.registry import Preprocessing, get_variant
 from kerasnets.training.callbacks import plain_callbacks
 from kerasnets.training.initial_weights import set_initial_weights
 from kerasnets.training.job import Job, State
+from kerasnets.training.losses import with_class_weights
 from kerasnets.training.optimizers import Schedule, make_optimizer
 from kerasnets.training.trainer import Trainer
 from kerasnets.training.unfreezing import trained_variables
@@ -151,7 +152,8 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         prepare_for_replicas(network, replicas, recipe.synchronized_batch_norm)
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
         settings |= {"steps": steps * recipe.epochs, "jit_compile": compiles(recipe.jit_compile, network)}
-        trainer = Trainer(network, preprocessing, recipe.loss, **settings)
+        loss = with_class_weights(recipe.loss, source)
+        trainer = Trainer(network, preprocessing, loss, **settings)
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
         first_steps = [epoch * steps for epoch in first_epochs]
         optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, first_steps)
@@ -274,12 +276,15 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
         )
     if arguments.setdefault("classes", classes) != classes:
         raise ValueError(f"The data has {classes} classes. Received: model.arguments.classes={arguments['classes']}")
-    arguments["input_shape"] = (preprocessing.size, preprocessing.size, len(preprocessing.mean))
+    side = None if training and recipe.data.training_size else preprocessing.size
+    arguments["input_shape"] = (side, side, len(preprocessing.mean))
     if not training:
         arguments.pop("aux_heads", None)
     activation = None if training else "softmax"
     with named_key("model.spec"):
         variant = get_variant(recipe.model.name).with_spec(**recipe.model.spec)
+    if side is None and variant.fixed_size:
+        raise ValueError(f"data.training_size: {variant.name} takes images of one size. Remove it.")
     if arguments.get("weights") is not None:
         arguments, _ = with_checkpoint(variant, arguments)
     arguments["weights"] = None

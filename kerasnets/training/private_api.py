@@ -89,6 +89,13 @@ class SummedGradients:
         """The running means of the squared gradients (Adam, LAMB, RMSprop), one for each variable."""
         return self._velocities
 
+    def takes_adam(self, variable) -> bool:
+        """Whether Muon updates a variable by Adam's step."""
+        return True
+
+    def _should_use_adamw(self, variable):
+        return self.takes_adam(variable)
+
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
 

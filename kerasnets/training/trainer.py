@@ -275,7 +275,9 @@ class Trainer(BuiltModel):
     def _momentum(self):
         step = tf.cast(self.optimizer.iterations, tf.float32)
         warm = (1.0 + step) / (10.0 + step)
-        return tf.minimum(self.ema.momentum, warm) if self.ema.warmup else tf.constant(self.ema.momentum)
+        momentum = tf.minimum(self.ema.momentum, warm) if self.ema.warmup else tf.constant(self.ema.momentum)
+        every = self.ema.every_steps
+        return momentum if every == 1 else tf.where(tf.equal(self.optimizer.iterations % every, 0), momentum, 1.0)
 
 
 def _average(average, weight, momentum):

@@ -10,8 +10,7 @@ from data_files import GREY, RGB, encode, photo
 from kerasnets.data.images import color, geometry
 from kerasnets.data.images.per_batch import batch_operations
 from kerasnets.data.images.per_image import evaluation_transform, training_transform
-from kerasnets.data.images.rand_augment import rand_augment
-from kerasnets.recipe.data_options import AugmentationOptions, RandAugment
+from kerasnets.recipe.data_options import AugmentationOptions
 
 SEED = tf.constant([1, 2], tf.int64)
 # Of the covariance of ImageNet's RGB values, 0-255, as torch and Caffe recipes use them; rows are R, G, B.
@@ -167,78 +166,6 @@ def test_contrast_saturation_and_hue(both_ways):
     assert np.abs(turned.max(-1) - image.max(-1)).max() <= 1 and np.abs(turned - image).max() > 10
 
 
-def test_rand_augment(both_ways):
-    image = photo(6, 24, 24)
-    results = both_ways(rand_augment(RandAugment(count=2, magnitude=0.7, rate=1.0)), image, seeds=range(24))
-    assert all(result.shape == (24, 24, 3) and result.dtype == np.uint8 for result in results)
-    assert len({result.tobytes() for result in results}) > 10
-
-
-SHEAR = (6, 7)
-STRENGTHS = {  # operation -> what its strengths are drawn from, in the order of the policy
-    "solarize": (2, lambda z, u, sign: (z, 1.0 - z)),
-    "colour": (3, lambda z, u, sign: (z,)),
-    "contrast": (4, lambda z, u, sign: (u,)),
-    "brightness": (5, lambda z, u, sign: (u,)),
-    "shear x": (6, lambda z, u, sign: (sign * z,)),
-    "shear y": (7, lambda z, u, sign: (sign * z,)),
-    "shift x": (8, lambda z, u, sign: (u,)),
-    "shift y": (9, lambda z, u, sign: (u,)),
-}
-
-
-@pytest.fixture(scope="module")
-def drawn_strengths():
-    """Returns {operation number: strengths} of 40,000 images; the layers of the policy write them into the images."""
-    from keras_cv.layers import RandAugment as KerasCV
-
-    class Probe:
-        def __init__(self, number):
-            self.number = number
-
-        def augment_images(self, images, transformations):
-            values = transformations.values() if isinstance(transformations, dict) else [transformations]
-            values = [tf.reshape(v, []) for v in values if isinstance(v, tf.Tensor)] if self.number > 1 else []
-            if self.number >= 6:  # the other axis is 0
-                values = [sum(values)]
-            scales = {2: (110.0, 255.0), 5: (255.0,)}.get(self.number, (1.0,))
-            offset = 1.0 if self.number == 4 else 0.0
-            values = [(value - offset) / scale for value, scale in zip(values, scales, strict=False)]
-            coded = [float(self.number), *(128.0 + 100.0 * v for v in values), 0.0, 0.0][:3]
-            return tf.reshape(tf.stack(coded), [1, 1, 1, 3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KerasCV, "get_standard_policy", lambda *args, **kwargs: [Probe(n) for n in range(10)])
-        augment = rand_augment(RandAugment(count=1, magnitude=0.7, magnitude_stddev=0.2, rate=1.0))
-        image = tf.zeros([1, 1, 3], tf.uint8)
-        numbers = tf.data.Dataset.range(40_000).map(lambda i: augment(image, tf.stack([i, 7])))
-        values = numbers.batch(40_000).get_single_element().numpy().reshape(-1, 3).astype(float)
-    return {n: (values[values[:, 0] == n, 1:] - 128.0) / 100.0 for n in range(10)}
-
-
-def distance(ours, theirs) -> float:
-    """Returns the Kolmogorov-Smirnov distance of two samples of numbers with two digits."""
-    edges = np.arange(-1.3, 1.3, 0.02)
-    return max(abs((ours < edge).mean() - (theirs < edge).mean()) for edge in edges)
-
-
-@pytest.mark.parametrize("operation", STRENGTHS)
-def test_rand_augment_draws_strength_and_sign_apart(operation, drawn_strengths):
-    """Against the definition in NumPy: normal around the magnitude, clipped to 0..1, or uniform, with either sign."""
-    number, make = STRENGTHS[operation]
-    found, rng = drawn_strengths[number], np.random.default_rng(0)
-    normal = np.clip(rng.normal(0.7, 0.2, 200_000), 0.0, 1.0)
-    wanted = make(normal, rng.uniform(-0.7, 0.7, 200_000), rng.choice([-1.0, 1.0], 200_000))
-    assert 3_700 < len(found) < 4_300
-    for column, expected in enumerate(wanted):
-        assert distance(found[:, column], expected) < 0.035
-    if number in SHEAR:
-        above, below = (found[:, 0] > 0.7).mean(), (found[:, 0] < -0.7).mean()
-        assert above == pytest.approx(0.25, abs=0.04) and below == pytest.approx(0.25, abs=0.04)
-    if len(wanted) == 2:
-        assert abs(np.corrcoef(found.T)[0, 1]) < 0.06
-
-
 def one_colour_images(count=12, size=20):
     return tf.constant(np.repeat(np.arange(count, dtype="uint8") * 20, size * size).reshape(count, size, size, 1))
 
@@ -252,7 +179,7 @@ def test_cutout_removes_the_asked_share(both_ways):
 
 
 def test_colour_steps_refuse_a_grey_network():
-    for options in ({"pca_lighting": 0.1}, {"rand_augment": {}}, {"color_jitter": {"hue": 0.1}}):
+    for options in ({"pca_lighting": 0.1}, {"trivial_augment": True}, {"color_jitter": {"hue": 0.1}}):
         with pytest.raises(ValueError, match="need 3 channels. Received: a network of 1 channel"):
             training_transform(GREY, AugmentationOptions(**options))
     with pytest.raises(ValueError, match="must not be below the input size 24"):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from data_files import GREY, RGB, data_options, write_folder
+from golden_files import ingredients
 
 from kerasnets.data import reading
-from kerasnets.data.images.per_batch import draw_mixing, mix
+from kerasnets.data.images.per_batch import cut_squares, draw_mixing, mix
 from kerasnets.data.pipeline import training_batches
 from kerasnets.data.sources import open_source
 from kerasnets.recipe.data_options import AugmentationOptions
@@ -110,3 +111,14 @@ def test_copies_of_an_image_are_not_mixed_with_each_other():
         pixels = images.numpy().reshape(32, 2, -1)
         partners = min(partners, (pixels[:, 0] != pixels[:, 1]).sum(axis=1).min())
     assert partners > 0
+
+
+def test_mixup_and_cutmix_are_timms():
+    """Two images and their labels, each mixed by a weight of its own (timm's mode `elem`), on the same draws."""
+    golden = ingredients()
+    images, labels, weights = golden["mixed_images"], tf.constant([1, 3]), golden["mixed_weights"]
+    mixed_up = mix(images, labels, {"mixup": tf.constant(weights)}, classes=4)
+    squares = cut_squares(tf.constant(weights), tf.constant(golden["cut_centres"].T, tf.float32), 10)
+    for name, (ours, targets) in (("mixup", mixed_up), ("cutmix", mix(images, labels, {"cutmix": squares}, classes=4))):
+        np.testing.assert_allclose(ours, golden[name], rtol=1e-6)
+        np.testing.assert_allclose(targets, golden[f"{name}_labels"], atol=1e-6)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from data_files import GREY, RGB, photo
+from golden_files import ingredients
 
+from kerasnets.data import sampling
 from kerasnets.data.images.per_image import training_transform
 from kerasnets.data.pipeline import batch_names, training_batches
 from kerasnets.data.sampling import class_balanced, make_sampler
@@ -154,3 +156,14 @@ def test_a_border_of_the_mean_is_zero_after_normalisation(order, both_ways):
     transform = training_transform(dataclasses.replace(pixels, crop_fraction=1.0), options)
     moved = np.stack(both_ways(transform, image, seeds=range(12)))
     assert {tuple(colour) for colour in moved.reshape(-1, 3).tolist()} == {(255, 255, 255), tuple(border)}
+
+
+def test_repeated_augmentation_takes_the_images_of_timm(monkeypatch):
+    """Two replicas, batches of four: the same images in each batch, for the same shuffled order of the images."""
+    golden = ingredients()
+    monkeypatch.setattr(sampling, "_shuffle", lambda size: lambda seed: tf.constant(golden["repeat_order"], tf.int64))
+    source = open_source(SourceOptions(kind="digits"), "train")
+    source = dataclasses.replace(source, size=16)
+    ours = drawn(source, data(augmentation={"repeats": 3}), batch_size=4) % 16
+    theirs = golden["repeated"].reshape(2, 4, 2).transpose(1, 0, 2).reshape(4, 4)
+    np.testing.assert_array_equal(np.sort(ours), np.sort(theirs))

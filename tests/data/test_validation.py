@@ -1,6 +1,7 @@
 """A held-out split chooses the epoch, and a score says which split chose it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,22 @@ def test_the_held_out_split_is_stratified_repeatable_and_not_trained_on():
         whole = int(held.image_name(place).split("/")[-1])
         for ours, theirs in zip(held.fetch(place), source.fetch(whole), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_another_place_and_other_images_leave_the_split_of_an_image(tmp_path):
+    """The split goes by class and file name. Another photo can move one photo in or out, never more."""
+
+    def held_out(folder):
+        source = open_source(data_options(kind="folder", path=str(folder)).source, "train")
+        return {"/".join(Path(path).parts[-2:]) for path in held_out_split(source, 0.4, seed=2)[1].paths}
+
+    write_folder(tmp_path / "photos")
+    before = held_out(tmp_path / "photos")
+    shutil.copytree(tmp_path / "photos", tmp_path / "elsewhere")
+    assert held_out(tmp_path / "elsewhere") == before
+    photo = next((tmp_path / "elsewhere" / "train" / "cat").iterdir())
+    shutil.copy(photo, photo.with_name(f"new{photo.suffix}"))
+    assert len(before - held_out(tmp_path / "elsewhere")) <= 1
 
 
 def test_a_folder_is_split_by_files_and_a_stream_is_refused(tmp_path):

@@ -29,3 +29,9 @@ def tensor_from_name(name: str, shape) -> np.ndarray:
     if len(shape) >= 2:
         return n * np.float32(np.sqrt(1.6 / np.prod(shape[1:])))
     return 0.1 * n if name.endswith("bias") else 1 + 0.1 * n
+
+
+def ingredients() -> dict[str, np.ndarray]:
+    """Returns the arrays that `make_ingredients.py` wrote."""
+    with np.load(GOLDENS / "ingredients.npz", allow_pickle=False) as arrays:
+        return dict(arrays)

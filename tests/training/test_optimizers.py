@@ -4,10 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from golden_files import ingredients
+from nets import outline
 from pydantic import TypeAdapter
 
+from kerasnets.build import create_model
 from kerasnets.recipe.schema import OptimizerOptions, ScheduleOptions
+from kerasnets.training.layer_rates import variable_rates
 from kerasnets.training.optimizers import Schedule, make_optimizer
+from kerasnets.training.trainer import _average
 
 
 def options(kind, **values):
@@ -111,6 +116,89 @@ def test_lamb_changes_weights_that_are_zero():
     np.testing.assert_allclose(variable.numpy(), -0.05, rtol=1e-4)
 
 
+GOLDEN = ingredients()
+
+
+def golden_variables():
+    return [keras.Variable(GOLDEN[f"first_{name}"], name=name) for name in ("kernel", "bias")]
+
+
+def golden_steps(optimizer, variables):
+    """Yields after each of the four steps of `make_ingredients.py`."""
+    for gradients in zip(GOLDEN["gradient_kernel"], GOLDEN["gradient_bias"], strict=True):
+        optimizer.apply([tf.constant(g) for g in gradients], variables)
+        yield
+
+
+def test_lamb_is_timms():
+    kernel, bias = variables = golden_variables()
+    optimizer = optimizer_of(variables, name="lamb", learning_rate=0.05, weight_decay=0.02, clip_norm=1.0)
+    for number, _ in enumerate(golden_steps(optimizer, variables)):
+        np.testing.assert_allclose(kernel.numpy(), GOLDEN["lamb"][number], atol=1e-6)
+    np.testing.assert_allclose(bias.numpy(), GOLDEN["lamb_bias"], atol=1e-6)
+
+
+def test_muon_is_pytorchs():
+    kernel, _ = variables = golden_variables()
+    optimizer = optimizer_of(variables, name="muon", learning_rate=0.05, weight_decay=0.1)
+    for number, _ in enumerate(golden_steps(optimizer, variables)):
+        np.testing.assert_allclose(kernel.numpy(), GOLDEN["muon"][number], atol=1e-6)
+
+
+def test_muon_takes_convolutions_as_matrices_and_leaves_the_rest_to_adam():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(3, 3, 4, 6)).astype("float32")
+    gradient = rng.normal(size=first.shape).astype("float32")
+    shapes = {"bias": (6,), "depthwise": (3, 3, 4, 1), "predictions": (6, 4)}
+    others = [keras.Variable(rng.normal(size=shape), dtype="float32", name=name) for name, shape in shapes.items()]
+    variables = [keras.Variable(first, name="kernel"), *others]
+    gradients = [tf.constant(gradient), *(tf.constant(rng.normal(size=v.shape), tf.float32) for v in others)]
+    theirs = [keras.Variable(v.numpy()) for v in others]
+    optimizer_of(variables, name="muon", learning_rate=0.1).apply(gradients, variables)
+    matrix = keras.Variable(first.reshape(36, 6), name="matrix")
+    optimizer_of([matrix], name="muon", learning_rate=0.1).apply([tf.reshape(gradient, [36, 6])], [matrix])
+    np.testing.assert_allclose(variables[0].numpy().reshape(36, 6), matrix.numpy(), atol=1e-6)
+    optimizer_of(theirs, name="adamw", learning_rate=0.1).apply(gradients[1:], theirs)
+    for a, b in zip(others, theirs, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)
+
+
+def test_the_average_of_weights_is_pytorchs():
+    kernel = keras.Variable(GOLDEN["first_kernel"])
+    average = tf.Variable(kernel.value)
+    for step, expected in zip(GOLDEN["lamb"], GOLDEN["lamb_average"], strict=True):
+        kernel.assign(step)
+        _average(average, kernel.value, 0.9)
+        np.testing.assert_allclose(average.numpy(), expected, atol=1e-6)
+
+
+def test_layer_decay_is_timms():
+    """A ResNet-50 has the stem, 16 blocks and the classifier."""
+    network = outline(create_model, "resnet50_v1_5")
+    ours = variable_rates(network.trainable_variables, options(OptimizerOptions, **SGD, layer_decay=0.5))
+    found = {v.path.split("/")[0]: rate for v, rate in zip(network.trainable_variables, ours, strict=True)}
+    theirs = zip(GOLDEN["rate_names"], GOLDEN["rates"], strict=True)
+    assert found == {str(name).rpartition(".")[0].replace("fc", "predictions"): rate for name, rate in theirs}
+
+
+SGD = {"name": "sgd", "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "lamb", "muon"])
+def test_rates_scale_the_whole_step(name):
+    """Half the rate for one variable is the same step as half the rate for all, weight decay included."""
+
+    def step(rate, **more):
+        variables = golden_variables()
+        optimizer = optimizer_of(variables, name=name, learning_rate=rate, weight_decay=0.1, **more)
+        next(golden_steps(optimizer, variables))
+        return [v.numpy() for v in variables]
+
+    half, whole, rated = step(0.05), step(0.1), step(0.1, rates={"kernel": 0.5})
+    np.testing.assert_allclose(rated[0], half[0], atol=1e-7)
+    np.testing.assert_array_equal(rated[1], whole[1])
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
 def test_weight_decay_changes_kernels_only(name):
     after = []
@@ -126,7 +214,7 @@ def test_weight_decay_changes_kernels_only(name):
     np.testing.assert_array_equal(bias, same_bias)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "lamb"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "lamb", "muon"])
 def test_weight_decay_of_all_variables(name):
     """Without a gradient only weight decay moves a weight: biases with `decay_all`, as in Caffe and Torch."""
     for everything in (False, True):

@@ -138,10 +138,23 @@ def mix(images, labels, draws: dict, classes: int):
 
 def _rectangles(alpha: float, count: int, size: int, seed):
     """Draws squares, int32 [count, 4], cut off at the edges. The share of the rest is a draw of Beta(alpha, alpha)."""
-    side = tf.floor(tf.sqrt(1.0 - _beta(alpha, count, _fold_in(seed, 1))) * size)
+    weights = _beta(alpha, count, _fold_in(seed, 1))
     centres = tf.floor(tf.random.stateless_uniform([2, count], _fold_in(seed, 2)) * size)
-    ends = tf.stack([centres[1] - side / 2, centres[0] - side / 2, centres[1] + side / 2, centres[0] + side / 2], 1)
-    return tf.cast(tf.round(tf.clip_by_value(ends, 0.0, float(size))), tf.int32)
+    return cut_squares(weights, centres, size)
+
+
+def cut_squares(weights, centres, size: int):
+    """Returns squares, int32 [count, 4], top, left, bottom, right, as timm cuts them.
+
+    Args:
+        weights: the share of each image that should stay, float32 [count].
+        centres: float32 [2, count], rows and columns.
+        size: the side of an image; the squares are cut off there.
+    """
+    side = tf.floor(tf.sqrt(1.0 - weights) * size)
+    before, behind = tf.floor(side / 2), tf.math.ceil(side / 2)
+    ends = tf.stack([centres[0] - before, centres[1] - before, centres[0] + behind, centres[1] + behind], 1)
+    return tf.cast(tf.clip_by_value(ends, 0.0, float(size)), tf.int32)
 
 
 def _beta(alpha: float, count: int, seed):

@@ -4,7 +4,8 @@ Training, in this order; an operation that the options leave off is skipped:
 
 1. crop, decoded together with the file: `random_resized_crop`; or `scale_jitter`, the square that a random crop shows
    after the shorter side is resized to a random length; or, with neither of them, the crop of evaluation;
-2. `pad_and_crop`   3. `random_flip`   4. `affine`   5. `color_jitter`   6. `pca_lighting`   7. `rand_augment`.
+2. `pad_and_crop`   3. `random_flip`   4. `affine`   5. `color_jitter`   6. `pca_lighting`
+7. `rand_augment`, `auto_augment` or `trivial_augment`   8. `random_erasing`.
 
 After batching come `random_cutout` and `mixup` or `cutmix` (per_batch.py), then `normalise` inside the training step:
 pixels stay uint8 until there, a quarter of the bytes of float32.
@@ -27,7 +28,8 @@ import tensorflow as tf
 from kerasnets.data.errors import decoding_error
 from kerasnets.data.images import color, geometry
 from kerasnets.data.images.decode import crop, decode_window, reencode, to_pixels
-from kerasnets.data.images.rand_augment import rand_augment
+from kerasnets.data.images.erasing import random_erasing
+from kerasnets.data.images.policies import auto_augment, rand_augment, trivial_augment
 from kerasnets.layers.preprocessing import normalize_pixels
 from kerasnets.recipe.data_options import AugmentationOptions, DataOptions
 from kerasnets.registry import Preprocessing
@@ -38,6 +40,12 @@ def override(preprocessing: Preprocessing, options: DataOptions) -> Preprocessin
     names = ("size", "crop_fraction", "interpolation", "geometry")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return dataclasses.replace(preprocessing, **given)
+
+
+def for_training(preprocessing: Preprocessing, options: DataOptions) -> Preprocessing:
+    """Returns `override(preprocessing, options)` with the size of training images."""
+    found = override(preprocessing, options)
+    return dataclasses.replace(found, size=options.training_size or found.size)
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Callable:
@@ -173,19 +181,27 @@ def _window(options, size: int) -> Callable | None:
 
 
 def _augmentations(preprocessing, options) -> list:
-    """Returns operations 2 to 7 as far as they are switched on, as (name, number, (image, seed) -> image)."""
-    size, mean = preprocessing.size, preprocessing.mean[:: -1 if preprocessing.channel_order == "bgr" else 1]
-    if len(preprocessing.mean) != 3 and (options.color_jitter or options.pca_lighting or options.rand_augment):
+    """Returns operations 2 to 8 as far as they are switched on, as (name, number, (image, seed) -> image)."""
+    size, order = preprocessing.size, -1 if preprocessing.channel_order == "bgr" else 1
+    mean, std = preprocessing.mean[::order], preprocessing.std[::order]
+    coloured = ("color_jitter", "pca_lighting", "rand_augment", "auto_augment", "trivial_augment")
+    if len(mean) != 3 and any(getattr(options, name) for name in coloured):
         raise ValueError(
-            "`color_jitter`, `pca_lighting` and `rand_augment` need 3 channels. "
-            f"Received: a network of {len(preprocessing.mean)} channel(s)"
+            f"`{'`, `'.join(coloured[:-1])}` and `{coloured[-1]}` need 3 channels. "
+            f"Received: a network of {len(mean)} channel(s)"
         )
-    operations = {
-        "pad_and_crop": options.pad_and_crop and geometry.pad_and_crop(options.pad_and_crop, size, mean),
-        "random_flip": options.random_flip and geometry.random_flip(options.random_flip),
-        "affine": options.affine and geometry.affine(options.affine),
-        "color_jitter": options.color_jitter and color.color_jitter(options.color_jitter),
-        "pca_lighting": options.pca_lighting and color.pca_lighting(options.pca_lighting),
-        "rand_augment": options.rand_augment and rand_augment(options.rand_augment),
-    }
-    return [(name, number, operation) for number, (name, operation) in enumerate(operations.items(), 2) if operation]
+    return [
+        (name, number, make(getattr(options, name)))
+        for name, number, make in (
+            ("pad_and_crop", 2, lambda given: geometry.pad_and_crop(given, size, mean)),
+            ("random_flip", 3, geometry.random_flip),
+            ("affine", 4, geometry.affine),
+            ("color_jitter", 5, color.color_jitter),
+            ("pca_lighting", 6, color.pca_lighting),
+            ("rand_augment", 7, lambda given: rand_augment(given, mean)),
+            ("auto_augment", 7, auto_augment),
+            ("trivial_augment", 7, lambda given: trivial_augment()),
+            ("random_erasing", 8, lambda given: random_erasing(given, mean, std)),
+        )
+        if getattr(options, name)
+    ]

@@ -6,6 +6,7 @@ of a file, or uint8 pixels.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -115,7 +116,10 @@ def subset(source: Source, indices: np.ndarray) -> Source:
 
 
 def held_out_split(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
-    """Splits a source in two: the images to train on, and a `fraction` of each class, drawn by `seed`, held out.
+    """Splits a source in two: the images to train on, and a `fraction` of each class, held out.
+
+    The images of a class whose names (class folder and file) have the lowest hashes for `seed` are held out. So other
+    images, and another place of the folder, leave the split of an image as it is, up to the size of the held-out part.
 
     Raises:
         ValueError: the source is a stream, or too small.
@@ -126,15 +130,19 @@ def held_out_split(source: Source, fraction: float, seed: int) -> tuple[Source, 
             f"data.validation_split, such as 'train[95%:]' of a tensorflow-datasets set. Received: {fraction}"
         )
     held_out = np.zeros(source.size, bool)
-    for label, indices in by_label(labels_of(source)):
+    for _, indices in by_label(labels_of(source)):
         count = min(round(fraction * len(indices)), len(indices) - 1)
-        held_out[np.random.default_rng([seed, label]).permutation(indices)[:count]] = True
+        held_out[sorted(indices, key=lambda index: _hash(source.image_name(int(index)), seed))[:count]] = True
     if not held_out.any():
         raise ValueError(
             f"{source.name}/{source.split} has too few images of each class to hold out this fraction; raise it. "
             f"Received: {fraction}"
         )
     return subset(source, np.flatnonzero(~held_out)), subset(source, np.flatnonzero(held_out))
+
+
+def _hash(name: str, seed: int) -> bytes:
+    return hashlib.blake2b("/".join(Path(name).parts[-2:]).encode(), digest_size=16, key=str(seed).encode()).digest()
 
 
 def in_memory(source: Source) -> Source:

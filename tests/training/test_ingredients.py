@@ -1,0 +1,97 @@
+"""Losses beside those of PyTorch and timm, class weights, another size for training, and averages of every nth step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from data_files import data_options, write_folder
+from golden_files import ingredients
+
+from kerasnets.data.sources import open_source
+from kerasnets.data.sources.source import labels_of
+from kerasnets.recipe.read import load_recipe
+from kerasnets.recipe.schema import LossOptions
+from kerasnets.training.loop import train
+from kerasnets.training.losses import binary_cross_entropy, cross_entropy, with_class_weights
+from kerasnets.training.prepare import prepare
+
+GOLDEN = ingredients()
+LOGITS, LABELS, SOFT = (tf.constant(GOLDEN[name]) for name in ("logits", "labels", "soft"))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "labels", "settings"),
+    [
+        ("smoothed", cross_entropy, LABELS, {"label_smoothing": 0.1}),
+        ("smoothed_soft", cross_entropy, SOFT, {"label_smoothing": 0.1}),
+        ("weighted", cross_entropy, LABELS, {"class_weights": GOLDEN["class_weights"]}),
+        ("binary", binary_cross_entropy, LABELS, {}),
+        ("binary_smoothed", binary_cross_entropy, LABELS, {"label_smoothing": 0.1}),
+        ("binary_threshold", binary_cross_entropy, SOFT, {"threshold": 0.2}),
+        ("binary_several", binary_cross_entropy, tf.constant(GOLDEN["several"]), {}),
+    ],
+)
+def test_losses_are_pytorchs_and_timms(name, loss, labels, settings):
+    np.testing.assert_allclose(loss(LOGITS, labels, **settings), GOLDEN[name], rtol=1e-6, atol=1e-6)
+
+
+def test_class_weights():
+    source = open_source(data_options(kind="digits").source, "train")
+    counts = np.bincount(labels_of(source))
+    balanced = with_class_weights(LossOptions(class_weights="balanced"), source).class_weights
+    np.testing.assert_allclose(balanced, source.size / 10 / counts)
+    assert with_class_weights(LossOptions(), source).class_weights is None
+    with pytest.raises(ValueError, match="needs one for each of 10 classes. Received: 2"):
+        with_class_weights(LossOptions(class_weights=(1.0, 2.0)), source)
+    # A soft label has the mean of the weights; the binary loss weights each class on its own.
+    weights, soft = np.float32([1, 2, 0.5, 3, 0.25]), GOLDEN["soft"]
+    plain = cross_entropy(LOGITS, SOFT)
+    np.testing.assert_allclose(cross_entropy(LOGITS, SOFT, 0.0, weights), plain * (soft @ weights), rtol=1e-5)
+    alone = [binary_cross_entropy(LOGITS, LABELS, class_weights=np.eye(5, dtype="float32")[i]) for i in range(5)]
+    both = binary_cross_entropy(LOGITS, LABELS, class_weights=weights)
+    np.testing.assert_allclose(both, sum(w * a for w, a in zip(weights, alone, strict=True)), rtol=1e-5)
+
+
+def test_a_stream_has_no_balanced_weights():
+    source = open_source(data_options(kind="digits").source, "train")
+    stream = tf.data.Dataset.range(3)
+    object.__setattr__(source, "stream", lambda seed=None: stream)
+    with pytest.raises(ValueError, match="read as a stream. Give one number for each class"):
+        with_class_weights(LossOptions(class_weights="balanced"), source)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    for split in ("train", "test"):
+        write_folder(root, split=split)
+    return root
+
+
+def small_recipe(photos, *overrides):
+    settings = [f"data.source={{kind: folder, path: {photos}}}", "model.name=resnet20_cifar", "batch_size=8"]
+    settings += ["model.spec={depths: [1, 1, 1]}", "steps_per_execution=1", "data.size=24"]
+    return load_recipe("lenet5_digits", [*settings, "data.augmentation={random_resized_crop: {}}", *overrides])
+
+
+def test_training_images_have_a_size_of_their_own(photos, tmp_path):
+    recipe = small_recipe(photos, "data.training_size=16", "data.augmentation.random_erasing={probability: 1.0}")
+    ready = prepare(recipe)
+    assert next(iter(ready.train))[0].shape == (8, 16, 16, 3)
+    assert next(iter(ready.validation))[0].shape[1:] == (24, 24, 3)
+    run = train(recipe, tmp_path / "run", smoke=True, progress=False)
+    assert run.model.input_shape == (None, 24, 24, 3) and run.evaluation["examples"] == 8
+    with pytest.raises(ValueError, match="lenet5_modern takes images of one size"):
+        prepare(load_recipe("lenet5_digits", ["data.training_size=24"]))
+
+
+def test_averages_of_every_third_step(photos):
+    ready = prepare(small_recipe(photos, "ema={momentum: 0.5, warmup: false, every_steps: 3}"))
+    kernel = ready.model.network.trainable_variables[0]
+    average = ready.model.averages[[w is kernel for w in ready.model.network.weights].index(True)]
+    first = kernel.numpy()
+    ready.model.fit(ready.train, steps_per_epoch=2, verbose=0)
+    np.testing.assert_array_equal(average.numpy(), first)
+    ready.model.fit(ready.train, steps_per_epoch=1, verbose=0)
+    np.testing.assert_allclose(average.numpy(), (first + kernel.numpy()) / 2, rtol=1e-6)
+    keras.backend.clear_session()
