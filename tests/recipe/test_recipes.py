@@ -1,6 +1,8 @@
 """Every recipe is read, names a registered network, states its cost, and trains through the real trainer."""
 
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -72,20 +74,43 @@ def test_recipes_for_imagenet_use_bfloat16_where_the_machine_has_it(path):
     assert load_recipe(path).precision == "auto"
 
 
-def test_the_modern_resnet_is_procedure_a2():
-    """Wightman, Touvron and Jegou 2021, table 2."""
-    recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "resnet50_modern_imagenet.yaml")
-    assert (recipe.optimizer.name, recipe.optimizer.learning_rate, recipe.optimizer.weight_decay) == (
-        "lamb",
-        5e-3,
-        0.02,
-    )
-    assert (recipe.batch_size, recipe.epochs, recipe.schedule.warmup_epochs) == (2048, 300, 5)
-    assert recipe.loss.name == "binary_cross_entropy" and recipe.loss.label_smoothing == 0 and recipe.ema is None
-    augmentation = recipe.data.augmentation
-    assert (augmentation.mixup, augmentation.cutmix, augmentation.repeats) == (0.1, 1.0, 3)
-    assert recipe.data.crop_fraction == 0.95
-    assert recipe.model.arguments == {"stochastic_depth": 0.05, "drop_mode": "sample"}
+# Wightman, Touvron and Jegou 2021, table 2: what A1 to A3 share, and learning rate, weight decay, epochs, smoothing,
+# RandAugment, mixup, copies, stochastic depth and the size of training images.
+SHARED = {"name": "lamb", "batch_size": 2048, "warmup_epochs": 5, "loss": "binary_cross_entropy", "cutmix": 1.0}
+PROCEDURES = {
+    "resnet50_a1_imagenet": (5e-3, 0.01, 600, 0.1, (0.7, 0.05, 0.5), 0.2, 3, 0.05, None),
+    "resnet50_modern_imagenet": (5e-3, 0.02, 300, 0.0, (0.7, 0.05, 0.5), 0.1, 3, 0.05, None),
+    "resnet50_a3_imagenet": (8e-3, 0.02, 100, 0.0, (0.6, 0.05, 0.5), 0.1, 1, None, 160),
+}
+
+
+@pytest.mark.parametrize("name", PROCEDURES)
+def test_resnet_strikes_back(name):
+    recipe = load_recipe(name)
+    optimizer, loss, augmentation = recipe.optimizer, recipe.loss, recipe.data.augmentation
+    rand, depth = augmentation.rand_augment, recipe.model.arguments.get("stochastic_depth")
+    strength = (rand.magnitude, rand.magnitude_stddev, rand.rate)
+    found = (optimizer.learning_rate, optimizer.weight_decay, recipe.epochs, loss.label_smoothing, strength)
+    found += (augmentation.mixup, augmentation.repeats, depth, recipe.data.training_size)
+    assert found == PROCEDURES[name]
+    assert rand.policy == "timm" and recipe.data.crop_fraction == 0.95 and recipe.ema is None
+    shared = (optimizer.name, recipe.batch_size, recipe.schedule.warmup_epochs, loss.name, augmentation.cutmix)
+    assert shared == tuple(SHARED.values())
+
+
+def test_the_rungs_of_torchvisions_ladder_lead_from_its_first_recipe_to_its_second():
+    first, second = (load_recipe(f"resnet50_torchvision_v{n}_imagenet") for n in (1, 2))
+    text = (RECIPES[0].parent / "resnet50_torchvision_v1_imagenet.yaml").read_text(encoding="utf-8")
+    rungs = re.findall(r"^#   (\d\d\.\d{3})  [\w ]+: +(.*(?:\n#  {10,}.*)*)", text, re.MULTILINE)
+    assert [float(figure) for figure, _ in rungs] == [
+        76.494, 76.806, 78.606, 78.796, 79.114, 79.232, 79.51, 80.036, 80.196, 80.45, 80.674, 80.858,
+    ]  # fmt: skip
+    overrides, recipes = [], [first]
+    for _, words in rungs:
+        overrides += [word for word in shlex.split(words.replace("\n#", "")) if word != "--set"]
+        recipes.append(load_recipe("resnet50_torchvision_v1_imagenet", overrides))
+    assert all(a != b for a, b in itertools.pairwise(recipes))
+    assert recipes[-1].model_copy(update={"name": second.name}) == second
 
 
 @pytest.fixture(scope="module")
