@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all style tables docs linkcheck parity neutral lowest distribution-check kill-check files mutations clean
+.PHONY: demo test test-all style tables docs linkcheck parity neutral backends lowest distribution-check kill-check files mutations clean
 
 NEXT = @printf '\n`. .venv/bin/activate` lets this shell find `kerasnets`; then try `kerasnets --help`.\n'
 
@@ -41,6 +41,11 @@ lowest: $(READY)
 	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct \
 		-e . "pytest>=9.2" "pytest-xdist>=3.8"
 	.venv-lowest/bin/python -m pytest -n 2 -q $(LOWEST_TESTS)
+
+# All variants under JAX and PyTorch beside TensorFlow, and a training step of each family.
+backends: $(READY)
+	$(BIN)/python -m pip install -q -e ".[jax,torch]"
+	$(BIN)/python tests/support/backends.py --fit
 
 distribution-check: $(READY)
 	@$(BIN)/python tests/support/distribution_check.py

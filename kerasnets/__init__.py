@@ -51,6 +51,11 @@ _FUNCTIONS = {
 }
 
 
+# What these modules define works on TensorFlow only: training by recipe, tf.data, runs and exports.
+_ON_TENSORFLOW = ("kerasnets.training.", "kerasnets.evaluation.", "kerasnets.exporters.", "kerasnets.runs.folder")
+_ON_TENSORFLOW += ("kerasnets.runs.hub", "kerasnets.report.visualization")
+
+
 def _builders() -> dict[str, str]:
     """Python name of every network -> its name in the registry."""
     from kerasnets.model_index import read_model_index
@@ -64,7 +69,7 @@ def __getattr__(name: str):
     if name.startswith("_"):
         raise AttributeError(f"module 'kerasnets' has no attribute {name!r}")
     if name in _FUNCTIONS:
-        value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        value = _function(name)
     elif name in (builders := _builders()):
         from kerasnets.build import builder, get_variant
 
@@ -76,6 +81,15 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'kerasnets' has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value
+
+
+def _function(name: str):
+    if _FUNCTIONS[name].startswith(_ON_TENSORFLOW):
+        from kerasnets.layers.backend import ON_TENSORFLOW, refusing
+
+        if not ON_TENSORFLOW:
+            return refusing(name)
+    return getattr(importlib.import_module(_FUNCTIONS[name]), name)
 
 
 def __dir__() -> list[str]:

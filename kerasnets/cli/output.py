@@ -85,6 +85,8 @@ def start_tensorflow() -> None:
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
+    if (backend := os.environ.get("KERAS_BACKEND", "tensorflow")) != "tensorflow":
+        raise ValueError(f"This command needs TensorFlow: unset KERAS_BACKEND. Received: KERAS_BACKEND={backend}")
     if "tensorflow" in sys.modules:
         return
     silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"

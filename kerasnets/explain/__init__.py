@@ -58,12 +58,21 @@ _FUNCTIONS = _METHODS | {
     "intersection_over_union": "kerasnets.explain.metrics",
 }
 
+# These need no gradients, and so work with every backend of Keras.
+_WITHOUT_GRADIENTS = {"score_cam", "cam", "occlusion", "rise", "default_layer", "heatmap", "random_maps", "interval"}
+_WITHOUT_GRADIENTS |= {"deletion", "insertion", "pointing_game", "box_from_map", "intersection_over_union"}
+_WITHOUT_GRADIENTS |= {"grid_pointing_game", "completeness"}
+
 # The names of the methods, which are all called alike.
 METHODS = tuple(_METHODS)
 
 
 def __getattr__(name: str):
     if name in _FUNCTIONS:
+        from kerasnets.layers.backend import ON_TENSORFLOW, refusing
+
+        if not (ON_TENSORFLOW or name in _WITHOUT_GRADIENTS):
+            return refusing(f"explain.{name}")
         return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     if name.startswith("_"):
         raise AttributeError(f"module 'kerasnets.explain' has no attribute {name!r}")

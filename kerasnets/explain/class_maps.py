@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from kerasnets.explain.network import (
     all_logits,
@@ -21,6 +21,7 @@ from kerasnets.explain.network import (
 )
 from kerasnets.explain.saliency import connected
 from kerasnets.graph.walk import described, opened_calls
+from kerasnets.layers.backend import tf
 
 
 def grad_cam(model: keras.Model, images, target=None, layer: str | None = None, *, batch_size: int = 16) -> np.ndarray:
@@ -101,10 +102,10 @@ def cam(model: keras.Model, images, target=None, layer: str | None = None, *, ba
     maps = []
     with clear_about_memory(batch_size):
         for part in batches(len(images), batch_size):
-            logits, values = _with_maps(model, tf.constant(images[part]), pooled)
-            picked = chosen(logits, target, part.start)[1]
-            weights = tf.gather(tf.eye(values.shape[-1]) if kernel is None else kernel, picked, axis=1)
-            maps.append(tf.einsum("bhwk,kb->bhw", values, weights).numpy())
+            logits, values = _arrays_with_maps(model, images[part], pooled)
+            picked = logits.argmax(axis=1) if target is None else target[part]
+            weights = (np.eye(values.shape[-1], dtype="float32") if kernel is None else kernel)[:, picked]
+            maps.append(np.einsum("bhwk,kb->bhw", values, weights, optimize=True))
     return np.concatenate(maps)
 
 
@@ -136,9 +137,8 @@ def score_cam(
     layer, result = layer or default_layer(model), []
     start = np.broadcast_to(np.asarray(baseline, "float32"), images.shape[1:])[None]
     for number, image in enumerate(images):
-        logits, values = _with_maps(model, tf.constant(image[None]), layer)
-        aim = int(chosen(logits, target, number)[1][0])
-        values = values[0].numpy()
+        logits, (values,) = _arrays_with_maps(model, image[None], layer)
+        aim = int(logits[0].argmax()) if target is None else target[number]
         ranges = np.ptp(values, axis=(0, 1))
         order = np.argsort(-ranges, kind="stable")[:maps_used]
         order = order[ranges[order] > 0]
@@ -161,7 +161,8 @@ def _scores(model, image, values, aim: int, batch_size: int) -> np.ndarray:
     """Returns the logit of the image seen through each of its maps."""
     scores = []
     for part in batches(values.shape[-1], batch_size):
-        masks = tf.image.resize(np.moveaxis(values[..., part], -1, 0)[..., None], image.shape[:2]).numpy()
+        maps = ops.convert_to_tensor(np.moveaxis(values[..., part], -1, 0)[..., None])
+        masks = ops.convert_to_numpy(ops.image.resize(maps, image.shape[:2], "bilinear"))
         low, high = masks.min(axis=(1, 2, 3), keepdims=True), masks.max(axis=(1, 2, 3), keepdims=True)
         masks = (masks - low) / np.maximum(high - low, 1e-12)
         scores.append(all_logits(model, image * masks, batch_size)[:, aim])
@@ -184,8 +185,14 @@ def _gradient_map(model, images, target, layer, how: tuple[Callable, int]) -> np
     return np.concatenate(result)
 
 
-def _with_maps(model, x, layer: str, tape: tf.GradientTape | None = None):
-    """Returns the logits, and a layer's output (batch, height, width, maps), which the tape watches from there on.
+def _arrays_with_maps(model, images, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the logits of images and a layer's output, both float32."""
+    logits, values = _with_maps(model, ops.convert_to_tensor(images), layer)
+    return ops.convert_to_numpy(logits), ops.convert_to_numpy(ops.cast(values, "float32"))
+
+
+def _with_maps(model, x, layer: str, tape=None):
+    """Returns the logits, and a layer's output (batch, height, width, maps), which a gradient tape watches from there.
 
     Raises:
         ValueError: for a layer that is called more than once or has no maps.
@@ -205,7 +212,7 @@ def _with_maps(model, x, layer: str, tape: tf.GradientTape | None = None):
         return output
 
     logits = logits_of(model, x, seen)
-    return (logits, found[0]) if tape is not None else (logits, tf.cast(found[0], tf.float32))
+    return logits, found[0]
 
 
 def _pooling_head(model) -> tuple[str, np.ndarray | None]:

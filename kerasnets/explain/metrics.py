@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
+from scipy.special import softmax
 
 from kerasnets.explain.network import all_logits, checked
 from kerasnets.graph.walk import opened_calls
@@ -30,7 +31,7 @@ def heatmap(maps, size: tuple[int, int] | None = None) -> np.ndarray:
     maps = np.abs(maps).sum(axis=-1) if maps.ndim == 4 else maps
     if size is None or maps.shape[1:] == tuple(size):
         return maps
-    return tf.image.resize(maps[..., None], size).numpy()[..., 0]
+    return ops.convert_to_numpy(ops.image.resize(ops.convert_to_tensor(maps[..., None]), size, "bilinear"))[..., 0]
 
 
 def random_maps(count: int, size: tuple[int, int], seed: int = 0, cells: int = 7) -> np.ndarray:
@@ -271,7 +272,7 @@ def _areas(model, ends: tuple, maps, target, how: tuple[int, int]) -> np.ndarray
         for frame, count in zip(flat, counts, strict=True):
             frame[order[:count]] = goal[order[:count]]
         logits = all_logits(model, frames, batch_size)
-        probability = tf.nn.softmax(tf.constant(logits, tf.float64)).numpy()[:, number]
+        probability = softmax(logits.astype(float), axis=1)[:, number]
         areas.append(np.trapezoid(probability, np.array(counts) / len(order)))
     return np.array(areas)
 

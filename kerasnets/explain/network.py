@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from kerasnets.graph.walk import described, functional, is_functional, opened_calls, producer, run
+from kerasnets.layers.backend import tf
 from kerasnets.registry import did_you_mean
 
 _PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
+# Of TensorFlow; other backends have errors of their own.
+OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError,) if tf else ()
 _POOLING = ("Pool", "Dropout", "Flatten", "Reshape", "Padding", "Softmax")
 
 
@@ -43,7 +46,7 @@ def logits_of(model: keras.Model, images, seen: Callable | None = None, around: 
         return call
 
     outputs = run(model, images, step)
-    return tf.cast(_classes(outputs), tf.float32)
+    return ops.cast(_classes(outputs), "float32")
 
 
 def _classes(outputs):
@@ -161,7 +164,8 @@ def all_logits(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
         ValueError: for outputs that are probabilities although no softmax was found at the model's end.
     """
     with clear_about_memory(batch_size):
-        found = [logits_of(model, tf.constant(images[part])).numpy() for part in batches(len(images), batch_size)]
+        parts = batches(len(images), batch_size)
+        found = [ops.convert_to_numpy(logits_of(model, ops.convert_to_tensor(images[part]))) for part in parts]
     logits = np.concatenate(found)
     if logits.shape[1] > 1 and (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
         raise ValueError(
@@ -187,7 +191,7 @@ def clear_about_memory(batch_size: int):
     """
     try:
         yield
-    except tf.errors.ResourceExhaustedError:
+    except OUT_OF_MEMORY:
         raise MemoryError(
             f"A batch does not fit into memory; give a smaller `batch_size`. Received: batch_size={batch_size}"
         ) from None

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasnets.explain.network import all_logits, batches, checked
 
@@ -138,8 +139,6 @@ def rise(  # noqa: PLR0913 (the arguments of every method, and its own)
 
 def _masks(part: slice, sides, cells: int, share: float, seed: int) -> np.ndarray:
     """Returns masks number `part.start` to `part.stop`, float32 (masks, height, width); each has a seed of its own."""
-    import tensorflow as tf
-
     grids, shifts = [], []
     cell = [-(-side // cells) for side in sides]
     for number in range(part.start, part.stop):
@@ -147,7 +146,8 @@ def _masks(part: slice, sides, cells: int, share: float, seed: int) -> np.ndarra
         grids.append(draw.random((cells + 1, cells + 1)) < share)
         shifts.append([draw.integers(0, side) for side in cell])
     size = [(cells + 1) * side for side in cell]
-    large = tf.image.resize(np.stack(grids)[..., None].astype("float32"), size).numpy()[..., 0]
+    coarse = ops.convert_to_tensor(np.stack(grids)[..., None].astype("float32"))
+    large = ops.convert_to_numpy(ops.image.resize(coarse, size, "bilinear"))[..., 0]
     height, width = sides
     return np.stack([m[top : top + height, left : left + width] for m, (top, left) in zip(large, shifts, strict=True)])
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasnets.explain.network import all_logits, batches, checked, chosen, clear_about_memory, logits_of
+from kerasnets.layers.backend import tf
 
 
 def gradient(model: keras.Model, images, target=None, layer: str | None = None, *, batch_size: int = 16) -> np.ndarray:

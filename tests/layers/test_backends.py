@@ -1,0 +1,106 @@
+"""The builders under JAX and PyTorch without TensorFlow: outputs, one training step, and what refuses in one line."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from backends import DEFAULT, LIMIT, ROOT, differences, outputs_of, run_side
+from nets import representatives
+
+from kerasnets.registry import variant_names
+
+BACKENDS = [
+    pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"no {name} here"))
+    for name in ("jax", "torch")
+]
+everywhere = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@everywhere
+def test_outputs_are_tensorflows(backend):
+    found = differences(backend, list(DEFAULT), reference=outputs_of(DEFAULT, whole=False))
+    assert max(found.values()) <= LIMIT, found
+
+
+@pytest.mark.slow
+@everywhere
+def test_outputs_of_all_variants_are_tensorflows(backend):
+    names = list(variant_names())
+    for start in range(0, len(names), 12):
+        found = differences(backend, names[start : start + 12])
+        assert max(found.values()) <= LIMIT, found
+
+
+@pytest.mark.slow
+@everywhere
+def test_every_family_trains_for_a_step(backend):
+    losses = run_side(backend, representatives("family"), "--fit")
+    assert all(np.isfinite(loss) for loss in losses.values()), losses
+
+
+PROGRAM = """
+import sys
+sys.modules["tensorflow"] = None
+import keras, numpy as np
+import kerasnets
+from kerasnets import explain
+
+model = kerasnets.MobileNetV2(alpha=0.35, classes=10, input_shape=(32, 32, 3))
+assert kerasnets.complexity(model).total_parameters == model.count_params()
+other = kerasnets.MobileNetV2(alpha=0.35, classes=10, input_shape=(32, 32, 3))
+report = kerasnets.load_weights(other, {w.path: keras.ops.convert_to_numpy(w) for w in model.weights})
+model.save(sys.argv[1])
+assert len(keras.models.load_model(sys.argv[1]).weights) == len(model.weights)
+images = kerasnets.preprocess_input(np.zeros((1, 32, 32, 3), "uint8"), model)
+maps = explain.occlusion(model, images, window=8, stride=8)
+maps = [maps, explain.rise(model, images, masks=4), explain.score_cam(model, images, maps_used=2)]
+maps += [explain.cam(model, images)]
+assert all(np.isfinite(each).all() for each in maps)
+assert explain.deletion(model, images, explain.heatmap(maps[0], (32, 32)), pixels=512).shape == (1,)
+assert kerasnets.fold_batch_norm(model) is not None and kerasnets.features(model) is not None
+for name in ("train", "prepare", "evaluate", "export", "finetune", "predict", "open_network", "load_model"):
+    try:
+        getattr(kerasnets, name)("lenet5_digits")
+    except RuntimeError as error:
+        print(error)
+try:
+    explain.grad_cam(model, images)
+except RuntimeError as error:
+    print(error)
+assert "tensorflow" not in [name for name in sys.modules if sys.modules[name] is not None]
+"""
+
+
+@everywhere
+def test_without_tensorflow(backend, tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "net.keras")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert len(lines) == 9 and lines[0] == (
+        "kerasnets.train needs TensorFlow: set KERAS_BACKEND=tensorflow before Keras is imported. "
+        f"Received: the backend {backend!r}"
+    )
+    assert lines[-1].startswith("kerasnets.explain.grad_cam needs TensorFlow")
+
+
+def test_a_command_refuses_another_backend():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "kerasnets", "train", "lenet5_digits", "--smoke"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "kerasnets: This command needs TensorFlow: unset KERAS_BACKEND. Received: KERAS_BACKEND=jax\n"
+
+
+@pytest.mark.platform
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch here")
+def test_pytorch_allows_no_dots_in_names_of_parameters():
+    """If it does, or Keras changes the names, `allow_dots` can go."""
+    program = "import keras; layer = keras.layers.Dense(2, name='a.b'); layer.build((None, 3))"
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode and "can't contain" in done.stderr
