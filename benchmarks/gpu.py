@@ -1,6 +1,6 @@
-"""Forward pass and training step on a GPU: our builders under JAX, beside torchvision with `torch.compile`.
+"""Forward pass and training step on a GPU: our builders under JAX and PyTorch, beside torchvision with `torch.compile`.
 
-    python benchmarks/gpu.py [--nets NAME ...] [--sides jax torchvision] [--batch 128] [--size 224] [--minutes 9]
+    python benchmarks/gpu.py [--nets NAME ...] [--sides jax torch torchvision] [--batch 64 256] [--minutes 9]
 
 TensorFlow is not needed. Every network on every side is a process of its own. All compute in bfloat16 (Keras's policy
 `mixed_bfloat16`, PyTorch's autocast) and train by SGD with momentum 0.9 on one batch of random images that lies on the
@@ -8,14 +8,15 @@ device. Times are medians of 20 steps after warming up; `first` is the first tra
 
 * jax: `jax.jit` over Keras's `stateless_call` and `stateless_apply`. `fit` is Keras's own, which takes its batches from
   the host's memory.
-* torch: the same builders on PyTorch, eagerly, with PyTorch's SGD. It fails with Keras 3.15, which registers weights
-  under the names of their layers in a PyTorch module, and PyTorch allows no dots there.
+* torch: the same builders on PyTorch, eagerly, with PyTorch's SGD; `fit` is Keras's own. This side has not been run on
+  a GPU.
 * torchvision: `torch.compile`, channels_last.
 
 On a machine without a GPU it runs on the processor, for trying it out: `--nets resnet18 --batch 2 --size 64`.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -130,7 +131,8 @@ def torch_side(net: str, batch: int, size: int) -> dict:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images, labels = example(batch, size)
     x, y = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    return torch_times(model, x, y, lambda x, training: model(x, training=training))
+    answer = torch_times(model, x, y, lambda x, training: model(x, training=training))
+    return answer | {"fit": fit_ms(model, images, labels)}
 
 
 def torchvision_side(net: str, batch: int, size: int) -> dict:
@@ -176,12 +178,12 @@ def torch_times(model, x, y, call) -> dict:
     return answer | {"step": median_ms(step, wait)}
 
 
-def run_side(side: str, net: str, options, limit: float) -> dict | str:
+def run_side(side: str, net: str, batch: int, size: int, limit: float) -> dict | str:
     """What one process measured, or in one line why there is nothing."""
     if limit < 30:
         return "not run: no time left"
     command = [sys.executable, __file__, "--side", side, "--nets", net]
-    command += ["--batch", str(options.batch), "--size", str(options.size)]
+    command += ["--batch", str(batch), "--size", str(size)]
     backend = {"KERAS_BACKEND": "jax" if side == "jax" else "torch", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     root = str(Path(__file__).parents[1])
     environment = {**os.environ, **backend, "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
@@ -197,30 +199,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=NETS, default=DEFAULT)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=("jax", "torchvision"))
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", nargs="+", type=int, default=[128])
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         measure = {"jax": jax_side, "torch": torch_side, "torchvision": torchvision_side}[options.side]
-        print(MARK + json.dumps(measure(options.nets[0], options.batch, options.size)), flush=True)
+        print(MARK + json.dumps(measure(options.nets[0], options.batch[0], options.size)), flush=True)
         return
     end, ratios = time.monotonic() + 60 * options.minutes, []
-    print(f"batch {options.batch}, {options.size}x{options.size}, bfloat16; milliseconds, first in seconds")
-    for net in options.nets:
+    print(f"{options.size}x{options.size}, bfloat16; milliseconds, first in seconds")
+    for net, batch in itertools.product(options.nets, options.batch):
         found = {}
         for side in options.sides:
-            found[side] = answer = run_side(side, net, options, end - time.monotonic())
+            found[side] = answer = run_side(side, net, batch, options.size, end - time.monotonic())
             known = answer if isinstance(answer, str) else "  ".join(
                 f"{key} {value:.1f}" for key, value in answer.items() if key != "device"
             )  # fmt: skip
             device = "" if isinstance(answer, str) else answer["device"]
-            print(f"{net:28} {side:12} {known}  {device}", flush=True)
+            print(f"{net:28} batch {batch:<4} {side:12} {known}  {device}", flush=True)
         theirs = found.get("torchvision")
         for side, answer in found.items():
             if side != "torchvision" and isinstance(theirs, dict) and isinstance(answer, dict):
-                ratios += [f"ratio {side}_{key}_{net} {theirs[key] / answer[key]:.2f}" for key in ("forward", "step")]
+                name = f"{net}_{batch}" if len(options.batch) > 1 else net
+                ratios += [f"ratio {side}_{key}_{name} {theirs[key] / answer[key]:.2f}" for key in ("forward", "step")]
     print("\n".join(ratios))
 
 
