@@ -58,9 +58,12 @@ def file_size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
+FIGURES = ("examples", "top1", "top5", "loss", "mean_average_precision", "chosen_on")
+
+
 def evaluation_figures(evaluation: dict) -> dict:
     """Returns the single figures of an evaluation, without the confusion matrix and the list of wrong predictions."""
-    return {key: evaluation[key] for key in ("examples", "top1", "top5", "loss", "chosen_on") if key in evaluation}
+    return {key: evaluation[key] for key in FIGURES if key in evaluation}
 
 
 def evaluation_lines(evaluation: dict) -> list[tuple[str, str]]:
@@ -71,6 +74,11 @@ def evaluation_lines(evaluation: dict) -> list[tuple[str, str]]:
         ("images", f"{evaluation['examples']:,}, every one exactly once"),
         ("top-1", percent(evaluation["top1"])),
         ("top-5", percent(evaluation["top5"])),
+        *[
+            ("mean average precision", percent(evaluation[key]))
+            for key in ["mean_average_precision"]
+            if key in evaluation
+        ],
         ("loss", f"{evaluation['loss']:.4f}"),
         *[("note", "the best epoch was chosen on these images")] * (evaluation.get("chosen_on") == "evaluation"),
     ]

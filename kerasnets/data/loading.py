@@ -165,7 +165,7 @@ def _with_status(source: Source, base, batch, loaded, batch_size: int) -> Loaded
         base,
         tf.pad(batch[0], missing),
         tf.scatter_nd(places, loaded[1][:-1], shape),
-        tf.scatter_nd(tf.concat([places, readable], 0), labels, [batch_size]),
+        tf.scatter_nd(tf.concat([places, readable], 0), labels, tf.concat([[batch_size], tf.shape(labels)[1:]], 0)),
         tf.pad(status, missing, constant_values=PADDING),
         tf.tensor_scatter_nd_update(tf.fill([batch_size], ""), readable, read[1][:-1]),
     )

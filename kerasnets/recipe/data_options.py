@@ -28,7 +28,8 @@ class SourceOptions(Options):
     """Where the labelled images come from.
 
     `digits`: scikit-learn's handwritten digits. `folder`: class sub-folders under `path`. `arrays`: an .npz file at
-    `path` with the arrays `x_<split>` and `y_<split>`. `tfds`: the tensorflow-datasets set `name` in `data_dir`.
+    `path` with the arrays `x_<split>` and `y_<split>`; labels [N, classes] of zeros and ones let an image have several
+    classes, for `loss.name: binary_cross_entropy`. `tfds`: the tensorflow-datasets set `name` in `data_dir`.
     `tfrecord`: the folder `path` that `kerasnets shard` wrote; `verify: false` checks only the sizes of its files.
     `index`: where the names of the files of a large folder are kept; by default in the cache (docs/large_data.md).
     `own`: the datasets of `train(recipe, data=(train, validation))`.

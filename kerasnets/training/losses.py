@@ -62,6 +62,11 @@ def with_class_weights(options, source):
         ValueError: there is another number of weights, or the labels are not known before training.
     """
     weights, classes = options.class_weights, len(source.classes)
+    if source.several and options.name != "binary_cross_entropy":
+        raise ValueError(
+            f"Images of {source.name} have several classes; set loss.name to binary_cross_entropy. "
+            f"Received: loss.name={options.name!r}"
+        )
     if weights is None:
         return options
     if weights == "balanced":
@@ -70,16 +75,25 @@ def with_class_weights(options, source):
                 f"loss.class_weights=balanced needs all labels before training, and {source.name} is read as a stream. "
                 "Give one number for each class. Received: 'balanced'"
             )
-        counts = np.bincount(labels_of(source), minlength=classes)
+        labels = labels_of(source)
+        counts = labels.sum(axis=0) if source.several else np.bincount(labels, minlength=classes)
         weights = tuple((counts.sum() / np.maximum(counts, 1) / classes).tolist())
     if len(weights) != classes:
         raise ValueError(f"loss.class_weights needs one for each of {classes} classes. Received: {len(weights)}")
     return options.model_copy(update={"class_weights": weights})
 
 
-def plain(options):
-    """Returns the `loss` block of an evaluation: cross-entropy without smoothing, so that runs are comparable."""
-    changes = {"name": "cross_entropy", "label_smoothing": 0.0, "target_threshold": None, "class_weights": None}
+def plain(options, several: bool = False):
+    """Returns the `loss` block of an evaluation: cross-entropy without smoothing, so that runs are comparable.
+
+    Images with `several` classes keep binary cross-entropy.
+    """
+    changes = {
+        "name": "binary_cross_entropy" if several else "cross_entropy",
+        "label_smoothing": 0.0,
+        "target_threshold": None,
+        "class_weights": None,
+    }
     return options.model_copy(update=changes)
 
 
@@ -148,8 +162,15 @@ def output_weights(outputs: list[str], weights: dict) -> dict[str, float]:
     return {name: weights[name] for name in outputs}
 
 
-def is_correct(logits, labels, k: int = 1):
-    """Whether the true class is among the `k` highest logits, float32 `[B]`. A soft label means its largest class."""
+def is_correct(logits, labels, k: int = 1, several: bool = False):
+    """Whether the true class is among the `k` highest logits, float32 `[B]`. A soft label means its largest class.
+
+    With `several` classes: whether one of the true ones is.
+    """
+    if several:
+        highest = tf.math.top_k(tf.cast(logits, tf.float32), min(k, logits.shape[-1])).indices
+        true = tf.gather(tf.cast(labels, tf.float32), highest, batch_dims=1)
+        return tf.cast(tf.reduce_max(true, axis=-1) > 0.5, tf.float32)
     if labels.shape.rank == 2:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     logits = tf.cast(logits, tf.float32)

@@ -152,8 +152,8 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         prepare_for_replicas(network, replicas, recipe.synchronized_batch_norm)
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
         settings |= {"steps": steps * recipe.epochs, "jit_compile": compiles(recipe.jit_compile, network)}
-        loss = with_class_weights(recipe.loss, source)
-        trainer = Trainer(network, preprocessing, loss, **settings)
+        trainer = Trainer(network, preprocessing, with_class_weights(recipe.loss, source), **settings)
+        trainer.several = source.several
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
         first_steps = [epoch * steps for epoch in first_epochs]
         optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, first_steps)
@@ -222,7 +222,8 @@ def classifier(job: Job, weights: list) -> keras.Model:
     Args:
         weights: the values of the trained network's weights, auxiliary heads included.
     """
-    model = build_network(job.recipe, job.trainer.preprocessing, len(job.source.classes), training=False)
+    activation = "sigmoid" if job.source.several else "softmax"
+    model = build_network(job.recipe, job.trainer.preprocessing, len(job.source.classes), activation)
     by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
     for weight in model.weights:
         weight.assign(by_path[weight.path])
@@ -262,11 +263,11 @@ def make_preprocessing(recipe: Recipe) -> Preprocessing:
     return result
 
 
-def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *, training: bool = True) -> keras.Model:
+def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, activation=None) -> keras.Model:
     """Builds the recipe's network with initial weights; `set_initial_weights` loads those that the recipe names.
 
     Args:
-        training: whether it gives logits and has the auxiliary heads, else one output of probabilities.
+        activation: of the one output. `None` is for training: logits, and the auxiliary heads.
     """
     arguments = dict(recipe.model.arguments)
     if taken := [name for name in DECIDED if name in arguments]:
@@ -276,11 +277,10 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, *,
         )
     if arguments.setdefault("classes", classes) != classes:
         raise ValueError(f"The data has {classes} classes. Received: model.arguments.classes={arguments['classes']}")
-    side = None if training and recipe.data.training_size else preprocessing.size
+    side = None if activation is None and recipe.data.training_size else preprocessing.size
     arguments["input_shape"] = (side, side, len(preprocessing.mean))
-    if not training:
+    if activation:
         arguments.pop("aux_heads", None)
-    activation = None if training else "softmax"
     with named_key("model.spec"):
         variant = get_variant(recipe.model.name).with_spec(**recipe.model.spec)
     if side is None and variant.fixed_size:

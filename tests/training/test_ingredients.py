@@ -95,3 +95,26 @@ def test_averages_of_every_third_step(photos):
     ready.model.fit(ready.train, steps_per_epoch=1, verbose=0)
     np.testing.assert_allclose(average.numpy(), (first + kernel.numpy()) / 2, rtol=1e-6)
     keras.backend.clear_session()
+
+
+def test_images_with_several_classes(tmp_path):
+    """Bright left half, bright right half, both or neither: two classes, each on its own."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (96, 2)).astype("int32")
+    images = rng.integers(0, 60, (96, 24, 24, 3)).astype("uint8")
+    images[labels[:, 0] == 1, :, :12] += 150
+    images[labels[:, 1] == 1, :, 12:] += 150
+    np.savez(tmp_path / "a.npz", x_train=images[:64], y_train=labels[:64], x_test=images[64:], y_test=labels[64:])
+    settings = [f"data.source={{kind: arrays, path: {tmp_path / 'a.npz'}}}", "data.augmentation={mixup: 0.2}"]
+    settings += ["loss={name: binary_cross_entropy, class_weights: balanced}", "epochs=6", "model.name=resnet20_cifar"]
+    settings += ["model.spec={depths: [1, 1, 1]}", "data.size=24", "steps_per_execution=1", "batch_size=16"]
+    run = train(load_recipe("lenet5_digits", settings), tmp_path / "run", progress=False)
+    probabilities = run.model.predict((images[64:] - np.float32(127.5)) / 127.5, verbose=0)
+    assert run.evaluation["examples"] == 32 and run.evaluation["mean_average_precision"] > 0.9
+    assert (probabilities.sum(axis=1) > 1.05).any() and run.model.layers[-1].activation.__name__ == "sigmoid"
+    for override, text in (
+        ("loss={}", "set loss.name to binary_cross_entropy"),
+        ("data.validation_fraction=0.2", "several classes cannot be held out"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            prepare(load_recipe("lenet5_digits", [*settings, override]))

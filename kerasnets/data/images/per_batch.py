@@ -107,12 +107,12 @@ def mix(images, labels, draws: dict, classes: int):
 
     Args:
         images: [B, S, S, C], 0-255.
-        labels: int32 [B].
+        labels: int32 [B], or [B, classes] of zeros and ones.
         draws: of `draw_mixing`, for these images.
         classes: the length of the labels that mixing gives.
 
     Returns:
-        images, float32 with "mixup", and labels float32 [B, classes] that sum to 1.
+        images, float32 with "mixup", and labels float32 [B, classes]; those of [B] sum to 1.
     """
     count = tf.shape(images)[0]
     # The image beside each: 1, 0, 3, 2 and so on.
@@ -132,7 +132,7 @@ def mix(images, labels, draws: dict, classes: int):
         images = tf.where(inside, others, images)
         area = tf.cast((bottom - top) * (right - left), tf.float32)[:, 0] / (height * width)
         weight *= 1.0 - area
-    labels = tf.one_hot(labels, classes)
+    labels = tf.one_hot(labels, classes) if labels.shape.rank == 1 else tf.cast(labels, tf.float32)
     return images, _blend(labels, tf.gather(labels, beside), weight)
 
 

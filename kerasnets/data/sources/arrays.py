@@ -12,7 +12,7 @@ from kerasnets.recipe.data_options import SourceOptions
 
 
 def from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
-    """Returns a source of uint8 images [N, H, W, C] and integer labels [N] that are in memory."""
+    """Returns a source of uint8 images [N, H, W, C] and integer labels [N], or 0 and 1 [N, classes], in memory."""
     with tf.device("CPU:0"):  # else TensorFlow would put the whole data set into the memory of the first GPU
         pixels, numbers = tf.constant(images), tf.constant(labels.astype("int32"))
     return Source(
@@ -25,6 +25,7 @@ def from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, c
         image_name=lambda index: f"{name}/{split}/{index}",
         fetch=lambda index: (tf.gather(pixels, index), tf.gather(numbers, index)),
         facts=lambda: of_arrays(images, labels),
+        several=labels.ndim > 1,
     )
 
 
@@ -35,6 +36,8 @@ def pad(images: np.ndarray, border: int) -> np.ndarray:
 
 def open_arrays(options: SourceOptions, split: str) -> Source:
     """Opens an .npz file: uint8 images [N, H, W] or [N, H, W, C] as `x_<split>`, integer labels [N] as `y_<split>`.
+
+    Labels [N, classes] of zeros and ones let an image have several classes, or none.
 
     The names of the classes are its array `classes`, or else the numbers of the labels.
     """
@@ -50,7 +53,7 @@ def open_arrays(options: SourceOptions, split: str) -> Source:
         ) from None
     splits = [key[2:] for key in found if key.startswith("x_") and f"y_{key[2:]}" in found]
     check_split(split, splits, options.path)
-    images, labels = found[f"x_{split}"], found[f"y_{split}"].reshape(-1)
+    images, labels = found[f"x_{split}"], _labels(found[f"y_{split}"])
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(
@@ -62,6 +65,14 @@ def open_arrays(options: SourceOptions, split: str) -> Source:
             "Each image needs one whole number >= 0 as its label. "
             f"Received: {len(images)} images, {len(labels)} labels {labels.dtype} in {options.path}"
         )
-    count = 1 + max(int(found[f"y_{name}"].max()) for name in splits)
+    several = labels.ndim > 1
+    if several and (labels.max() > 1 or len({_labels(found[f"y_{name}"]).shape[1:] for name in splits}) > 1):
+        raise ValueError(f"Labels [N, classes] are 0 or 1, with the same classes in all splits. Received: {path.name}")
+    count = labels.shape[1] if several else 1 + max(int(found[f"y_{name}"].max()) for name in splits)
     classes = tuple(map(str, found.get("classes", range(count))))
     return from_arrays(path.stem, split, pad(images, options.pad), labels, classes)
+
+
+def _labels(labels: np.ndarray) -> np.ndarray:
+    """Returns labels [N], or [N, classes] where there are several columns."""
+    return labels if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)

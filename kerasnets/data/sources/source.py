@@ -41,6 +41,7 @@ class Source:
         facts: () -> what the split is made of, by name (fingerprint.py).
         batches: batches of the user's own, which are used as they are (own.py); otherwise None.
         batch_shape: the shape of the images of such a batch.
+        several: whether an example may have several classes; its label is then int32 [classes] of zeros and ones.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Source:
     facts: Callable[[], dict] | None = None
     batches: tf.data.Dataset | None = None
     batch_shape: tuple[int, ...] = ()
+    several: bool = False
 
 
 def check_split(split: str, allowed, where: str) -> None:
@@ -81,7 +83,13 @@ def labels_of(source: Source) -> np.ndarray:
 
 
 def by_label(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields each label that occurs and the indices of its examples, both ascending."""
+    """Yields each label that occurs and the indices of its examples, both ascending.
+
+    Raises:
+        ValueError: the examples have several classes.
+    """
+    if labels.ndim > 1:
+        raise ValueError("Images with several classes cannot be held out or drawn by class. Name a validation_split.")
     order = np.argsort(labels, kind="stable")
     found, starts = np.unique(labels[order], return_index=True)
     yield from zip(found.tolist(), np.split(order, starts[1:]), strict=True)
