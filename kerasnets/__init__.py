@@ -53,7 +53,7 @@ _FUNCTIONS = {
 
 # What these modules define works on TensorFlow only: training by recipe, tf.data, runs and exports.
 _ON_TENSORFLOW = ("kerasnets.training.", "kerasnets.evaluation.", "kerasnets.exporters.", "kerasnets.runs.folder")
-_ON_TENSORFLOW += ("kerasnets.runs.hub", "kerasnets.report.visualization")
+_ON_TENSORFLOW += ("kerasnets.runs.hub", "kerasnets.report.visualization", "kerasnets.experiments.")
 
 
 def _builders() -> dict[str, str]:

@@ -170,7 +170,7 @@ class AugmentationOptions(Options):
             raise ValueError("`random_resized_crop` and `scale_jitter` both place the crop: give one of them.")
         policies = [name for name in ("auto_augment", "rand_augment", "trivial_augment") if getattr(self, name)]
         if len(policies) > 1:
-            raise ValueError(f"Only one of `auto_augment`, `rand_augment` and `trivial_augment`. Received: {policies}")
+            raise ValueError("Only one of `auto_augment`, `rand_augment` and `trivial_augment` can be given.")
         return self
 
 

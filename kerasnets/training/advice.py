@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kerasnets.data.images.decode import decode_image, to_pixels
 from kerasnets.data.images.per_image import normalise
-from kerasnets.data.sources.source import Source, labels_of
+from kerasnets.data.sources.source import Source, counts_of
 from kerasnets.registry import Preprocessing
 
 # How many images are looked at.
@@ -87,7 +87,7 @@ def check_classes(source: Source) -> list[str]:
     """Warns of classes without an image in a split. A stream, which would have to be read whole, is not checked."""
     if source.stream:
         return []
-    counts = np.bincount(labels_of(source), minlength=len(source.classes))
+    counts = counts_of(source)
     missing = [name for name, count in zip(source.classes, counts, strict=True) if not count]
     more = f" (and {len(missing) - 1} more classes)" if len(missing) > 1 else ""
     return [f"no image of class {missing[0]!r}{more} in {source.name}/{source.split}"] if missing else []

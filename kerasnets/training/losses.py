@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.data.sources.source import labels_of
+from kerasnets.data.sources.source import counts_of
 
 
 def cross_entropy(logits, labels, label_smoothing: float = 0.0, class_weights=None):
@@ -75,8 +75,7 @@ def with_class_weights(options, source):
                 f"loss.class_weights=balanced needs all labels before training, and {source.name} is read as a stream. "
                 "Give one number for each class. Received: 'balanced'"
             )
-        labels = labels_of(source)
-        counts = labels.sum(axis=0) if source.several else np.bincount(labels, minlength=classes)
+        counts = counts_of(source)
         weights = tuple((counts.sum() / np.maximum(counts, 1) / classes).tolist())
     if len(weights) != classes:
         raise ValueError(f"loss.class_weights needs one for each of {classes} classes. Received: {len(weights)}")

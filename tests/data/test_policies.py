@@ -1,5 +1,7 @@
 """AutoAugment, RandAugment, TrivialAugment and random erasing beside torchvision and timm, on the same random draws."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,12 +18,14 @@ GOLDEN = ingredients()
 IMAGE = GOLDEN["image"]
 
 
+@functools.cache
+def traced(choices):
+    return tf.function(policies.one_of(dict(choices)))
+
+
 def applied(choices, name, level, sign=1.0, image=IMAGE):
-    number = list(choices).index(name)
-    run = tf.function(policies.one_of(choices))
-    return run(
-        tf.constant(image), tf.constant(number), tf.constant(level, tf.float64), tf.constant(sign, tf.float64)
-    ).numpy()
+    run, number = traced(tuple(choices.items())), tf.constant(list(choices).index(name))
+    return run(tf.constant(image), number, tf.constant(level, tf.float64), tf.constant(sign, tf.float64)).numpy()
 
 
 def assert_same_image(ours, theirs):

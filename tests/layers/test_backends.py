@@ -19,9 +19,14 @@ BACKENDS = [
 everywhere = pytest.mark.parametrize("backend", BACKENDS)
 
 
+@pytest.fixture(scope="module")
+def reference():
+    return outputs_of(list(DEFAULT), whole=False)
+
+
 @everywhere
-def test_outputs_are_tensorflows(backend):
-    found = differences(backend, list(DEFAULT), reference=outputs_of(DEFAULT, whole=False))
+def test_outputs_are_tensorflows(backend, reference):
+    found = differences(backend, list(DEFAULT), reference=reference)
     assert max(found.values()) <= LIMIT, found
 
 
@@ -54,13 +59,17 @@ other = kerasnets.MobileNetV2(alpha=0.35, classes=10, input_shape=(32, 32, 3))
 report = kerasnets.load_weights(other, {w.path: keras.ops.convert_to_numpy(w) for w in model.weights})
 model.save(sys.argv[1])
 assert len(keras.models.load_model(sys.argv[1]).weights) == len(model.weights)
+assert kerasnets.fold_batch_norm(model) is not None and kerasnets.features(model) is not None
 images = kerasnets.preprocess_input(np.zeros((1, 32, 32, 3), "uint8"), model)
+
+inputs = keras.Input((32, 32, 3))
+x = keras.layers.Conv2D(4, 3, activation="relu", name="a.conv")(inputs)
+model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
 maps = explain.occlusion(model, images, window=8, stride=8)
 maps = [maps, explain.rise(model, images, masks=4), explain.score_cam(model, images, maps_used=2)]
 maps += [explain.cam(model, images)]
 assert all(np.isfinite(each).all() for each in maps)
 assert explain.deletion(model, images, explain.heatmap(maps[0], (32, 32)), pixels=512).shape == (1,)
-assert kerasnets.fold_batch_norm(model) is not None and kerasnets.features(model) is not None
 for name in ("train", "prepare", "evaluate", "export", "finetune", "predict", "open_network", "load_model"):
     try:
         getattr(kerasnets, name)("lenet5_digits")

@@ -56,7 +56,7 @@ WRONG = [
     ),
     (
         "optimizer.name=sdg",
-        "optimizer.name should be one of sgd, adamw, rmsprop, lamb. Did you mean 'sgd'? Received: 'sdg'",
+        "optimizer.name should be one of sgd, adamw, rmsprop, lamb, muon. Did you mean 'sgd'? Received: 'sdg'",
     ),
     ("optimizer={learning_rate: 1}", "optimizer.name is missing. Allowed: sgd, adamw, rmsprop, lamb"),
     ("optimizer={name: sgd}", "optimizer.learning_rate is missing"),

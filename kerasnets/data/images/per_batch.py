@@ -132,7 +132,7 @@ def mix(images, labels, draws: dict, classes: int):
         images = tf.where(inside, others, images)
         area = tf.cast((bottom - top) * (right - left), tf.float32)[:, 0] / (height * width)
         weight *= 1.0 - area
-    labels = tf.one_hot(labels, classes) if labels.shape.rank == 1 else tf.cast(labels, tf.float32)
+    labels = tf.one_hot(labels, classes) if len(labels.shape) == 1 else tf.cast(labels, tf.float32)
     return images, _blend(labels, tf.gather(labels, beside), weight)
 
 

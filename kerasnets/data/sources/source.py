@@ -82,6 +82,12 @@ def labels_of(source: Source) -> np.ndarray:
     return labels.get_concrete_function()().numpy()  # TensorFlow prunes the graph to what the labels need.
 
 
+def counts_of(source: Source) -> np.ndarray:
+    """Returns how many examples of a source with an index have each class."""
+    labels = labels_of(source)
+    return labels.sum(axis=0) if source.several else np.bincount(labels, minlength=len(source.classes))
+
+
 def by_label(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yields each label that occurs and the indices of its examples, both ascending.
 
