@@ -53,11 +53,12 @@ import keras, numpy as np
 import kerasnets
 from kerasnets import explain
 
-model = kerasnets.MobileNetV2(alpha=0.35, classes=10, input_shape=(32, 32, 3))
+model, other = (kerasnets.create_model("resnet20_cifar") for _ in range(2))
 assert kerasnets.complexity(model).total_parameters == model.count_params()
-other = kerasnets.MobileNetV2(alpha=0.35, classes=10, input_shape=(32, 32, 3))
-report = kerasnets.load_weights(other, {w.path: keras.ops.convert_to_numpy(w) for w in model.weights})
 model.save(sys.argv[1])
+kerasnets.load_weights(other, sys.argv[1])
+for ours, theirs in zip(model.weights, other.weights, strict=True):
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
 assert len(keras.models.load_model(sys.argv[1]).weights) == len(model.weights)
 assert kerasnets.fold_batch_norm(model) is not None and kerasnets.features(model) is not None
 images = kerasnets.preprocess_input(np.zeros((1, 32, 32, 3), "uint8"), model)
