@@ -155,8 +155,9 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         trainer = Trainer(network, preprocessing, with_class_weights(recipe.loss, source), **settings)
         trainer.several = source.several
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
-        first_steps = [epoch * steps for epoch in first_epochs]
-        optimizer = make_optimizer(recipe.optimizer, schedule, trained, recipe.precision, first_steps)
+        optimizer = make_optimizer(
+            recipe.optimizer, schedule, trained, recipe.precision, [epoch * steps for epoch in first_epochs]
+        )
         # The calls of an epoch must be equally long.
         execution = max(n for n in range(1, min(recipe.steps_per_execution, steps) + 1) if steps % n == 0)
         trainer.compile(optimizer, jit_compile=False, steps_per_execution=execution)
