@@ -52,10 +52,10 @@ _FUNCTIONS = _METHODS | {
     "insertion": "kerasnets.explain.metrics",
     "completeness": "kerasnets.explain.metrics",
     "randomisation": "kerasnets.explain.metrics",
-    "grid_pointing_game": "kerasnets.explain.metrics",
-    "pointing_game": "kerasnets.explain.metrics",
-    "box_from_map": "kerasnets.explain.metrics",
-    "intersection_over_union": "kerasnets.explain.metrics",
+    "grid_pointing_game": "kerasnets.explain.localisation",
+    "pointing_game": "kerasnets.explain.localisation",
+    "box_from_map": "kerasnets.explain.localisation",
+    "intersection_over_union": "kerasnets.explain.localisation",
 }
 
 # These need no gradients, and so work with every backend of Keras.

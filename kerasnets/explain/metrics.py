@@ -1,4 +1,4 @@
-"""How good is a map: deletion and insertion, completeness, randomised weights, and pointing at the right place.
+"""How good is a map: deletion and insertion, completeness, randomised weights.
 
 A score without a control says little. `random_maps` gives the maps to compare with, and `interval` the uncertainty over
 the images.
@@ -35,7 +35,7 @@ def heatmap(maps, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def random_maps(count: int, size: tuple[int, int], seed: int = 0, cells: int = 7) -> np.ndarray:
-    """Returns smooth random maps (count, height, width) of 0..1, the control for every score below.
+    """Returns smooth random maps (count, height, width) of 0..1, the control for every score.
 
     Args:
         cells: random numbers along each side; between them the map is bilinear, as a class activation map is.
@@ -80,7 +80,7 @@ def deletion(model: keras.Model, images, maps, target=None, *, pixels: int = 224
     Source: Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421
     """
     images, target = checked(model, images, target)
-    target = _decided(model, images, target, batch_size)
+    target = decided(model, images, target, batch_size)
     return _areas(model, (images, np.zeros_like(images)), maps, target, (pixels, batch_size))
 
 
@@ -91,7 +91,7 @@ def insertion(model: keras.Model, images, maps, target=None, *, pixels: int = 22
     with a standard deviation of 5. Arguments, result and source as `deletion`.
     """
     images, target = checked(model, images, target)
-    target = _decided(model, images, target, batch_size)
+    target = decided(model, images, target, batch_size)
     return _areas(model, (_blurred(images), images), maps, target, (pixels, batch_size))
 
 
@@ -133,7 +133,7 @@ def randomisation(method: Callable, model: keras.Model, images, target=None, *, 
     Source: Adebayo et al. 2018, https://arxiv.org/abs/1810.03292
     """
     images, target = checked(model, images, target)
-    target = _decided(model, images, target)
+    target = decided(model, images, target)
     layers = list({id(call.layer): call.layer for call in opened_calls(model) if call.layer.weights}.values())[::-1]
     before, generator = heatmap(np.abs(method(model, images, target))), np.random.default_rng(seed)
     kept, found = [layer.get_weights() for layer in layers], {}
@@ -151,109 +151,8 @@ def randomisation(method: Callable, model: keras.Model, images, target=None, *, 
     return found
 
 
-def grid_pointing_game(
-    method: Callable, model: keras.Model, images, target=None, *, grids: int = 25, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Plays the pointing game on pictures of four photos, two by two: does the map of a class point at its photo?
-
-    Each picture holds four photos of different classes. A model of fixed size gets photos of half the size, averaged
-    over 2 x 2 pixels. Each photo of a picture is asked for once.
-
-    Args:
-        method: `(model, images, target) -> maps`.
-        images: (photos, height, width, channels), best those that the model is sure of, even height and width.
-        target: the class of each photo. `None` takes the class with the largest logit.
-        grids: how many pictures.
-
-    Returns:
-        `{"hits": bool (grids * 4,), "shares": float (grids * 4,)}`: whether the map's largest value lies in the photo,
-        and the photo's share of the positive values. 0.25 is chance. An empty map is no hit and has the share 0.
-
-    Raises:
-        ValueError: for photos of fewer than four classes.
-
-    Source: Boehle et al. 2021, https://arxiv.org/abs/2104.00032
-    """
-    images, target = checked(model, images, target)
-    target = np.asarray(_decided(model, images, target))
-    generator, hits, shares = np.random.default_rng(seed), [], []
-    if len(np.unique(target)) < 4:
-        raise ValueError(f"The photos should have four classes at least. Received: {len(np.unique(target))} classes")
-    fixed = model.inputs[0].shape[1] is not None
-    for _ in range(grids):
-        classes = generator.choice(np.unique(target), 4, replace=False)
-        photos = [images[generator.choice(np.flatnonzero(target == number))] for number in classes]
-        picture = np.concatenate([np.concatenate(photos[row : row + 2], axis=1) for row in (0, 2)], axis=0)
-        if fixed:
-            height, width = images.shape[1:3]
-            picture = picture.reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
-        maps = heatmap(method(model, np.repeat(picture[None], 4, axis=0), classes.tolist()), picture.shape[:2])
-        for number, one in enumerate(np.maximum(maps, 0)):
-            quarters = [half for rows in np.split(one, 2, axis=0) for half in np.split(rows, 2, axis=1)]
-            place = np.unravel_index(one.argmax(), one.shape)
-            inside = 2 * (place[0] * 2 >= one.shape[0]) + (place[1] * 2 >= one.shape[1])
-            hits.append(bool(one.any() and inside == number))
-            shares.append(float(quarters[number].sum() / one.sum()) if one.any() else 0.0)
-    return {"hits": np.array(hits), "shares": np.array(shares)}
-
-
-def pointing_game(maps, boxes, *, tolerance: int = 15) -> np.ndarray:
-    """Returns whether the largest value of each map lies in one of the image's boxes: the pointing game.
-
-    Args:
-        maps: at the size of the images; see `heatmap`.
-        boxes: for each image a list of (top, left, bottom, right) in pixels, the ends not included.
-        tolerance: pixels by which a box may be missed.
-
-    Returns:
-        bool (batch,).
-
-    Source: Zhang et al. 2016, https://arxiv.org/abs/1608.00507
-    """
-    found = []
-    for one, own in zip(heatmap(maps), boxes, strict=True):
-        y, x = np.unravel_index(one.argmax(), one.shape)
-        within = [
-            top - tolerance <= y < bottom + tolerance and left - tolerance <= x < right + tolerance
-            for top, left, bottom, right in own
-        ]
-        found.append(any(within))
-    return np.array(found)
-
-
-def box_from_map(map_, *, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
-    """Returns the box around the largest connected part of a map, (top, left, bottom, right), the ends not included.
-
-    Args:
-        map_: (height, width), at the size of the image.
-        threshold: a pixel belongs to a part from this share of the largest value on.
-
-    Returns:
-        The box, or `None` for a map without a positive value.
-
-    Source: Zhou et al. 2016, https://arxiv.org/abs/1512.04150
-    """
-    from scipy import ndimage
-
-    map_ = np.asarray(map_, "float32")
-    if not map_.max() > 0:
-        return None
-    parts, count = ndimage.label(map_ >= threshold * map_.max())
-    largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones_like(parts), parts, range(1, count + 1))))
-    rows, columns = ndimage.find_objects(parts)[largest - 1]
-    return rows.start, columns.start, rows.stop, columns.stop
-
-
-def intersection_over_union(one: tuple, other: tuple) -> float:
-    """Returns intersection over union of two boxes (top, left, bottom, right); ILSVRC counts 0.5 as found."""
-    height = min(one[2], other[2]) - max(one[0], other[0])
-    width = min(one[3], other[3]) - max(one[1], other[1])
-    common = max(height, 0) * max(width, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return common / (sum(areas) - common)
-
-
-def _decided(model, images, target, batch_size: int = 32) -> list[int]:
+def decided(model, images, target, batch_size: int = 32) -> list[int]:
+    """Returns the targets; those that nobody gave are the classes with the largest logit."""
     return all_logits(model, images, batch_size).argmax(axis=1).tolist() if target is None else target
 
 

@@ -175,6 +175,14 @@ def all_logits(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     return logits
 
 
+def same_images(images: np.ndarray) -> list[list[int]]:
+    """Returns the numbers of the images in groups of equal ones, so that what they share is computed once."""
+    groups: dict[bytes, list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(image.tobytes(), []).append(number)
+    return list(groups.values())
+
+
 def batches(count: int, batch_size: int) -> Iterator[slice]:
     """Yields slices of at most `batch_size` that cover `count` examples."""
     if batch_size < 1:

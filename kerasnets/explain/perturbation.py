@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasnets.explain.network import all_logits, batches, checked
+from kerasnets.explain.network import all_logits, batches, checked, same_images
 
 
 def occlusion(  # noqa: PLR0913 (the arguments of every method, and its own)
@@ -50,17 +50,19 @@ def occlusion(  # noqa: PLR0913 (the arguments of every method, and its own)
         raise ValueError(f"`window` should fit into the images, {sides}. Received: window={window}")
     tops, lefts = (range(0, side - w + 1, s) for side, w, s in zip(sides, window, stride, strict=True))
     boxes = [(top, left) for top in tops for left in lefts]
-    before, maps = all_logits(model, images, batch_size), []
-    for number, image in enumerate(images):
-        aim = int(before[number].argmax()) if target is None else target[number]
+    before, maps = all_logits(model, images, batch_size), [None] * len(images)
+    aims = before.argmax(axis=1) if target is None else target
+    for equal in same_images(images):
         after = []
         for part in batches(len(boxes), batch_size):
-            hidden = np.repeat(image[None], part.stop - part.start, axis=0)
+            hidden = np.repeat(images[equal[:1]], part.stop - part.start, axis=0)
             for copy, (top, left) in zip(hidden, boxes[part], strict=True):
                 copy[top : top + window[0], left : left + window[1]] = fill
-            after.append(all_logits(model, hidden, batch_size)[:, aim])
-        drops = before[number, aim] - np.concatenate(after)
-        maps.append(_spread(drops, boxes, window, sides) if per_pixel else drops.reshape(len(tops), len(lefts)))
+            after.append(all_logits(model, hidden, batch_size))
+        for number in equal:
+            drops = before[number, aims[number]] - np.concatenate(after)[:, aims[number]]
+            spread = per_pixel and _spread(drops, boxes, window, sides)
+            maps[number] = spread if per_pixel else drops.reshape(len(tops), len(lefts))
     return np.stack(maps)
 
 
@@ -129,8 +131,10 @@ def rise(  # noqa: PLR0913 (the arguments of every method, and its own)
     parts = list(batches(masks, batch_size))
     for part in parts:
         drawn = _masks(part, images.shape[1:3], cells, share, seed)
-        for number, image in enumerate(images):
-            scores[number, part] = all_logits(model, image * drawn[..., None], batch_size)[:, aims[number]]
+        for equal in same_images(images):
+            logits = all_logits(model, images[equal[0]] * drawn[..., None], batch_size)
+            for number in equal:
+                scores[number, part] = logits[:, aims[number]]
     weights = scores - scores.mean(axis=1, keepdims=True)
     for part in parts:  # the same masks again: a seed each, so that they need not be kept
         total += np.tensordot(weights[:, part], _masks(part, images.shape[1:3], cells, share, seed), 1)

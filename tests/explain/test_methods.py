@@ -116,6 +116,24 @@ def test_occlusion_per_pixel_is_the_mean_of_the_windows_over_it():
     ), atol=1e-6)  # fmt: skip
 
 
+@pytest.mark.parametrize(("method", "options"), [("rise", {"masks": 6}), ("occlusion", {"window": 3})])
+def test_equal_images_share_their_passes(method, options, monkeypatch):
+    """Several classes of one photo cost the forward passes of one."""
+    model, call, passes, one = small(), getattr(explain, method), [], IMAGES[:1]
+    expected = np.concatenate([call(model, one, target, **options) for target in (0, 3)])
+    original = network.all_logits
+
+    def counted(model, images, *rest):
+        passes.append(len(images))
+        return original(model, images, *rest)
+
+    monkeypatch.setattr("kerasnets.explain.perturbation.all_logits", counted)
+    call(model, one, 0, **options)
+    alone = sum(passes)
+    assert np.allclose(call(model, np.repeat(one, 2, axis=0), [0, 3], **options), expected, atol=1e-5)
+    assert sum(passes) - alone == alone + 1  # the logits of the two images before anything is hidden
+
+
 def test_a_deconvnet_begins_at_one_activation_with_its_value():
     model = small()
     values = keras.Model(model.input, model.get_layer("second").output)(IMAGES).numpy()[..., 2].max(axis=(1, 2))

@@ -59,10 +59,15 @@ def test_grid_pointing(size):
     images, _ = photos()
     found = explain.grid_pointing_game(explain.grad_cam, brightness(size), images, grids=6)
     assert found["hits"].shape == (24,) and found["hits"].all() and np.allclose(found["shares"], 1)
+    assert ((found["overlaps"] > 0) & (found["overlaps"] <= 1)).all()
     even = explain.grid_pointing_game(lambda m, x, t: np.ones(x.shape[:3]), brightness(size), images, grids=6)
     assert even["hits"].mean() == 0.25 and np.allclose(even["shares"], 0.25)
+    assert np.allclose(even["overlaps"], 0.25)  # the box is the whole picture
     empty = explain.grid_pointing_game(lambda m, x, t: np.zeros(x.shape[:3]), brightness(size), images, grids=2)
     assert not empty["hits"].any() and not empty["shares"].any()
+    # Maps of an odd size, as SqueezeNet's 227.
+    odd = images[:, 1:, 1:]
+    assert explain.grid_pointing_game(explain.grad_cam, brightness(size and 7), odd, grids=2)["hits"].size == 8
     with pytest.raises(ValueError, match="four classes.*Received: 2 classes"):
         explain.grid_pointing_game(explain.grad_cam, brightness(size), images[[0, 1, 4, 5]])
 
