@@ -1,6 +1,6 @@
 """Judges every method of `kerasnets.explain` on photos, beside a random map.
 
-    python benchmarks/explain.py [--net NAME --weights FILE --photos FOLDER] [--count 16] [--grids 15]
+    python benchmarks/explain.py [--net NAME --weights FILE --photos FOLDER] [--count 12] [--grids 12]
     python benchmarks/explain.py --step resnet50
 
 Prints for each method: of the 2x2 grid pointing game the share of hits with its 95 % interval (chance 25 %) and the
@@ -9,7 +9,7 @@ their 95 % intervals over the photos; the rank correlation with the maps of a ne
 weights are random; the seconds for a photo; and the scores in which the method does not beat the random map: the 95 %
 interval of the difference, photo by photo, holds zero or lies on the wrong side.
 
-Only photos are used of which the network is surest; deletion and insertion change 1,792 pixels in a step. By default
+Only photos are used of which the network is surest; deletion and insertion change 3,584 pixels in a step. By default
 these are EfficientNet-Lite0 with random weights and crops of scikit-learn's two sample images, which says nothing.
 
 --step measures the time of Grad-CAM for one image as a multiple of a training step of one image, both in this run.
@@ -25,10 +25,10 @@ from input_pipeline import write_photos
 
 # Heavy methods with fewer passes than their defaults; the table says so.
 OPTIONS = {
-    "rise": {"masks": 300},
-    "score_cam": {"maps_used": 48},
-    "smooth_grad": {"samples": 15},
-    "integrated_gradients": {"steps": 24},
+    "rise": {"masks": 200},
+    "score_cam": {"maps_used": 32},
+    "smooth_grad": {"samples": 10},
+    "integrated_gradients": {"steps": 16},
 }
 COLUMNS = (
     "method", "pointing (%)", "boxes (%)", "deletion", "insertion", "classifier random", "all random", "seconds",
@@ -42,8 +42,8 @@ def main():
     parser.add_argument("--net", default="efficientnet_lite0")
     parser.add_argument("--weights")
     parser.add_argument("--photos")
-    parser.add_argument("--count", type=int, default=16)
-    parser.add_argument("--grids", type=int, default=15)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--grids", type=int, default=12)
     parser.add_argument("--methods", default="")
     parser.add_argument(
         "--step", metavar="NET", help="measure Grad-CAM against a training step of this network instead"
@@ -115,7 +115,7 @@ def judged(name: str, model, photos, options) -> tuple[dict, list[str]]:
         grid = explain.grid_pointing_game(method, model, images, target.tolist(), grids=options.grids)
         scores = {"pointing": grid["hits"].astype(float), "boxes": (grid["overlaps"] >= 0.5).astype(float)}
     for score in (explain.deletion, explain.insertion):
-        scores[score.__name__] = score(model, images[:count], maps, target[:count].tolist(), pixels=1792)
+        scores[score.__name__] = score(model, images[:count], maps, target[:count].tolist(), pixels=3584)
     changed = explain.randomisation(method, model, images[:2], target[:2].tolist(), steps=2)
     return scores, [*(f"{value:.2f}" for value in changed.values()), f"{seconds:.2f}"]
 
