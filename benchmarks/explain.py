@@ -72,7 +72,8 @@ def main():
         worse = "" if name == "random" else ", ".join(not_better(scores, found["random"]))
         print(f"| {name} | {' | '.join([*cells(scores), *rest, worse])} |", flush=True)
     for name, scores in found.items():
-        print(f"ratio explain_pointing_{name}_per_chance {scores['pointing'].mean() / 0.25:.2f}")
+        hits = scores["pointing"].mean() if "pointing" in scores else float("nan")  # photos of fewer than four classes
+        print(f"ratio explain_pointing_{name}_per_chance {hits / 0.25:.2f}")
 
 
 def surest(model, photos: str | None, count: int):
