@@ -50,7 +50,10 @@ def index(results: dict) -> str:
     lines += [
         "not hold here may hold at the paper's size; the page says what differs. How to write and run an experiment:"
     ]
-    lines += ["[Experiments](../experiments.md).", ""]
+    lines += [
+        "[Experiments](../experiments.md). The machine did other work meanwhile, so the times are upper bounds.",
+        "",
+    ]
     lines += [f"Of {len(experiments)} experiments, {len(results)} were run: {counts}. The others are *not run*.", ""]
     for chapter in sorted(chapters, key=str.lower):
         lines += [f"## {chapter}", "", "| experiment | verdict | seeds |", "| :--- | :--- | ---: |"]
