@@ -7,6 +7,7 @@ import keras
 
 from kerasnets.architectures.googlenet import inception_module as inception_module
 from kerasnets.build import create_model as create_model
+from kerasnets.compression.quantization import quantization_aware as quantization_aware
 from kerasnets.data.labels import decode_predictions as decode_predictions
 from kerasnets.evaluation.evaluate import evaluate as evaluate
 from kerasnets.experiments.learning_rate import find_learning_rate as find_learning_rate
@@ -17,6 +18,7 @@ from kerasnets.exporters.export import export as export
 from kerasnets.exporters.finetune import finetune as finetune
 from kerasnets.exporters.open_network import open_network as open_network
 from kerasnets.exporters.predict import predict as predict
+from kerasnets.exporters.quantize_debug import quantize_debug as quantize_debug
 from kerasnets.graph.cost import complexity as complexity
 from kerasnets.graph.features import features as features
 from kerasnets.graph.fold import fold_batch_norm as fold_batch_norm

@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "predict",
     "export": "export",
     "compress": "compress",
+    "quantize-debug": "quantize_debug",
     "profile": "profile",
     "compare": "compare",
     "visualize": "visualize",

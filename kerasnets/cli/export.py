@@ -43,6 +43,9 @@ STRICT = Annotated[
 LITERT_JS = Annotated[
     str | None, typer.Option("--litert-js", help="For web: the folder of LiteRT.js; by default node_modules/@litertjs.")
 ]
+KEEP_FLOAT = Annotated[
+    str | None, typer.Option(metavar="LAYER,...", help="Layers that compute in float in an 8-bit file.")
+]
 OUTPUT = Annotated[
     str | None, typer.Option("--output", "-o", help="The exported file or folder; by default in saved_models/.")
 ]
@@ -66,6 +69,7 @@ def export_command(
     bounds: BOUNDS = None,
     strict: STRICT = False,
     litert_js: LITERT_JS = None,
+    keep_float: KEEP_FLOAT = None,
     json: JSON = False,
 ) -> None:
     """Export a trained model, run the exported file in a fresh process and compare it with Keras.
@@ -83,6 +87,7 @@ def export_command(
         chosen = {"weights": weights, "allow_random": allow_random, "examples": examples, "strict": strict}
         chosen |= {"preprocessing": preprocessing, "labels": read_labels(labels) if labels else None, "bounds": wanted}
         chosen |= {"litert_js": litert_js}
+        chosen["keep_float"] = keep_float.split(",") if keep_float else ()
         report = export(target, to, calibrate, output, **chosen)
         if is_run(target):
             write_report(target)

@@ -98,17 +98,18 @@ def check_batch_size(batch_size: int, replicas: int, gradient_accumulation: int 
         )
 
 
-def check_compilation(jit_compile: bool, replicas: int, synchronized_batch_norm: bool) -> None:
+def check_compilation(jit_compile: bool, replicas: int, synchronized_batch_norm: bool, quantize=None) -> None:
     """Checks that XLA need not compile a sum over the replicas, which it cannot.
 
     Raises:
         ValueError: it would have to.
     """
-    if jit_compile and replicas > 1 and synchronized_batch_norm:
-        raise ValueError(
-            "jit_compile and synchronized_batch_norm work together on one device only; leave one of them out. "
-            f"Received: jit_compile=true, synchronized_batch_norm=true, {replicas} devices"
-        )
+    for key, used in (("synchronized_batch_norm", synchronized_batch_norm), ("quantize", quantize)):
+        if jit_compile and replicas > 1 and used:
+            raise ValueError(
+                f"jit_compile and {key} work together on one device only; leave one of them out. "
+                f"Received: jit_compile=true, {key}, {replicas} devices"
+            )
 
 
 def compiles(jit_compile: bool, network) -> bool:

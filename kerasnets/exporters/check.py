@@ -150,7 +150,10 @@ def _undecided(report: dict) -> list[str]:
 
 
 def _too_few(what: str, measured: str, wanted: str) -> str:
-    return f"{what}: {measured}; the images are too few to say whether it is {wanted}; compare more"
+    return (
+        f"{what}: {measured}; the images are too few to say whether it is {wanted}; compare more, look at "
+        "`kerasnets quantize-debug`, or train with quantisation"
+    )
 
 
 def _share(report: dict, name: str) -> str:

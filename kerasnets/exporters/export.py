@@ -26,6 +26,7 @@ from kerasnets.exporters.files import (
 from kerasnets.exporters.images import calibration_images, check_images, has_images
 from kerasnets.exporters.open_network import LoadedNetwork, classifier, open_network, probabilities
 from kerasnets.exporters.own_images import is_own, own_images
+from kerasnets.exporters.quantized import in_form
 from kerasnets.exporters.tflite_metadata import read_inside, with_metadata
 from kerasnets.exporters.web import find_litert_js, write_page
 from kerasnets.graph.fold import inference_form
@@ -34,7 +35,10 @@ from kerasnets.runs.checkpoints import write_atomically
 
 # What running a file on this machine cannot show.
 _UNCHECKED = ("decoding and resizing, which the program that uses the file does", "the speed on another device")
-_HINT = ". More images for the calibration, or another form (tflite-int16x8, tflite-dynamic, tflite-float16), can help"
+_HINT = (
+    ". `kerasnets quantize-debug` shows which layers lose accuracy; more images, --keep-float, training with "
+    "quantisation (the recipe key quantize) or another form (tflite-int16x8, tflite-dynamic, tflite-float16) can help"
+)
 
 
 def export(  # noqa: PLR0913 - one argument for each choice of a user
@@ -51,6 +55,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
     examples: int = 1000,
     strict: bool = False,
     litert_js=None,
+    keep_float=(),
 ) -> dict:
     """Exports a trained network and checks the exported file.
 
@@ -75,6 +80,7 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
         examples: the largest number of images to compare.
         strict: refuse an integer file in which an operator computes in float.
         litert_js: for a page, the folder of LiteRT.js; see `web.find_litert_js`.
+        keep_float: names of layers that compute in float in an 8-bit file.
 
     Returns:
         The report of `check.check_file`, with `zipped_bytes` (the size of a zip file of it), `images` (where they come
@@ -101,14 +107,14 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
         _check_record(network.run)
     place = final_path(output, network.name, to)
     litert_js = find_litert_js(litert_js) if to in PAGES else None
-    model = classifier(network.model)
+    model = in_form(classifier(network.model), PAGES.get(to, to))
     check_labels(network.labels, model.output_shape[-1], network.name)
     if is_own(calibrate):
         calibrate = own_images(calibrate, network.preprocessing, 2 * examples)
     with temporary_folder(place) as folder:
         draft, form = Path(folder) / place.name, PAGES.get(to, to)
         file = _file_in(draft, to)
-        _write(inference_form(model), network, form, calibrate, file)
+        _write(inference_form(model), network, form, calibrate, file, keep_float)
         report = _check(model, network, form, calibrate, file, bounds=bounds, examples=examples)
         report |= {"format": to, "path": str(place)}
         _refuse(report, form, strict)
@@ -140,7 +146,7 @@ def _refuse(report: dict, form: str, strict: bool) -> None:
         raise ExportError(f"{report['path']} was not written: {'; '.join(report['failures'])}{hint}", report)
 
 
-def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path) -> None:
+def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path, keep_float=()) -> None:
     about = describe(network.name, form, network.preprocessing, network.labels, weights_sha256(network.model))
     if form == "saved-model":
         from kerasnets.exporters.saved_model import write_saved_model
@@ -152,10 +158,9 @@ def _write(model, network: LoadedNetwork, form: str, calibrate, draft: Path) -> 
         from kerasnets.exporters.onnx import write_onnx
 
         return write_onnx(model, network.preprocessing, about, draft)
-    from kerasnets.exporters.tflite import tflite_bytes
+    from kerasnets.exporters.quantized import tflite_of
 
-    images = calibration_images(network, calibrate) if form in CALIBRATED else None
-    draft.write_bytes(with_metadata(tflite_bytes(model, network.preprocessing, form, images), about))
+    draft.write_bytes(with_metadata(tflite_of(model, network, form, calibrate, keep_float), about))
 
 
 def _check(model, network: LoadedNetwork, form: str, calibrate, draft: Path, *, bounds, examples: int) -> dict:

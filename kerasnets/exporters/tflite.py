@@ -23,7 +23,8 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     """Converts a classifier.
 
     Args:
-        model: what `inference_form` gives, input (batch, size, size, channels), already normalised.
+        model: what `inference_form` gives, input (batch, size, size, channels), already normalised. A
+            quantisation-aware model as `quantization_file.fixed` gives it needs no images for the 8-bit forms.
         preprocessing: the numbers of the normalisation, which becomes part of the file.
         form: `"tflite-int8"` and `"tflite-full-integer"` take uint8 pixels, the others float32 pixels 0-255.
             `"tflite-full-integer"` gives uint8 probabilities (1, classes), in units of 1/256; the others float32.
@@ -34,14 +35,17 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     """
     import tensorflow as tf
 
-    converter = converter_of(pixel_network(model, preprocessing))
+    from kerasnets.compression.quantization import is_quantization_aware
+
+    trained_ranges = form in QUANTISED and is_quantization_aware(model)
+    converter = converter_of(pixel_network(model, preprocessing, rounded=trained_ranges))
     sets = tf.lite.OpsSet
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
     if form != "tflite":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if form == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
-    if form in CALIBRATED:
+    if form in CALIBRATED and not trained_ranges:
         # Operators without an integer kernel stay in float; the check of the file lists them.
         int16 = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         integer = int16 if form == "tflite-int16x8" else sets.TFLITE_BUILTINS_INT8
@@ -81,15 +85,19 @@ def converter_of(network):
     return tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], module)
 
 
-def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 1):
+def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 1, *, rounded: bool = False):
     """Returns `model` for pixels 0-255 (batch, size, size, channels), with the normalisation inside.
 
     Normalisation is affine in the channels of a pixel, so it is written as a 1x1 convolution, whose numbers are
     computed with `normalise`. Quantisation then treats it as one operator with a scale for each channel.
+
+    Args:
+        rounded: for a quantisation-aware model: pixels have the steps of uint8.
     """
     import keras
 
     from kerasnets.data.images.per_image import normalise
+    from kerasnets.layers.fake_quantize import FakeQuantize
 
     size, channels = preprocessing.size, len(preprocessing.mean)
     inputs = keras.Input((size, size, channels), batch_size=batch_size, name="image")
@@ -97,7 +105,7 @@ def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 
     offset, *columns = np.asarray(normalise(unit[:, np.newaxis, np.newaxis], preprocessing))[:, 0, 0]
     kernel = np.stack([column - offset for column in columns])[np.newaxis, np.newaxis]
     convolution = keras.layers.Conv2D(channels, 1, name="normalization", dtype="float32")
-    x = convolution(inputs)
+    x = convolution(FakeQuantize((0.0, 255.0), name="pixels")(inputs) if rounded else inputs)
     convolution.set_weights([kernel, offset])
     return keras.Model(inputs, model(x, training=False), name=model.name)
 

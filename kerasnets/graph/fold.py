@@ -55,7 +55,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         A functional model with the same name, inputs and outputs, and weights of its own. A layer that takes a
         normalisation in keeps its name and has a bias.
     """
-    folds = _find_folds(model)
+    folds = find_folds(model)
     shares = {id(layer): share for fold in folds.values() for layer, share in fold}
     twins = {}
 
@@ -85,7 +85,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     return folded
 
 
-def _find_folds(model) -> dict[str, list]:
+def find_folds(model) -> dict[str, list]:
     """Returns name of a batch normalisation -> list of (linear layer, (scale, offset) to multiply into it)."""
     found = list(calls(model))
     made = {id(output): call for call in found for output in call.outputs}

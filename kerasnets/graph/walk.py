@@ -138,7 +138,8 @@ def classifiers(model: keras.Model) -> set[str]:
 
 def _last_with_weights(tensor) -> keras.Layer | None:
     layer = producer(tensor)
-    while not getattr(layer, "weights", ()):
+    # Ranges of quantisation, and other states of the training, are no weights of the network.
+    while not getattr(layer, "weights", ()) or getattr(layer, "training_state", False):
         inputs = inputs_of(layer)
         if len(inputs) != 1:
             return None

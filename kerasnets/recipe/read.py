@@ -98,6 +98,9 @@ def smoke_recipe(recipe: Recipe) -> Recipe:
         changes["prune"] = recipe.prune.model_copy(update={"from_epoch": 0.0, "to_epoch": 0.5})
     if recipe.share:
         changes["share"] = recipe.share.model_copy(update={"from_epoch": 0.5})
+    if recipe.quantize:
+        stages = {"from_epoch": 0, "freeze_batch_norm_from": None}
+        changes["quantize"] = recipe.quantize.model_copy(update=stages)
     return recipe.model_copy(update=changes | {"epochs": 1, "steps_per_epoch": 2})
 
 

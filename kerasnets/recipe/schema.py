@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from kerasnets.recipe.compression_options import PruneOptions, ShareOptions
+from kerasnets.recipe.compression_options import PruneOptions, QuantizeOptions, ShareOptions
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.recipe.optimizer_options import ConstantOptions, OptimizerOptions, ScheduleOptions
 from kerasnets.recipe.options import Arguments, Fraction, Options
@@ -146,7 +146,7 @@ class Recipe(Options):
     device uses its own share.
 
     The precision `auto` is `mixed_bfloat16` where the hardware multiplies bfloat16, on a processor only for networks of
-    some size; else float32. The run records the choice, and keeps it when it is resumed.
+    some size; else float32, also with `quantize`. The run records the choice, and keeps it when it is resumed.
     `onednn_bfloat16` is for CPUs: the layers stay float32, and TensorFlow's graph optimizer inserts the casts.
     """
 
@@ -161,6 +161,7 @@ class Recipe(Options):
     optimizer: OptimizerOptions
     schedule: ScheduleOptions = ConstantOptions(name="constant")
     freeze: FreezeOptions | None = None
+    quantize: QuantizeOptions | None = None
     loss: LossOptions = LossOptions()
     ema: EMAOptions | None = None
     prune: PruneOptions | None = None
@@ -187,6 +188,14 @@ class Recipe(Options):
                 "share.from_epoch should be before epochs, and not before prune.to_epoch: shared weights are no longer "
                 f"pruned. Received: {self.share.from_epoch} of {self.epochs} epochs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _quantised_in_float32(self):
+        if self.quantize and self.precision not in ("float32", "auto"):
+            raise ValueError("quantize trains in float32 only; set precision: float32")
+        if self.quantize and self.quantize.from_epoch >= self.epochs:
+            raise ValueError(f"quantize.from_epoch should come before the end, epoch {self.epochs}")
         return self
 
     @property

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log
+from kerasnets.training.compressing import compression_callbacks
 from kerasnets.training.job import Job, JobCallback, check_losses, save_checkpoint, variables
 from kerasnets.training.private_api import retrace
 from kerasnets.training.progress import MetricsLogger, ProgressBar
@@ -33,6 +34,7 @@ def make_callbacks(job: Job, metrics: dict | None, progress: bool, stop: StopReq
     """
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
+        *compression_callbacks(job),
         StepCounter(job, metrics),
         *([CompressionCallback(job)] if job.trainer.constraints else []),
         StopOnBadLoss(job),
@@ -50,6 +52,7 @@ def plain_callbacks(job: Job) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of `prepare`: what a recipe asks for, and nothing that writes a file."""
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
+        *compression_callbacks(job),
         StepCounter(job, None),
         *([CompressionCallback(job)] if job.trainer.constraints else []),
         *([SwapAverages(job)] if job.trainer.averages else []),
@@ -176,6 +179,8 @@ class BestAndEarlyStopping(JobCallback):
     def on_epoch_end(self, epoch, logs=None):
         rules, schedule = self.job.recipe.evaluation, self.job.recipe.schedule
         value = logs.get(rules.monitor)
+        if quantize := self.job.recipe.quantize:  # an epoch before the rounding says nothing about the epochs with it
+            value = value if epoch >= quantize.from_epoch else None
         if value is not None:
             better = _is_better(value, self.state.best, rules.monitor)
             self.state.stale = 0 if better else self.state.stale + 1

@@ -22,6 +22,7 @@ from kerasnets.recipe.read import load_recipe, named_key, smoke_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_variant
 from kerasnets.training.callbacks import plain_callbacks
+from kerasnets.training.compressing import compressed
 from kerasnets.training.initial_weights import set_initial_weights
 from kerasnets.training.job import Job, State
 from kerasnets.training.losses import with_class_weights
@@ -107,7 +108,8 @@ def wanted_recipe(recipe, overrides, smoke: bool, data) -> tuple[Recipe, tuple |
     The recipe is read if it is a name or path, and has the precision that `auto` stands for.
     """
     recipe = read_recipe(recipe, overrides, smoke)
-    recipe = recipe.model_copy(update={"precision": resolve(recipe.precision, recipe.model.name)})
+    precision = "float32" if recipe.quantize else resolve(recipe.precision, recipe.model.name)
+    recipe = recipe.model_copy(update={"precision": precision})
     return (recipe, None) if data is None else with_own_data(recipe, data)
 
 
@@ -142,7 +144,7 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
     preprocessing = make_preprocessing(recipe)
     source, validation_source, evaluation_source = splits or open_splits(recipe)
     check_batch_size(recipe.batch_size, replicas, recipe.gradient_accumulation, workers)
-    check_compilation(recipe.jit_compile, replicas, recipe.synchronized_batch_norm)
+    check_compilation(recipe.jit_compile, replicas, recipe.synchronized_batch_norm, recipe.quantize)
     full_epoch = steps_per_epoch(source, recipe.batch_size)
     steps = recipe.steps_per_epoch or full_epoch
     with strategy.scope():
@@ -294,4 +296,4 @@ def build_network(recipe: Recipe, preprocessing: Preprocessing, classes: int, ac
     except TypeError as error:
         raise ValueError(f"model.arguments: {error}") from None
     network.preprocessing = preprocessing
-    return network
+    return compressed(network, recipe)

@@ -31,6 +31,7 @@ QUICK = (
     "empty replica, synchronised batch norm",
     "each replica's moving means become one",
     "dropout",
+    "quantisation-aware, a replica empty",
     "compiled by XLA, dropout, a replica empty",
 )
 

@@ -74,6 +74,8 @@ CASES = {
     "dropout": Case("dropout"),
     "drop path": Case("drop path"),
     "scheduled drop path": Case("scheduled drop path"),
+    "quantisation-aware, uneven last batch": Case("quantised", sizes=(12, 12, 12, 12, 7)),
+    "quantisation-aware, a replica empty": Case("quantised", sizes=(12, 12, 12, 12, 1)),
     # XLA draws other random numbers and rounds float16 elsewhere, so there the one device is compiled too.
     "compiled by XLA, dropout, a replica empty": Case("dropout", sizes=(12, 12, 12, 12, 1), jit=True),
     "compiled by XLA, float16 with loss scaling": Case(

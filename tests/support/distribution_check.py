@@ -21,6 +21,7 @@ from distribution_jobs import on_jobs
 from pydantic import TypeAdapter
 
 from kerasnets.compression.constraints import Constraints
+from kerasnets.compression.quantization import quantization_aware
 from kerasnets.data.images.per_batch import draw_mixing
 from kerasnets.distribution.local_workers import free_ports, worker_environment
 from kerasnets.distribution.precision import computing_in
@@ -63,7 +64,7 @@ def network(layer: str) -> keras.Model:
     for weight in model.weights:
         if weight.dtype == "float32" and "progress" not in weight.path:
             weight.assign(rng.uniform(0.5, 1.5, weight.shape) / max(np.prod(weight.shape[:-1]), 1) ** 0.5)
-    return model
+    return quantization_aware(model) if layer == "quantised" else model
 
 
 def examples(sizes, part: slice | None = None):

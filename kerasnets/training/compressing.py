@@ -1,0 +1,46 @@
+"""What the recipe's compression blocks do to a network and to its training."""
+
+import keras
+
+from kerasnets.compression.quantization import freeze_statistics, quantization_aware, set_rounding
+from kerasnets.recipe.schema import Recipe
+from kerasnets.runs.folder import append_log
+from kerasnets.training.job import JobCallback
+from kerasnets.training.private_api import retrace
+from kerasnets.training.unfreezing import unfreezing_stage
+
+
+def compressed(network: keras.Model, recipe: Recipe) -> keras.Model:
+    """Returns a network that was just built with what the recipe's compression adds to it, weights of its own."""
+    if recipe.quantize:
+        network = quantization_aware(network, keep_float=recipe.quantize.keep_float)
+    return network
+
+
+def compression_callbacks(job) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks that compress during the training. They stand behind the one that unfreezes layers."""
+    return [QuantizeCallback(job)] if job.recipe.quantize else []
+
+
+class QuantizeCallback(JobCallback):
+    """Switches rounding on and freezes batch norm, by the epoch alone; so a resumed run does what a whole one does."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        self.stage = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        options, trainer = self.job.recipe.quantize, self.job.trainer
+        rounding = epoch >= options.from_epoch
+        frozen = options.freeze_batch_norm_from is not None and epoch >= options.freeze_batch_norm_from
+        unfrozen = self.job.recipe.freeze and unfreezing_stage(self.job.recipe.freeze, epoch)
+        if (rounding, frozen, unfrozen) == self.stage:
+            return
+        self.stage = (rounding, frozen, unfrozen)
+        set_rounding(trainer.network, rounding)
+        if frozen:
+            freeze_statistics(trainer.network)
+        retrace(trainer)
+        trainer.make_test_function(force=True)
+        if self.job.folder:
+            append_log(self.job.folder, "quantize", epoch=epoch + 1, rounding=rounding, batch_norm_frozen=frozen)
