@@ -47,7 +47,7 @@ def test_smoke_is_two_small_steps(recipe_file):
 
 WRONG = [
     ("optimizer.learing_rate=0.1", "unknown key optimizer.learing_rate. Did you mean 'learning_rate'? Allowed here:"),
-    ("optmizer=3", "unknown key optmizer. Did you mean 'optimizer'?"),
+    ("optmizer=3", "unknown key optmizer. Did you mean 'optimizer' or 'quantize'?"),
     ("data.sorce={}", "unknown key data.sorce. Did you mean 'source' or 'service'?"),
     ("data.augmentation.afine={}", "unknown key data.augmentation.afine. Did you mean 'affine'"),
     (
