@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from without_tensorflow import hide_tensorflow
 
 ROOT = Path(__file__).parents[2]
 BACKENDS = ("jax", "torch")
@@ -105,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.side:
         if os.environ["KERAS_BACKEND"] != "tensorflow":
-            sys.modules["tensorflow"] = None  # as if it were not installed
+            hide_tensorflow()
         found = fit_of(options.variants) if options.fit else outputs_of(options.variants, options.whole)
         np.savez(options.side, **found)
         return
