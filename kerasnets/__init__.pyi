@@ -14,6 +14,7 @@ from kerasnets.experiments.learning_rate import find_learning_rate as find_learn
 from kerasnets.experiments.run import run_experiment as run_experiment
 from kerasnets.experiments.sweep import sweep as sweep
 from kerasnets.exporters.compress import compress as compress
+from kerasnets.explain.inside import effective_receptive_field as effective_receptive_field
 from kerasnets.exporters.export import export as export
 from kerasnets.exporters.finetune import finetune as finetune
 from kerasnets.exporters.open_network import open_network as open_network
@@ -31,8 +32,9 @@ from kerasnets.model_index import model_info as model_info
 from kerasnets.report.arithmetic import arithmetic as arithmetic
 from kerasnets.report.comparison import compare as compare
 from kerasnets.report.experiment import experiment_report as experiment_report
+from kerasnets.report.unit_pictures import visualize_evolution as visualize_evolution
+from kerasnets.report.unit_pictures import visualize_units as visualize_units
 from kerasnets.report.visualization import visualize as visualize
-from kerasnets.report.visualization import visualize_units as visualize_units
 from kerasnets.runs.folder import load_model as load_model
 from kerasnets.runs.hub import from_hub as from_hub
 from kerasnets.runs.hub import push_to_hub as push_to_hub

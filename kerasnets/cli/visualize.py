@@ -16,8 +16,15 @@ METHODS = Annotated[
 LAYER = Annotated[str | None, typer.Option(help="The layer that class activation maps look at; by default the last.")]
 CLASS = Annotated[int | None, typer.Option("--class", help="Explain this class instead of the most probable one.")]
 UNITS = Annotated[str | None, typer.Option(help="A layer: draw the strongest images of its maps instead.")]
-DATA = Annotated[str | None, typer.Option(help="Images for --units; by default the held-out ones of a run.")]
-COUNT = Annotated[int, typer.Option("--maps", min=1, help="How many maps --units draws, chosen at random.")]
+EVOLUTION = Annotated[
+    str | None, typer.Option(help="A layer: draw how its maps develop over the epochs that a run has kept.")
+]
+DATA = Annotated[
+    str | None, typer.Option(help="Images for --units and --evolution; by default the held-out ones of a run.")
+]
+COUNT = Annotated[
+    int, typer.Option("--maps", min=1, help="How many maps --units and --evolution draw, chosen at random.")
+]
 OUTPUT = Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures and the page.")]
 
 
@@ -30,6 +37,7 @@ def visualize_command(
     layer: LAYER = None,
     number: CLASS = None,
     units: UNITS = None,
+    evolution: EVOLUTION = None,
     data: DATA = None,
     maps: COUNT = 16,
     output: OUTPUT = Path("visualized"),
@@ -39,13 +47,18 @@ def visualize_command(
 
     Writes a PNG picture for each image, and index.html with all of them.
     """
-    if bool(images) == bool(units):
-        raise ValueError("Give either image files or --units LAYER. Received: " + ("both" if units else "neither"))
+    given = [name for name, value in (("images", images), ("--units", units), ("--evolution", evolution)) if value]
+    if len(given) != 1:
+        received = " and ".join(given) or "none of them"
+        raise ValueError(f"Give either image files, or --units LAYER, or --evolution LAYER. Received: {received}")
     start_tensorflow()
-    from kerasnets.report.visualization import visualize, visualize_units
+    from kerasnets.report.unit_pictures import visualize_evolution, visualize_units
+    from kerasnets.report.visualization import visualize
 
     with work_on_stderr():
-        if units:
+        if evolution:
+            found = visualize_evolution(target, evolution, data=data, maps=maps, output=output)
+        elif units:
             found = visualize_units(target, units, data=data, weights=weights, maps=maps, output=output)
         else:
             options = {"weights": weights, "layer": layer, "classes": number, "output": output}

@@ -1,4 +1,4 @@
-"""Experiments inside residual, dense, fractal and squeeze-and-excitation networks, as papers describe them.
+"""Experiments inside dense, fractal and squeeze-and-excitation networks, and on the loss, as papers describe them.
 
 Images are always (batch, height, width, channels), prepared as the model takes them; labels are numbers of classes.
 Errors are shares of 1. `model` never keeps a change.
@@ -11,78 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.explain.network import batches, checked, logits_of
+from kerasnets.explain.residual import error_with
 from kerasnets.explain.saliency import connected
 from kerasnets.graph.walk import calls, described, opened_calls, producer
 from kerasnets.layers.fractal_join import FractalJoin
-from kerasnets.layers.stochastic_branch import StochasticBranch
-
-
-def blocks_of(model: keras.Model) -> list[str]:
-    """Returns the names of the layers that add a branch to its shortcut, in order; the first input is the shortcut."""
-    return [call.layer.name for call in opened_calls(model) if _adds_a_branch(call.layer, len(call.inputs))]
-
-
-def _adds_a_branch(layer, inputs: int) -> bool:
-    return isinstance(layer, StochasticBranch) or (isinstance(layer, keras.layers.Add) and inputs == 2)
-
-
-def lesion(model: keras.Model, images, labels, blocks=None, *, batch_size: int = 64) -> dict[str, float]:
-    """Returns the error of a residual network without one of its blocks, for each block.
-
-    Args:
-        blocks: names of `blocks_of`; `None` takes all.
-
-    Returns:
-        `"whole"` -> the error of the network as it is, and name of a block -> the error without its branch.
-
-    Raises:
-        ValueError: for a network without residual blocks, or an unknown block.
-
-    Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
-    """
-    names = _known(model, blocks)
-    found = {"whole": _error(model, images, labels, set(), batch_size)}
-    return found | {name: _error(model, images, labels, {name}, batch_size) for name in names}
-
-
-def lesions(
-    model: keras.Model, images, labels, counts, *, draws: int = 5, seed: int = 0, batch_size: int = 64
-) -> dict[int, list[float]]:
-    """Returns number of deleted blocks -> the errors of `draws` random choices of that many blocks.
-
-    Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
-    """
-    names, generator = _known(model, None), np.random.default_rng(seed)
-    return {
-        count: [
-            _error(model, images, labels, set(generator.permutation(names)[:count]), batch_size) for _ in range(draws)
-        ]
-        for count in counts
-    }
-
-
-def _known(model, blocks) -> list[str]:
-    names = blocks_of(model)
-    if not names:
-        raise ValueError(f"A network with residual blocks is needed. Received: {described(model)}")
-    if wrong := [name for name in blocks or () if name not in names]:
-        raise ValueError(f"`blocks` should be names of residual additions, {', '.join(names)}. Received: {wrong[0]!r}")
-    return list(blocks or names)
-
-
-def _error(model, images, labels, deleted: set[str], batch_size: int) -> float:
-    def seen(layer, output, *inputs):
-        return keras.tree.flatten(inputs)[0] if layer.name in deleted else output
-
-    return _wrong(model, images, labels, seen, batch_size)
-
-
-def _wrong(model, images, labels, seen: Callable, batch_size: int) -> float:
-    """Returns the error of a network in which `seen` takes part."""
-    images, labels = checked(model, images)[0], np.asarray(labels)
-    parts = batches(len(images), batch_size)
-    found = [logits_of(model, tf.constant(images[part]), seen).numpy().argmax(axis=1) for part in parts]
-    return float(np.mean(np.concatenate(found) != labels))
 
 
 def response_deviations(model: keras.Model, images) -> dict[str, float]:
@@ -98,19 +30,28 @@ def response_deviations(model: keras.Model, images) -> dict[str, float]:
     }
 
 
-def excitations(model: keras.Model, images) -> dict[str, np.ndarray]:
-    """Returns name of a squeeze-and-excitation gate -> its values (batch, channels), 0..1.
+def excitations(model: keras.Model, images, labels=None) -> dict[str, np.ndarray]:
+    """Returns name of a squeeze-and-excitation gate, in the order of the network -> its values (batch, channels), 0..1.
+
+    Args:
+        labels: the class of each image, to get the means of the classes (classes, channels) in their order instead.
 
     Raises:
-        ValueError: for a network without such gates.
+        ValueError: for a network without such gates, or labels that do not fit the images.
 
     Source: Hu et al. 2017, figure 6, https://arxiv.org/abs/1709.01507
     """
     gates = {producer(tensor).name for call in opened_calls(model) if _scales(call) for tensor in call.inputs[1:]}
     if not gates:
         raise ValueError(f"A network with squeeze-and-excitation is needed. Received: {described(model)}")
-    found = _kept(model, images, lambda layer: layer.name in gates)
-    return {name: output.reshape(len(output), -1) for name, output in found.items()}
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"There should be a label for each of {len(images)} images. Received: {len(labels)} labels")
+    parts = [_kept(model, images[part], lambda layer: layer.name in gates) for part in batches(len(images), 32)]
+    found = {name: np.concatenate([part[name].reshape(len(part[name]), -1) for part in parts]) for name in parts[0]}
+    if labels is None:
+        return found
+    members = [np.asarray(labels) == number for number in np.unique(labels)]
+    return {name: np.stack([values[own].mean(axis=0) for own in members]) for name, values in found.items()}
 
 
 def _scales(call) -> bool:
@@ -180,7 +121,7 @@ def column_errors(model: keras.Model, images, labels, *, batch_size: int = 64) -
 
         return seen
 
-    return {column + 1: _wrong(model, images, labels, only(column), batch_size) for column in range(max(joins))}
+    return {column + 1: error_with(model, images, labels, only(column), batch_size) for column in range(max(joins))}
 
 
 def _columns(layer, inputs) -> list:

@@ -175,6 +175,25 @@ def all_logits(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     return logits
 
 
+def outputs_of(model: keras.Model, images, layers: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Returns name -> float32 output of the named layers, and the logits, for one batch of images.
+
+    Raises:
+        ValueError: for a layer that does not exist.
+    """
+    found = {}
+
+    def seen(passed, output, *_):
+        if passed.name in layers:
+            found[passed.name] = output
+        return output
+
+    logits = logits_of(model, tf.constant(images), seen).numpy()
+    if missing := [name for name in layers if name not in found]:
+        raise ValueError(f"{model.name!r} has no such layer. Received: layer {missing[0]!r}")
+    return {name: np.asarray(output, "float32") for name, output in found.items()}, logits
+
+
 def same_images(images: np.ndarray) -> list[list[int]]:
     """Returns the numbers of the images in groups of equal ones, so that what they share is computed once."""
     groups: dict[bytes, list[int]] = {}

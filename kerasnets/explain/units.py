@@ -1,14 +1,16 @@
-"""What single feature maps look for: their strongest images, an image made for them, and how they react to a change."""
+"""What single feature maps look for: their strongest images, at the end and in training, and an image made for them."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnets.explain.network import batches, checked, clear_about_memory, logits_of
-from kerasnets.explain.saliency import connected, values_at
+from kerasnets.explain.network import batches, checked, clear_about_memory, outputs_of
+from kerasnets.explain.projection import deconvnet
+from kerasnets.explain.saliency import connected, gradient, values_at
 from kerasnets.graph.walk import opened_calls
 
 
@@ -66,6 +68,76 @@ def strongest_images(model: keras.Model, data: Iterable, layer: str, *, count: i
         np.pad(best.images, ((0, 0), (0, missing)), constant_values=-1),
         np.pad(best.places, ((0, 0), (0, missing), (0, 0))),
     )
+
+
+class Evolved(NamedTuple):
+    """What excites some maps of a layer most, in one state of the network.
+
+    Attributes:
+        strongest: images and places, (maps, 1); see `Strongest`.
+        images: (maps, height, width, channels), those images.
+        projections: (maps, height, width, channels), the deconvnet's projection of each activation.
+    """
+
+    strongest: Strongest
+    images: np.ndarray
+    projections: np.ndarray
+
+
+def evolution(model: keras.Model, states: dict, data: Iterable, layer: str, maps: Sequence[int]) -> dict:
+    """Finds what excites some maps of a layer most in each state of the network: figure 4 of the deconvnet's paper.
+
+    Args:
+        model: any functional classifier. Its own weights are there again at the end.
+        states: name of a state -> (path of a weight -> its value), as `kerasnets.runs.checkpoints.weights_by_epoch`
+            reads them from a run.
+        data: batches of images as for `strongest_images`, which can be gone through repeatedly, such as a list.
+        layer: a layer with an output (batch, height, width, maps).
+        maps: numbers of its maps.
+
+    Returns:
+        Name of a state -> `Evolved`.
+
+    Raises:
+        ValueError: for a layer without maps, or weights of another network.
+
+    Source: Zeiler and Fergus 2013, figure 4, https://arxiv.org/abs/1311.2901
+    """
+    own, found = model.get_weights(), {}
+    try:
+        for state, values in states.items():
+            if missing := [weight.path for weight in model.weights if weight.path not in values]:
+                raise ValueError(f"The weights should be those of {model.name!r}. Received: none for {missing[0]!r}")
+            for weight in model.weights:
+                weight.assign(values[weight.path])
+            best = Strongest(*(part[list(maps)] for part in strongest_images(model, data, layer, count=1)))
+            pictures = numbered_images(data, set(best.images.ravel().tolist()))
+            images = np.stack([pictures[number] for number in best.images.ravel().tolist()])
+            found[state] = Evolved(best, images, project(model, images, list(maps), layer)[0])
+    finally:
+        model.set_weights(own)
+    return found
+
+
+def numbered_images(data: Iterable, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Returns number -> image for the wanted images of some batches."""
+    found, seen = {}, 0
+    for batch in data:
+        images = np.asarray(batch[0] if isinstance(batch, tuple | list) else batch, "float32")
+        found |= {number: images[number - seen] for number in wanted if seen <= number < seen + len(images)}
+        seen += len(images)
+    return found
+
+
+def project(model: keras.Model, images, maps, layer: str) -> tuple[np.ndarray, str]:
+    """Returns the projections of the largest activation of a map in each image, and the method that made them.
+
+    It is the deconvnet with switches where the network allows it, else the one by gradients, else the gradient.
+    """
+    for options in ({"switches": True}, {}):
+        with contextlib.suppress(ValueError):
+            return deconvnet(model, images, maps, layer, **options), "deconvnet" + " with switches" * bool(options)
+    return gradient(model, images, maps, layer), "gradient"
 
 
 def first_filters(model: keras.Model) -> np.ndarray:
@@ -156,77 +228,8 @@ def activation_maximization(  # noqa: PLR0913 (the arguments of every method, an
     return image.numpy()[0]
 
 
-def invariance(model: keras.Model, images, change: Callable, amounts, layers: list[str]) -> dict[str, np.ndarray]:
-    """Returns how far the features of changed images are from those of the images themselves, and the class's chance.
-
-    Args:
-        images: (batch, height, width, channels), as the model takes them.
-        change: `(images, amount) -> images`, for example `kerasnets.explain.shifted`, `scaled` or `turned`.
-        amounts: the amounts to try.
-        layers: names of layers.
-
-    Returns:
-        Name of a layer -> (amounts, batch), the Euclidean distance; `"probability"` -> (amounts, batch), that of the
-        class with the largest logit for the unchanged image.
-
-    Source: Zeiler and Fergus 2013, figure 5, https://arxiv.org/abs/1311.2901
-    """
-    images, _ = checked(model, images)
-    before, logits = _outputs(model, images, layers)
-    target, found = logits.argmax(axis=1), {name: [] for name in [*layers, "probability"]}
-    for amount in amounts:
-        after, logits = _outputs(model, np.asarray(change(images, amount), "float32"), layers)
-        for name in layers:
-            found[name].append(np.linalg.norm((after[name] - before[name]).reshape(len(images), -1), axis=1))
-        chance = tf.nn.softmax(logits).numpy()
-        found["probability"].append(chance[np.arange(len(images)), target])
-    return {name: np.array(rows) for name, rows in found.items()}
-
-
-def shifted(images, pixels: float) -> np.ndarray:
-    """Returns the images moved down by so many pixels. What comes in is the nearest edge."""
-    from scipy import ndimage
-
-    return ndimage.shift(images, (0, pixels, 0, 0), order=1, mode="nearest")
-
-
-def scaled(images, factor: float) -> np.ndarray:
-    """Returns the images enlarged by a factor around their centre."""
-    return _transformed(images, np.eye(2) / factor)
-
-
-def turned(images, degrees: float) -> np.ndarray:
-    """Returns the images turned around their centre, counter-clockwise."""
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return _transformed(images, np.array([[cosine, sine], [-sine, cosine]]))
-
-
-def _transformed(images, matrix) -> np.ndarray:
-    from scipy import ndimage
-
-    centre = (np.array(images.shape[1:3]) - 1) / 2
-    whole = np.eye(4)
-    whole[1:3, 1:3] = matrix
-    offset = np.array([0, *(centre - matrix @ centre), 0])
-    return ndimage.affine_transform(images, whole, offset, order=1, mode="nearest")
-
-
-def _outputs(model, images, layers) -> tuple[dict, np.ndarray]:
-    found = {}
-
-    def seen(passed, output, *_):
-        if passed.name in layers:
-            found[passed.name] = output
-        return output
-
-    logits = logits_of(model, tf.constant(images), seen).numpy()
-    if missing := [name for name in layers if name not in found]:
-        raise ValueError(f"{model.name!r} has no such layer. Received: layer {missing[0]!r}")
-    return {name: np.asarray(output, "float32") for name, output in found.items()}, logits
-
-
 def _maps(model, images, layer: str) -> np.ndarray:
-    found = _outputs(model, images, [layer])[0][layer]
+    found = outputs_of(model, images, [layer])[0][layer]
     if found.ndim != 4:
         raise ValueError(f"The layer should have an output (batch, height, width, maps). Received: layer={layer!r}")
     return found

@@ -134,9 +134,13 @@ class EvaluationOptions(Options):
 
 
 class CheckpointOptions(Options):
-    """A checkpoint is written after every epoch, and in addition every `every_steps` steps if that is given."""
+    """A checkpoint is written after every epoch, and in addition every `every_steps` steps if that is given.
+
+    The next checkpoint replaces it. The weights at the end of each of the `keep_epochs`, counted from 1, stay.
+    """
 
     every_steps: PositiveInt | None = None
+    keep_epochs: list[PositiveInt] = []
 
 
 class Recipe(Options):

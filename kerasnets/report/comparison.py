@@ -115,7 +115,7 @@ def write_comparison(rows: list[dict], folder: Path) -> None:
     for name, chart in drawn.items():
         write_atomically(folder / f"{name}.svg", chart.svg)
         write_atomically(folder / f"{name}.png", chart.png)
-    sections = [{"title": c.title, "note": c.note, "charts": [("", c.svg)]} for c in drawn.values()]
+    sections = [{"title": c.title, "note": c.note, "drawing": c.svg} for c in drawn.values()]
     lead = "Accuracies are the published ones of the public checkpoints. Point at a mark to read its figures."
     above = {"heading": "Networks compared", "lead": lead}
     page = render_page("Networks compared - kerasnets", [*sections, _table(rows)], **above)

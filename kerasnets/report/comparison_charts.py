@@ -88,14 +88,16 @@ def _scatter(rows, cost: str, unit: float, label: str) -> Chart:
 
 def _label_points(axes, front, others) -> None:
     """Labels points (x, y, name): those of the Pareto front above, others below. A label without room is left out."""
-    taken = []
+    from matplotlib.patheffects import withStroke
+
+    taken, halo = [], [withStroke(linewidth=2, foreground="white")]  # so that a label can be read on a mark
     for x, y, name in [*front, *others]:
         above, place = (x, y, name) in front, (math.log10(x), y)
         if any(abs(place[0] - at) < 0.3 and abs(place[1] - height) < 1.2 for at, height in taken):
             continue
         taken.append(place)
         style = {"xytext": (-6, 7), "ha": "right"} if above else {"xytext": (0, -13), "ha": "center", "color": "0.3"}
-        axes.annotate(name, (x, y), textcoords="offset points", fontsize=7, **style)
+        axes.annotate(name, (x, y), textcoords="offset points", fontsize=7, path_effects=halo, **style)
 
 
 def _smallest_first_releases(rows) -> list[dict]:

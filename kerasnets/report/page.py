@@ -9,8 +9,8 @@ def render_page(title: str, sections: list, *, heading: str = "", lead: str = ""
     Args:
         title: the title of the browser's window.
         sections: each a dictionary with `"title"`, perhaps `"note"`, and what it shows: `"charts"` (title, SVG),
-            `"confusion"`, `"image"` (a file beside the page), `"pictures"`, `"table"` or `"text"`. A list of sections
-            stands side by side.
+            `"drawing"` (one SVG, as wide as the page), `"confusion"`, `"image"` (a file beside the page), `"pictures"`,
+            `"table"` or `"text"`. A list of sections stands side by side.
         heading, lead: the heading of the page and the sentence below it.
         tiles: large figures, each (figure, its meaning).
     """

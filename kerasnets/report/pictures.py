@@ -30,7 +30,7 @@ def draw_maps(image: np.ndarray, predictions: list[dict], maps: list[Map]) -> by
     lines = -(-count // _COLUMNS)
     figure = _figure(3.4 * _COLUMNS, 3.5 * lines)
     panels = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
-    panels[0].imshow(image.squeeze(), cmap="gray")
+    panels[0].imshow(_grey_or_colour(image), cmap="gray")
     _bars(panels[1], predictions)
     for panel, one in zip(panels[2:], maps, strict=False):
         panel.set_title(_wrapped(one.title), fontsize=8)
@@ -63,9 +63,35 @@ def draw_sheet(units: list[list[tuple]], titles: list[str]) -> bytes:
             axis.set_axis_off()
         for number, (patch, projection) in enumerate(pairs):
             row, column = divmod(number, 3)
-            axes[row, column].imshow(projection.squeeze(), cmap="gray", vmin=0, vmax=1)
-            axes[row, column + 3].imshow(patch.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes[row, column].imshow(_grey_or_colour(projection), cmap="gray", vmin=0, vmax=1)
+            axes[row, column + 3].imshow(_grey_or_colour(patch), cmap="gray", vmin=0, vmax=1)
     return _png(figure)
+
+
+def draw_evolution(columns: dict[str, list[tuple]], titles: list[str]) -> bytes:
+    """Returns a PNG with a line for each map and a column for each state: the projection above the patch of the image.
+
+    Args:
+        columns: name of a state -> (patch of the image, projection) of each map, values 0..1.
+        titles: the names of the maps.
+    """
+    figure = _figure(0.9 * len(columns) + 0.5, 1.75 * len(titles) + 0.3)
+    lines = figure.subplots(2 * len(titles), len(columns), squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
+    for axis in lines.ravel():
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for column, (name, pairs) in enumerate(columns.items()):
+        lines[0, column].set_title(name, fontsize=8)
+        for number, (patch, projection) in enumerate(pairs):
+            lines[2 * number, column].imshow(_grey_or_colour(projection), cmap="gray", vmin=0, vmax=1)
+            lines[2 * number + 1, column].imshow(_grey_or_colour(patch), cmap="gray", vmin=0, vmax=1)
+    for number, title in enumerate(titles):
+        lines[2 * number, 0].set_ylabel(title, fontsize=8)
+    return _png(figure)
+
+
+def _grey_or_colour(image: np.ndarray) -> np.ndarray:
+    return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def _bars(panel, predictions: list[dict]) -> None:

@@ -1,8 +1,8 @@
-"""Pictures of what a network looks at: maps of photos, and the strongest images of a layer's maps, on one page each."""
+"""Pictures of what a network looks at in photos, on one page."""
 
 import inspect
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,11 @@ from kerasnets import explain
 from kerasnets.data.images.files import load_files
 from kerasnets.data.images.per_image import normalise
 from kerasnets.data.images.suffixes import image_files
-from kerasnets.data.pipeline import evaluation_batches
-from kerasnets.data.sources import open_source
 from kerasnets.explain.network import all_logits
 from kerasnets.exporters.open_network import LoadedNetwork, open_network
-from kerasnets.graph.cost import reach
 from kerasnets.registry import did_you_mean
 from kerasnets.report.page import render_page
-from kerasnets.report.pictures import Map, draw_maps, draw_sheet
+from kerasnets.report.pictures import Map, draw_maps
 from kerasnets.runs.checkpoints import write_atomically
 
 _DEFAULT = ("grad_cam", "integrated_gradients", "occlusion")
@@ -57,7 +54,7 @@ def visualize(  # noqa: PLR0913 - one argument for each choice of a user
     for name in methods:
         if name not in explain.METHODS:
             raise ValueError(f"There is no such method.{did_you_mean(name, explain.METHODS)} Received: method {name!r}")
-    network, files, rows = _opened(target, weights), list(image_files(images)), []
+    network, files, rows = opened_with_weights(target, weights), list(image_files(images)), []
     pixels = load_files(files, network.preprocessing)
     for number, (path, image) in enumerate(zip(files, pixels, strict=True)):
         if isinstance(image, Exception):
@@ -70,66 +67,16 @@ def visualize(  # noqa: PLR0913 - one argument for each choice of a user
         write_atomically(picture, png)
         plain = [{"title": m.title, "method": m.method, "seconds": m.seconds, "note": m.note} for m in maps]
         rows.append({"image": str(path), **answer, "picture": str(picture), "maps": plain})
-    _write_page(Path(output), network.name, rows)
+    _write_maps(Path(output), network.name, rows)
     return rows
 
 
-def visualize_units(  # noqa: PLR0913 - one argument for each choice of a user
-    target,
-    layer: str,
-    *,
-    data=None,
-    weights: str | None = None,
-    maps: int | Sequence[int] = 16,
-    seed: int = 0,
-    output: str | Path = "visualized",
-) -> dict:
-    """Draws the nine strongest images of some maps of a layer, each beside the projection of its activation.
-
-    This is figure 2 of Zeiler and Fergus 2013: the patch of the image that the activation sees, and the deconvnet's
-    projection of it; networks without ReLU get the gradient.
-
-    Args:
-        target, weights: a network, as `kerasnets.predict` takes it.
-        layer: a layer with an output (batch, height, width, maps).
-        data: a folder of image files, or batches of images as the network takes them, which are gone through twice;
-            `None` takes the held-out images of a run.
-        maps: numbers of maps, or how many to choose at random.
-        seed: of that choice.
-        output: a folder, which gets units.png and index.html.
-
-    Returns:
-        A dictionary with `"layer"`, `"maps"` (their numbers), `"method"` and `"picture"`.
+def opened_with_weights(target, weights) -> LoadedNetwork:
+    """Opens a network as `kerasnets.predict` does.
 
     Raises:
-        ValueError: for a layer without maps, or no data.
+        ValueError: for a network whose weights are random.
     """
-    network = _opened(target, weights)
-    best = explain.strongest_images(network.model, _batches(network, data), layer)
-    chosen = maps if not isinstance(maps, int) else _some(len(best.values), maps, seed)
-    size = reach(network.model)[layer].receptive_field
-    images = _numbered(_batches(network, data), set(best.images[chosen].ravel().tolist()))
-    rows, method = [], "deconvnet"
-    for unit in chosen:
-        used = best.images[unit] >= 0
-        strongest = np.stack([images[number] for number in best.images[unit][used]])
-        scale = np.divide(strongest.shape[1:3], network.model.get_layer(layer).output.shape[1:3])
-        try:
-            projected = getattr(explain, method)(network.model, strongest, int(unit), layer)
-        except ValueError:
-            method = "gradient"
-            projected = explain.gradient(network.model, strongest, int(unit), layer)
-        centres = (best.places[unit][used] + 0.5) * scale
-        rows.append(_patches(_shown(strongest, network), projected, centres, size))
-    picture = Path(output) / "units.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(picture, draw_sheet(rows, [f"map {unit}" for unit in chosen]))
-    lead = f"{network.name}, {layer}: the strongest images of {len(chosen)} maps, and their projections ({method})"
-    _page(Path(output), "Feature maps", lead, [("units.png", "")])
-    return {"layer": layer, "maps": [int(unit) for unit in chosen], "method": method, "picture": str(picture)}
-
-
-def _opened(target, weights) -> LoadedNetwork:
     network = open_network(target, weights)
     if network.random:
         raise ValueError(
@@ -181,62 +128,14 @@ def _map(model, x, aim: int, name: str, layer: str | None) -> Map:
     return Map(title, name, flat, seconds, note)
 
 
-def _batches(network: LoadedNetwork, data) -> Iterator[np.ndarray]:
-    """Yields batches of images as the network takes them."""
-    if data is None and network.run is None:
-        raise ValueError("A network that is no run needs images: a folder, or batches. Received: data=None")
-    if data is None:
-        source = open_source(network.data.source, network.data.evaluation_split)
-        for images, _, weight in evaluation_batches(source, network.preprocessing, network.data, batch_size=64):
-            yield np.asarray(normalise(images, network.preprocessing))[np.asarray(weight) > 0]
-    elif isinstance(data, str | Path):
-        pixels = [image for image in load_files(list(image_files([data])), network.preprocessing)]
-        readable = [image for image in pixels if not isinstance(image, Exception)]
-        for start in range(0, len(readable), 64):
-            yield np.asarray(normalise(np.stack(readable[start : start + 64]), network.preprocessing))
-    else:
-        yield from (np.asarray(batch[0] if isinstance(batch, tuple | list) else batch) for batch in data)
-
-
-def _some(count: int, wanted: int, seed: int) -> list[int]:
-    return sorted(np.random.default_rng(seed).permutation(count)[:wanted].tolist())
-
-
-def _numbered(batches: Iterable[np.ndarray], wanted: set[int]) -> dict[int, np.ndarray]:
-    """Returns number -> image for the wanted images of some batches."""
-    found, seen = {}, 0
-    for batch in batches:
-        found |= {number: batch[number - seen] for number in wanted if seen <= number < seen + len(batch)}
-        seen += len(batch)
-    return found
-
-
-def _shown(images, network: LoadedNetwork) -> np.ndarray:
-    """Returns normalised images as pixels of 0..1, RGB or grey."""
-    numbers = network.preprocessing
-    pixels = images * np.array(numbers.std, "float32") + np.array(numbers.mean, "float32")
-    pixels = pixels[..., ::-1] if numbers.channel_order == "bgr" else pixels
-    return np.clip(pixels / 255, 0, 1)
-
-
-def _patches(images, projected, centres, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Returns (patch of the image, patch of the projection brought to 0..1) around each centre."""
-    found, half = [], size / 2
-    for image, one, (y, x) in zip(images, projected, centres, strict=True):
-        rows = slice(max(0, round(y - half)), min(image.shape[0], round(y + half)))
-        columns = slice(max(0, round(x - half)), min(image.shape[1], round(x + half)))
-        patch = one[rows, columns]
-        found.append((image[rows, columns], 0.5 + 0.5 * patch / max(np.abs(patch).max(), 1e-12)))
-    return found
-
-
-def _write_page(folder: Path, name: str, rows: list[dict]) -> None:
+def _write_maps(folder: Path, name: str, rows: list[dict]) -> None:
     pictures = [(Path(row["picture"]).name, Path(row["image"]).name) for row in rows if "picture" in row]
     if pictures:
         methods = ", ".join(map_["title"] for map_ in next(row["maps"] for row in rows if "maps" in row))
-        _page(folder, "What the network looks at", f"{name}: {methods}", pictures)
+        write_page(folder, "What the network looks at", f"{name}: {methods}", pictures)
 
 
-def _page(folder: Path, heading: str, lead: str, pictures: list[tuple[str, str]]) -> None:
+def write_page(folder: Path, heading: str, lead: str, pictures: list[tuple[str, str]]) -> None:
+    """Writes index.html with pictures (file, title) of the folder."""
     sections = [{"title": title, "image": file} for file, title in pictures]
     write_atomically(folder / "index.html", render_page(f"{heading} - kerasnets", sections, heading=heading, lead=lead))

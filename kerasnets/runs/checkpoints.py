@@ -1,7 +1,8 @@
 """Checkpoints: each is one safetensors file with its own checksum, and never half written.
 
-`last` is the newest state of a run, `previous` the one before it; `best` holds only weights. A file is written under
-another name, flushed to the disk and then renamed. So neither a killed process nor a full disk damages a checkpoint.
+`last` is the newest state of a run, `previous` the one before it; `best` and those of single epochs (`epoch0005`) hold
+only weights. A file is written under another name, flushed to the disk and then renamed. So neither a killed process
+nor a full disk damages a checkpoint.
 """
 
 import hashlib
@@ -102,6 +103,19 @@ def load_newest(folder) -> tuple[dict[str, np.ndarray], dict, list[str]] | None:
     if complaints:
         raise RuntimeError(f"No whole checkpoint in {os.fspath(folder)!r}: {'; '.join(complaints)}")
     return None
+
+
+def weights_by_epoch(folder) -> dict[int, dict[str, np.ndarray]]:
+    """Returns epoch -> (path of a weight -> its value), for the epochs that `checkpoint.keep_epochs` of a recipe named.
+
+    Raises:
+        DamagedCheckpoint: a file is damaged.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("epoch*.safetensors")):
+        tensors, state = load(path)
+        found[state["epoch"]] = dict(zip(state["paths"], (tensors[name] for name in sorted(tensors)), strict=True))
+    return found
 
 
 def read_variables(groups: dict[str, list]) -> dict[str, np.ndarray]:

@@ -194,11 +194,7 @@ class BestAndEarlyStopping(JobCallback):
             self._lower_rate_on_plateau(logs[schedule.monitor], schedule)
 
     def _save_best(self):
-        if not cluster().is_chief:
-            return
-        tensors = {f"weights/{i:04d}": v.numpy() for i, v in enumerate(self.job.trainer.inference_weights())}
-        state = {"step": self.state.step, "epoch": self.state.best_epoch, "value": self.state.best}
-        self.job.writer.save(self.job.folder / "checkpoints", "best", tensors, state)
+        _save_weights(self.job, "best", {"epoch": self.state.best_epoch, "value": self.state.best})
 
     def _lower_rate_on_plateau(self, value, schedule):
         better = _is_better(value, self.state.plateau_best, schedule.monitor)
@@ -210,6 +206,14 @@ class BestAndEarlyStopping(JobCallback):
             self.state.plateau_stale = 0
 
 
+def _save_weights(job: Job, name: str, facts: dict) -> None:
+    """Begins to write the weights of the network, without the state of the optimizer, as a checkpoint of that name."""
+    if not cluster().is_chief:
+        return
+    tensors = {f"weights/{i:04d}": v.numpy() for i, v in enumerate(job.trainer.inference_weights())}
+    job.writer.save(job.folder / "checkpoints", name, tensors, {"step": job.state.step} | facts)
+
+
 def _is_better(value, best, monitor) -> bool:
     value = float(value)
     if not math.isfinite(value):
@@ -218,7 +222,7 @@ def _is_better(value, best, monitor) -> bool:
 
 
 class CheckpointCallback(JobCallback):
-    """Writes the `last` checkpoint after every epoch, and every N steps if the recipe says so."""
+    """Writes the `last` checkpoint after every epoch, and what else the recipe asks for."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.saved = self.state.step
@@ -234,3 +238,6 @@ class CheckpointCallback(JobCallback):
         self.state.judged = self.job.epoch
         save_checkpoint(self.job)
         self.saved = self.state.step
+        if self.job.epoch in self.job.recipe.checkpoint.keep_epochs:
+            paths = [weight.path for weight in self.job.trainer.network.weights]
+            _save_weights(self.job, f"epoch{self.job.epoch:04d}", {"epoch": self.job.epoch, "paths": paths})

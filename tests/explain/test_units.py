@@ -23,6 +23,24 @@ def test_strongest_images():
     assert few.images[0].tolist() == [0] + [-1] * 8
 
 
+def test_evolution():
+    """After "second" the maps have changed places, so map 0 is excited by what excited map 1."""
+    model, (images, _) = brightness(), photos()
+    images = images * np.arange(1, 9, dtype="float32")[:, None, None, None]
+    values = {weight.path: weight.numpy() for weight in model.weights}
+    swapped = {path: value[..., [1, 0, 2, 3]] if "maps" in path else value for path, value in values.items()}
+    found = explain.evolution(model, {"first": values, "second": swapped}, [images[:3], images[3:]], "maps", [0, 1])
+    assert found["first"].strongest.images.tolist() == [[4], [5]]
+    assert found["second"].strongest.images.tolist() == [[5], [4]]
+    for state in found.values():
+        assert state.projections.shape == state.images.shape == (2, 8, 8, 4)
+        assert np.array_equal(state.images, images[state.strongest.images[:, 0]])
+        assert all(np.count_nonzero(one.any(axis=-1)) == 1 for one in state.projections)
+    assert all(np.array_equal(weight, values[weight.path]) for weight in model.weights)
+    with pytest.raises(ValueError, match="should be those of"):
+        explain.evolution(model, {"first": {}}, [images], "maps", [0])
+
+
 def test_first_filters_and_feature_maps():
     model, (images, _) = brightness(), photos()
     assert explain.first_filters(model).shape == (4, 1, 1, 4)

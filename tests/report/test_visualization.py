@@ -10,7 +10,9 @@ from PIL import Image
 import kerasnets
 from kerasnets.cli.app import run
 from kerasnets.explain import METHODS
-from kerasnets.report.visualization import visualize, visualize_units
+from kerasnets.report.unit_pictures import visualize_evolution, visualize_units
+from kerasnets.report.visualization import visualize
+from kerasnets.runs.checkpoints import weights_by_epoch
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,25 @@ def test_maps_that_say_nothing_are_said_in_words(tmp_path):
     assert maps[0]["note"] == "The map is empty: nothing here speaks for the class."
 
 
+def test_a_model_without_convolutions_is_refused_in_one_line(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "white.png")
+    model.preprocessing = kerasnets.model_info("resnet18").preprocessing
+    with pytest.raises(ValueError, match="which has none") as caught:
+        visualize(model, [tmp_path / "white.png"], output=tmp_path / "out")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_a_batch_too_large_for_memory_is_one_line(network, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError("A batch does not fit into memory; give a smaller `batch_size`. Received: batch_size=32")
+
+    monkeypatch.setattr("kerasnets.report.visualization.all_logits", full)
+    assert run(["visualize", str(network / "net.keras"), str(network / "one.png"), "-o", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "smaller `batch_size`" in error and error.count("\n") == 1
+
+
 def test_units(network, tmp_path):
     layer = "c1"
     found = visualize_units(network / "net.keras", layer, data=network, maps=4, output=tmp_path)
@@ -63,6 +84,35 @@ def test_units(network, tmp_path):
     assert visualize_units(network / "net.keras", layer, data=network, maps=[0, 2], output=tmp_path)["maps"] == [0, 2]
     with pytest.raises(ValueError, match="a folder, or batches. Received: data=None"):
         visualize_units(network / "net.keras", layer)
+
+
+@pytest.fixture(scope="module")
+def run_with_epochs(tmp_path_factory):
+    """A run of three epochs that keeps the weights of the first and the third."""
+    changes = ["epochs=3", "steps_per_epoch=2", "checkpoint.keep_epochs=[1, 3]", "evaluation.max_batches=1"]
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return kerasnets.train("lenet5_digits", folder, overrides=changes, progress=False).path
+
+
+def test_kept_epochs_are_those_of_the_recipe(run_with_epochs):
+    found = weights_by_epoch(run_with_epochs / "checkpoints")
+    model = keras.saving.load_model(run_with_epochs / "model.keras", compile=False)
+    assert list(found) == [1, 3] and set(found[1]) == {weight.path for weight in model.weights}
+    assert all(np.array_equal(weight, found[3][weight.path]) for weight in model.weights)
+    assert not all(np.array_equal(weight, found[1][weight.path]) for weight in model.weights)
+
+
+def test_evolution_of_a_run(run_with_epochs, network, tmp_path, capsys):
+    found = visualize_evolution(run_with_epochs, "c1", maps=[0, 3], output=tmp_path)
+    assert found["epochs"] == [1, 3] and found["maps"] == [0, 3]
+    assert Image.open(found["picture"]).height > Image.open(found["picture"]).width
+    output = ["-o", str(tmp_path / "not")]
+    assert run(["visualize", str(run_with_epochs), "--evolution", "c1", "--maps", "1", "-o", str(tmp_path)]) == 0
+    assert run(["visualize", str(run_with_epochs), "--evolution", "c9", *output]) == 2
+    assert "no such layer" in capsys.readouterr().err
+    assert run(["visualize", str(network / "net.keras"), "--evolution", "c1", *output]) == 2
+    assert "keep_epochs" in capsys.readouterr().err
+    assert not (tmp_path / "not").exists()
 
 
 def test_command(network, tmp_path, capsys):
@@ -79,7 +129,7 @@ def test_command(network, tmp_path, capsys):
         ("Did you mean 'grad_cam'", ["-m", "gradcam"]),
         ("has no such layer", ["--layer", "conv9"]),
         ("class from 0 to 3", ["--class", "4"]),
-        ("either image files or --units", ["--units", "c1"]),
+        ("either image files, or --units LAYER, or --evolution LAYER. Received: images and --units", ["--units", "c1"]),
     ],
 )
 def test_bad_requests_are_one_line(network, tmp_path, capsys, said, words):
