@@ -128,10 +128,10 @@ def rise(  # noqa: PLR0913 (the arguments of every method, and its own)
     before = all_logits(model, images, batch_size)
     aims = before.argmax(axis=1) if target is None else target
     scores, total = np.zeros((len(images), masks), "float32"), np.zeros(images.shape[:3], "float32")
-    parts = list(batches(masks, batch_size))
+    parts, groups = list(batches(masks, batch_size)), same_images(images)
     for part in parts:
         drawn = _masks(part, images.shape[1:3], cells, share, seed)
-        for equal in same_images(images):
+        for equal in groups:
             logits = all_logits(model, images[equal[0]] * drawn[..., None], batch_size)
             for number in equal:
                 scores[number, part] = logits[:, aims[number]]

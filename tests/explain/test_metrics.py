@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from bright_squares import brightness, photos
+from nets import build_twin, fill, pixels
 from scipy import stats
 
 from kerasnets import explain
@@ -99,3 +100,18 @@ def test_maps_that_do_not_fit():
     model, (images, _) = brightness(), photos()
     with pytest.raises(ValueError, match="a map for each of 8 images. Received: 2 maps"):
         explain.deletion(model, images, np.ones((2, 8, 8)))
+
+
+@pytest.mark.parametrize("name", ["vgg11", "googlenet"])
+def test_boxes_from_maps_of_networks(name):
+    """As the winners of ILSVRC's localisation: the box holds the map's largest value and lies in the image."""
+    model = build_twin(name)
+    fill(model)
+    sides = model.input_shape[1:3]
+    image = pixels((1, *model.input_shape[1:]))
+    target = next(t for t in range(10) if explain.grad_cam(model, image, t).any())
+    one = explain.heatmap(explain.grad_cam(model, image, target), sides)[0]
+    box = explain.box_from_map(one)
+    y, x = np.unravel_index(one.argmax(), one.shape)
+    assert 0 <= box[0] <= y < box[2] <= sides[0] and 0 <= box[1] <= x < box[3] <= sides[1]
+    assert explain.intersection_over_union(box, box) == 1 and explain.pointing_game([one], [[box]], tolerance=0).all()
