@@ -1,4 +1,4 @@
-"""Experiments on residual networks: delete blocks, put them in another order.
+"""Experiments on residual networks: delete blocks.
 
 Images are always (batch, height, width, channels), prepared as the model takes them; labels are numbers of classes.
 Errors are shares of 1. `model` never keeps a change.
@@ -73,67 +73,6 @@ def _error(model, images, labels, deleted: set[str], batch_size: int) -> float:
         return keras.tree.flatten(inputs)[0] if layer.name in deleted else output
 
     return error_with(model, images, labels, seen, batch_size)
-
-
-def shuffles(
-    model: keras.Model, images, labels, counts, *, draws: int = 5, seed: int = 0, batch_size: int = 64
-) -> dict[int, list[tuple[float, float]]]:
-    """Returns number of swaps -> (rank correlation of the order, error) of `draws` random orders of the blocks.
-
-    A swap exchanges two blocks whose branches have weights of the same shapes. Blocks that no other one fits stay.
-
-    Returns:
-        The correlation is Kendall's tau between the block's old and new places: 1 is the order of the network itself.
-
-    Raises:
-        ValueError: for a network without two residual blocks that fit each other.
-
-    Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
-    """
-    from scipy.stats import kendalltau
-
-    _known(model, None)
-    branches, generator = _branches(model), np.random.default_rng(seed)
-    own = [[layer.get_weights() for layer in layers] for layers in branches]
-    shapes = [[value.shape for values in block for value in values] for block in own]
-    pairs = [(i, j) for j in range(len(own)) for i in range(j) if shapes[i] and shapes[i] == shapes[j]]
-    if not pairs:
-        raise ValueError(f"Two residual blocks of the same shapes are needed. Received: {described(model)}")
-
-    def measured(swaps: int) -> tuple[float, float]:
-        order = list(range(len(own)))
-        for one, other in generator.choice(pairs, swaps):
-            order[one], order[other] = order[other], order[one]
-        _assign(branches, [own[place] for place in order])
-        tau = kendalltau(range(len(order)), order).statistic
-        return float(tau), _error(model, images, labels, set(), batch_size)
-
-    try:
-        return {count: [measured(count) for _ in range(draws)] for count in counts}
-    finally:
-        _assign(branches, own)
-
-
-def _branches(model) -> list[list[keras.Layer]]:
-    """Returns the layers with weights in the branch of each block: those that its shortcut does not pass through."""
-    passed, found = {}, []
-    for call in opened_calls(model):
-        before = [passed.get(id(tensor), {}) for tensor in call.inputs]
-        own = {id(call.layer): call.layer}
-        if isinstance(call.layer, StochasticBranch):
-            found.append([call.layer])
-        elif _adds_a_branch(call.layer, len(before)):
-            shortcut, branch = before
-            found.append([layer for key, layer in branch.items() if key not in shortcut and layer.weights])
-        everything = {key: layer for part in before for key, layer in part.items()} | own
-        passed |= {id(tensor): everything for tensor in call.outputs}
-    return found
-
-
-def _assign(branches, values) -> None:
-    for layers, block in zip(branches, values, strict=True):
-        for layer, own in zip(layers, block, strict=True):
-            layer.set_weights(own)
 
 
 def error_with(model, images, labels, seen: Callable, batch_size: int) -> float:

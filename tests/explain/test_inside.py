@@ -38,29 +38,6 @@ def test_without_a_block_only_its_shortcut_is_left(name):
         explain.lesion(brightness(), *photos())
 
 
-@pytest.mark.parametrize("name", ["resnet20_cifar", "resnet110_stochastic_depth_cifar"])
-def test_shuffled_blocks(name):
-    """A block is moved by its weights: exchanging the weights of the two blocks by hand gives the same error."""
-    model, images = filled(name)
-    labels = np.asarray(model(images)).argmax(axis=1)
-    weights = model.get_weights()
-    found = explain.shuffles(model, images, labels, [0, 1, 9], draws=3)
-    assert found[0] == [(1.0, 0.0)] * 3
-    assert all(-1 <= tau < 1 and 0 <= error <= 1 for tau, error in found[1])
-    assert min(tau for tau, _ in found[9]) < min(tau for tau, _ in found[1])
-    for kept, now in zip(weights, model.get_weights(), strict=True):
-        assert np.array_equal(kept, now)
-    with pytest.raises(ValueError, match="residual blocks is needed"):
-        explain.shuffles(brightness(), *photos(), [1])
-
-
-def test_a_block_holds_the_layers_of_its_branch():
-    from kerasnets.explain.residual import _branches
-
-    names = [[layer.name for layer in block] for block in _branches(build_twin("resnet50"))]
-    assert names[0] == [f"layer1.0.{part}" for part in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")]
-
-
 def test_deviations_are_those_of_the_normalisations():
     model, images = filled("resnet20_cifar")
     found = explain.response_deviations(model, images)
