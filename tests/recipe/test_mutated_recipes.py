@@ -23,7 +23,7 @@ BASE = {
     "loss": {"label_smoothing": 0.1},
     "ema": {"momentum": 0.9},
     "evaluation": {"keep": "last", "max_batches": 1},
-    "checkpoint": {"every_steps": 1, "keep_epochs": [1]},
+    "checkpoint": {"every_steps": 1},
     "precision": "float32",
     "seed": 1,
     "deterministic": True,
@@ -34,13 +34,12 @@ TYPES = {
     "optimizer.momentum": {}, "schedule.warmup_epochs": "one", "loss.label_smoothing": True, "ema.momentum": "0.9",
     "evaluation.max_batches": "all", "checkpoint.every_steps": 2.5, "seed": "one", "deterministic": 1,
     "model": "lenet5", "data": [], "optimizer": "sgd", "loss": 0.1, "data.source": "digits",
-    "data.augmentation.affine.shift": "little", "checkpoint.keep_epochs": 1,
+    "data.augmentation.affine.shift": "little",
 }  # fmt: skip
 RANGES = {
     "batch_size": (0, -8, 100000), "epochs": (0, -1), "steps_per_epoch": (0,), "optimizer.learning_rate": (0, -0.1),
     "optimizer.momentum": (1.0, -0.5, 7), "schedule.warmup_epochs": (-1,), "loss.label_smoothing": (1.0, -0.1, 3),
     "ema.momentum": (1.0, -1.0), "evaluation.max_batches": (0,), "checkpoint.every_steps": (0, -5), "seed": (-1,),
-    "checkpoint.keep_epochs": ([0],),
     "optimizer.name": ("sdg", "adam", ""), "schedule.name": ("cosin", "linear"), "evaluation.keep": ("first",),
     "precision": ("float16", "half"), "data.augmentation.affine.shift": (2, -1), "data.source.kind": ("digit", "cifar"),
     "model.name": ("lenet5_moder", "resnet5", ""), "model.arguments.classes": (7, 0), "data.train_split": ("trian",),
