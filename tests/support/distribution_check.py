@@ -43,7 +43,7 @@ PIXELS = Preprocessing(8, 1.0, "bilinear", (127.5,), (127.5,))
 
 def network(layer: str) -> keras.Model:
     """Returns a network of a convolution, the layer in question and a classifier, with all weights filled."""
-    x = inputs = keras.Input((8, 8, 1))
+    x = inputs = keras.Input((8, 8, 1), name="image")
     x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(x)
     if layer == "batch norm":
         x = BatchNormalization(momentum=0.5, name="bn")(x)
@@ -55,7 +55,7 @@ def network(layer: str) -> keras.Model:
         x = StochasticDepth(0.5, mode="sample", scale="train", seed=7)(x)
     elif layer == "scheduled drop path":
         x = ScheduledDropPath(0.9, seed=7)([x, TrainingProgress(name="progress")(x)])
-    x = keras.layers.Flatten()(keras.layers.Activation("relu")(x))
+    x = keras.layers.Flatten()(keras.layers.Activation("relu", name="act")(x))
     outputs = keras.layers.Dense(3, dtype="float32", name="predictions")(x)
     if layer == "two outputs":
         outputs = {"predictions": outputs, "aux1": keras.layers.Dense(3, dtype="float32", name="aux1")(x)}
