@@ -98,7 +98,11 @@ def write_files(net: str, pixels, folder: Path):
     theirs.save_weights(folder / "keras.weights.h5")
     model = kerasnets.create_model(net)
     kerasnets.load_weights(model, folder / "keras.weights.h5")
-    options = {"preprocessing": numbers, "bounds": {"top1_agreement": None}, "examples": len(pixels) // 2}
+    options = {
+        "preprocessing": numbers,
+        "bounds": {"top1_agreement": None, "largest_difference": None},
+        "examples": len(pixels) // 2,
+    }
     for side, form in (("ours", "tflite-int8"), ("float32", "tflite")):
         kerasnets.export(model, form, pixels, folder / f"{side}.tflite", **options)
     (folder / "keras.tflite").write_bytes(keras_int8(theirs, calibration))

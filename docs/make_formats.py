@@ -11,6 +11,7 @@ all of them are compared. formats.json keeps what was measured.
 import argparse
 import base64
 import contextlib
+import dataclasses
 import functools
 import http.server
 import json
@@ -38,7 +39,7 @@ PAGE_TEXT = """# Formats
 {counts} variants were exported to every format and run. `docs/make_formats.py` makes this page. It builds each
 variant with random weights, so the figures say that a file computes what Keras computes; they do not say how accurate a
 network is. Compared are 30 crops of photos, or digits for grey networks. OpenVINO and, in headless Chromium, LiteRT.js
-run the TFLite float32 file.
+run the TFLite float32 file. A dash: not run.
 
 ## Sizes in MB
 
@@ -110,8 +111,10 @@ def exported(model, numbers, images, folder: Path) -> dict:
 
     labels = tuple(map(str, range(model.output_shape[-1])))
     folded, found = inference_form(model), {}
+    # The page prepares an image as the description says; these images have the network's size already.
+    uncropped = dataclasses.replace(numbers, geometry="stretch")
     for form in SIZES:
-        path, about = folder / f"net{FORMS[form] or '_saved_model'}", describe("net", form, numbers, labels, "")
+        path, about = folder / f"net{FORMS[form] or '_saved_model'}", describe("net", form, uncropped, labels, "")
         start = time.perf_counter()
         try:
             if form == "saved-model":

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from make_families import example, families, title
+from make_formats import PAGE as FORMATS
+from make_formats import RECORD, page_text
 from make_stub import STUB, stub
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +32,7 @@ def main() -> None:
     model_index_path().write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_pages(read_model_index())
     STUB.write_text(stub(), encoding="utf-8")
+    FORMATS.write_text(page_text(json.loads(RECORD.read_text(encoding="utf-8"))), encoding="utf-8")
     chart = charts(compare())["accuracy_operations"]
     (Path(__file__).parent / "_static" / "accuracy_operations.png").write_bytes(chart.png)
 
