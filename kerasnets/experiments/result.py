@@ -86,9 +86,7 @@ def gather(folder: str | os.PathLike) -> ExperimentResult:
             curves.setdefault(arm, {})[seed] = curve(run, experiment.chart.of)
         if measured:
             facts[run] = _facts(run)
-    found = _read(folder / VOTES)
-    for name in experiment.ensembles:
-        votes = {int(seed): error for seed, error in found.get(name, {}).items() if int(seed) < experiment.seeds}
+    for name, votes in _votes(folder, experiment).items():
         missing += [f"{name}/seed{seed}" for seed in range(experiment.seeds) if seed not in votes]
         values |= {name: {key(experiment.measure): votes}} if votes else {}
     judged = {arm: numbers.get(key(experiment.measure), {}) for arm, numbers in values.items()}
@@ -109,6 +107,15 @@ def gather(folder: str | os.PathLike) -> ExperimentResult:
     )
     write_atomically(folder / RESULT, json.dumps(plain(result), indent=1, ensure_ascii=False) + "\n")
     return result
+
+
+def _votes(folder: Path, experiment: Experiment) -> dict[str, dict[int, float]]:
+    """Returns the errors of each ensemble by seed."""
+    found = _read(folder / VOTES)
+    return {
+        name: {int(seed): error for seed, error in found.get(name, {}).items() if int(seed) < experiment.seeds}
+        for name in experiment.ensembles
+    }
 
 
 def plain(result: ExperimentResult) -> dict:
