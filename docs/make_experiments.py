@@ -42,7 +42,7 @@ def index(results: dict) -> str:
     experiments = {name: load_experiment(name) for name in experiment_names()}
     chapters = dict.fromkeys(experiment.chapter for experiment in experiments.values())
     verdicts = [result.verdict for result in results.values()]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("holds", "undecided", "does not hold"))
+    counts = ", ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in ("holds", "undecided", "does not hold"))
     lines = ["# Results of the experiments", ""]
     lines += [
         "Each page tests a claim of a paper at a size that takes minutes on two processor cores. A claim that does"

@@ -27,7 +27,10 @@ from kerasnets.graph.fold import inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
-FORMS = {form: end for form, end in files.FORMS.items() if form != "onnx" or importlib.util.find_spec("tf2onnx")}
+# The pages for browsers need LiteRT.js; test_web.py has them.
+FORMS = {form: end for form, end in files.FORMS.items() if form not in files.PAGES}
+if not importlib.util.find_spec("tf2onnx"):
+    del FORMS["onnx"]
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(78.0,), std=(96.0,))
 
 
