@@ -27,10 +27,8 @@ from kerasnets.graph.fold import inference_form
 from kerasnets.recipe.data_options import DataOptions, SourceOptions
 from kerasnets.registry import Preprocessing
 
-# The pages for browsers need LiteRT.js; test_web.py has them.
-FORMS = {form: end for form, end in files.FORMS.items() if form not in files.PAGES}
-if not importlib.util.find_spec("tf2onnx"):
-    del FORMS["onnx"]
+LEFT_OUT = [*files.PAGES, "onnx"][: 2 if importlib.util.find_spec("tf2onnx") else 3]  # test_web.py has the pages
+FORMS = {form: end for form, end in files.FORMS.items() if form not in LEFT_OUT}
 GREY = Preprocessing(size=16, crop_fraction=1.0, mean=(78.0,), std=(96.0,))
 
 
@@ -49,8 +47,7 @@ def small_net(channels: int = 1, *, extra=None, heads: bool = False) -> keras.Mo
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"features.{number}.bn")(x)
         x = keras.layers.ReLU()(x)
         x = keras.layers.MaxPooling2D()(x)
-    x = extra(x) if extra else x
-    flat = keras.layers.Flatten()(x)
+    flat = keras.layers.Flatten()(extra(x) if extra else x)
     outputs = keras.layers.Dense(10, name="predictions", dtype="float32")(flat)
     if heads:
         outputs = {"predictions": outputs, "aux1": keras.layers.Dense(10, name="aux1")(flat)}
