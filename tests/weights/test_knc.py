@@ -102,7 +102,8 @@ QUICK = ("lenet5", "squeezenet1_0", "mobilenet_v1")
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in {*QUICK, *representatives("family")}]
+    "name",
+    [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in sorted({*representatives("family")} - {*QUICK}))],
 )
 def test_every_family_round_trips(name, tmp_path):
     model = build_twin(name)
