@@ -44,6 +44,7 @@ NOT_RUN = {
     "make docs": "needs the `docs` extra: `test_site_builds_without_a_warning`, marked slow, runs the same",
     "make parity": "needs torch, torchvision and timm: test_goldens.py compares with stored outputs",
     "make neutral": "fetches a file of Keras: tests/test_neutral.py runs a part of it, marked slow",
+    "make backends": "needs JAX and PyTorch, and an hour: tests/layers/test_backends.py runs a part of it",
     "make distribution-check": "minutes: tests/distribution/test_distributed_steps.py runs its cases",
     "make kill-check": "minutes: tests/training/test_loop.py and tests/distribution/test_workers.py kill runs",
 }
@@ -53,6 +54,7 @@ SHOWN = [
     for command in dict.fromkeys([*page_commands(), *help_commands()])
     if not command.startswith(("make ", "kerasnets data-service")) and command != "kerasnets demo"
     if "--engine ray" not in command  # tests/experiments/test_cluster.py runs it
+    if "--evolution" not in command  # tests/report/test_visualization.py runs it, on a run that keeps its epochs
     if "data.service=" not in command  # `test_the_commands_of_the_data_service` runs these
 ]
 HEAVY = (
@@ -89,8 +91,8 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run(["train", "recipes/lenet5_digits.yaml", "--set", "epochs=2"]) == 0
-    for number in range(3):
-        shutil.copytree(folder / "runs" / "lenet5_digits", folder / "runs" / f"seed{number}")
+    for name in ("seed0", "seed1", "seed2", "lenet5_qat"):
+        shutil.copytree(folder / "runs" / "lenet5_digits", folder / "runs" / name)
     return folder
 
 

@@ -32,6 +32,9 @@ PLACEHOLDERS = {
     "/runs/recipe.yaml": "recipes/lenet5_digits.yaml",
     "/runs/job": "runs/job",
     "runs/alexnet?": "runs/alexnet9 runs/alexnet9",
+    "runs/photos": "runs/lenet5_digits",
+    "runs/photos_qat": "runs/lenet5_qat",
+    "runs/photos/model.keras": "runs/lenet5_digits/model.keras",
 }
 
 
@@ -123,7 +126,8 @@ def arguments_of(command: str, **others: str) -> list[str]:
     for word in shlex.split(command)[1:]:
         word = re.sub(r"\$(SLURM_\w+|i)\b", "9", word)
         key, equals, value = word.rpartition("=")
-        words += (key + equals + given.get(value, value)).split(" ") if word != "..." else []
+        word = (key + equals + given[value]).split(" ") if value in given else [word]
+        words += word if word != ["..."] else []
     return words
 
 
