@@ -104,10 +104,10 @@ def check_compilation(jit_compile: bool, replicas: int, synchronized_batch_norm:
     Raises:
         ValueError: it would have to.
     """
-    for key, used in (("synchronized_batch_norm", synchronized_batch_norm), ("quantize", quantize)):
-        if jit_compile and replicas > 1 and used:
+    for key, value in (("synchronized_batch_norm=true", synchronized_batch_norm), ("quantize", quantize)):
+        if jit_compile and replicas > 1 and value:
             raise ValueError(
-                f"jit_compile and {key} work together on one device only; leave one of them out. "
+                f"jit_compile and {key.split('=')[0]} work together on one device only; leave one of them out. "
                 f"Received: jit_compile=true, {key}, {replicas} devices"
             )
 

@@ -58,6 +58,7 @@ SHOWN = [
     if "data.service=" not in command  # `test_the_commands_of_the_data_service` runs these
 ]
 HEAVY = (
+    "kerasnets compress efficientnet",
     "kerasnets profile",
     "kerasnets benchmark data recipes/resnet50",
     "kerasnets benchmark recipe",  # tests/training/test_benchmark.py runs it

@@ -37,7 +37,7 @@ def test_completion_knows_the_commands():
     done = subprocess.run(
         [sys.executable, "-m", "kerasnets"], env={"PATH": "", **environment}, capture_output=True, text=True
     )
-    assert done.stdout.split() == ["export"], done.stderr
+    assert done.stdout.split() == ["export", "experiment"], done.stderr
 
 
 def test_doctor_says_what_there_is(capsys):

@@ -109,6 +109,7 @@ def test_calibration_stops_when_the_ranges_have_settled():
     assert calibrate(quantization_aware(folded), many) < 512
 
 
+@pytest.mark.slow
 def test_the_table_finds_the_spoiled_layer(images, tmp_path):
     model = uneven_network()
     kernel = model.get_layer("conv2").kernel.numpy()

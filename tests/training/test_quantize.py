@@ -68,6 +68,7 @@ def test_the_finished_network_rounds_and_its_file_has_its_ranges(run, tmp_path):
         assert np.abs(scales / ((high - low) / 255) - 1).min() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(run, tmp_path):
     part = tmp_path / "part"
     assert job(part, die_at=9).returncode == -9
