@@ -95,8 +95,8 @@ def decode(root: str, bare: bool = False):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     box = RandomResizedCrop()
-    options = AugmentationOptions(random_resized_crop=box, random_flip="horizontal")
-    transform = training_transform(Preprocessing(size=SIZE), options)
+    augmentation = AugmentationOptions(random_resized_crop=box, random_flip="horizontal")
+    transform = training_transform(Preprocessing(size=SIZE), augmentation)
     files = tf.constant([path.read_bytes() for path in sorted(Path(root).rglob("*.jpg"))])
     seeds = tf.constant([[0, i] for i in range(len(files))], tf.int64)
     windows = tf.stack([random_resized_window(375, 500, box.scale, box.ratio, fold_in(seed, 0)) for seed in seeds])
@@ -106,8 +106,10 @@ def decode(root: str, bare: bool = False):
             return tf.image.resize(tf.io.decode_and_crop_jpeg(contents, window, 3), [SIZE, SIZE])[0, 0, 0]
         return transform(contents, seed)[0, 0, 0]
 
+    options = tf.data.Options()  # without them tf.data makes some maps parallel
+    options.autotune.enabled, options.experimental_optimization.apply_default_optimizations = False, False
     examples = tf.data.Dataset.from_tensor_slices((files, seeds, windows)).repeat()
-    yield from examples.map(one).batch(BATCH)
+    yield from examples.map(one).batch(BATCH).with_options(options)
 
 
 def keras_side(root: str):
