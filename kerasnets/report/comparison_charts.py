@@ -87,7 +87,10 @@ def _scatter(rows, cost: str, unit: float, label: str) -> Chart:
 
 
 def _label_points(axes, front, others) -> None:
-    """Labels points (x, y, name): those of the Pareto front above, others below. A label without room is left out."""
+    """Labels points (x, y, name): those of the Pareto front above, others below.
+
+    A label that would overlap an earlier one is left out.
+    """
     from matplotlib.patheffects import withStroke
 
     taken, halo = [], [withStroke(linewidth=2, foreground="white")]  # so that a label can be read on a mark
