@@ -29,8 +29,9 @@ def sweep_command(
 ) -> None:
     """Search the best values of a recipe's keys with Optuna.
 
-    Trials are judged by the validation split, and hopeless ones are stopped early. The best recipe is written as
-    best.yaml. The same command continues a sweep that was stopped or killed: docs/experiments.md.
+    Trials are judged by the validation split. One that is worse than the median of the others is stopped early. The
+    best recipe is written as best.yaml. The same command continues a sweep that was stopped or killed:
+    docs/experiments.md.
     """
     from kerasnets.recipe.read import load_recipe
 

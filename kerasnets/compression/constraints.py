@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.compression.calibration import kernels
-from kerasnets.compression.pruning import masks, scheduled_sparsity, sparsity_of
-from kerasnets.compression.sharing import cluster, nearest
+from kerasnets.compression.pruning import masks, scheduled_sparsity, value_for
+from kerasnets.compression.sharing import cluster, nearest, over_clusters
 from kerasnets.distribution.replicas import update_everywhere
 from kerasnets.recipe.read import named_key
 
@@ -33,12 +33,13 @@ class Constraints:
 
     def __init__(self, network, prune, share, *, steps_per_epoch: int, epochs: int, execution: int):
         self.prune, self.share = prune, share
-        targets = list(kernels(network).values()) if prune or share else []
-        self.names = [target.layer.name for target in targets]
-        self.kernels = [target.variable for target in targets]
+        targets = kernels(network)
+        self.names = list(targets)  # a separable convolution has two kernels, so these are not names of layers
+        self.layers = [target.layer.name for target in targets.values()]
+        self.kernels = [target.variable for target in targets.values()]
         self.places = [next(i for i, w in enumerate(network.weights) if w is kernel) for kernel in self.kernels]
         for block in filter(None, (prune, share)):
-            _check_patterns(block.layers, self.names)
+            _check_patterns(block.layers, self.layers)
         # Of each kernel: its mask, the cluster of each weight, and the number of clusters, 0 before they are formed.
         self.states = [_state(kernel, prune, share) for kernel in self.kernels]
         self.first = self.last = self.every = self.share_at = None
@@ -62,7 +63,7 @@ class Constraints:
             return gradients
         states = {kernel.path: state for kernel, state in zip(self.kernels, self.states, strict=True)}
         return [
-            _of_clusters(tf.math.unsorted_segment_sum, g, states[v.path]) if v.path in states else g
+            over_clusters(tf.math.unsorted_segment_sum, g, **states[v.path]) if v.path in states else g
             for g, v in zip(gradients, variables, strict=True)
         ]
 
@@ -94,8 +95,8 @@ class Constraints:
     def _prune(self, step: int) -> str:
         weights = {name: kernel.numpy() for name, kernel in zip(self.names, self.kernels, strict=True)}
         wanted = {}
-        for name in self.names:
-            final = sparsity_of(name, self.prune.sparsity, self.prune.layers)
+        for name, layer in zip(self.names, self.layers, strict=True):
+            final = value_for(layer, self.prune.sparsity, self.prune.layers)
             wanted[name] = scheduled_sparsity(step, self.first, self.last, final, min(self.prune.initial, final))
         found = masks(weights, wanted, self.prune.scope)
         for name, state in zip(self.names, self.states, strict=True):
@@ -104,8 +105,8 @@ class Constraints:
         return f"pruned: {100 * kept:.2f} % of the kernels' weights stay"
 
     def _share(self) -> str:
-        for name, kernel, state in zip(self.names, self.kernels, self.states, strict=True):
-            values, bits = kernel.numpy(), int(sparsity_of(name, self.share.bits, self.share.layers))
+        for layer, kernel, state in zip(self.layers, self.kernels, self.states, strict=True):
+            values, bits = kernel.numpy(), value_for(layer, self.share.bits, self.share.layers)
             codebook = cluster(values, 2**bits, start=self.share.start, steps=50)
             if len(codebook):
                 state["members"].assign(np.where(values == 0, 0, nearest(values, codebook)).astype(np.int32))
@@ -146,16 +147,4 @@ def _allow(variable, state: dict) -> None:
 def _allowed(values, state: dict):
     if "mask" in state:
         values = values * tf.cast(state["mask"], values.dtype)
-    return _of_clusters(tf.math.unsorted_segment_mean, values, state) if "members" in state else values
-
-
-def _of_clusters(function, values, state: dict):
-    """Returns the values, each replaced by a sum or mean over its cluster; as they are before there are clusters.
-
-    Cluster 0 holds the weights that are zero, and stays zero.
-    """
-    members, clusters = tf.reshape(state["members"], [-1]), tf.maximum(state["clusters"], 1)
-    found = function(tf.reshape(values, [-1]), members, clusters)
-    found = tf.where(tf.range(clusters) == 0, tf.zeros_like(found), found)
-    shared = tf.reshape(tf.gather(found, members), tf.shape(values))
-    return tf.where(state["clusters"] > 0, shared, values)
+    return over_clusters(tf.math.unsorted_segment_mean, values, **state) if "members" in state else values

@@ -5,31 +5,22 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnets.compression.calibration import kernels
+from kerasnets.compression.sharing import over_clusters
 from kerasnets.data.images.per_image import normalise
 
 
-class Codebook:
-    """The weights of a kernel as members of clusters, found from their values."""
-
-    def __init__(self, variable):
-        values, members = np.unique(variable.numpy().ravel(), return_inverse=True)
-        self.variable, self.members, self.count = variable, tf.constant(members.astype(np.int32)), len(values)
-        self.sizes = tf.constant(np.bincount(members).astype(np.float32))
-        self.moves = tf.constant((values != 0).astype(np.float32))
-
-    def gradient(self, gradient):
-        """Returns the gradient of each weight with its centroid: the sum over the cluster's members (Han et al. 2016).
-
-        Adam divides by the size of the gradient, so that the sum and the mean give the same step.
-        """
-        summed = tf.math.unsorted_segment_sum(tf.reshape(gradient, [-1]), self.members, self.count)
-        return tf.reshape(tf.gather(summed * self.moves, self.members), self.variable.shape)
+def members_of(kernel) -> tuple[np.ndarray, int]:
+    """Returns the cluster of each weight of a kernel, as `over_clusters` takes them, and how many there are."""
+    codebook = np.unique(kernel[kernel != 0])
+    return np.where(kernel == 0, 0, np.searchsorted(codebook, kernel) + 1).astype(np.int32), len(codebook) + 1
 
 
 def tune(model: keras.Model, teacher: keras.Model, images, preprocessing, steps: int, *, rate=2e-5, batch_size=20):
     """Moves centroids and biases along the gradient of the divergence from the teacher's probabilities.
 
-    Zeros stay zeros, and weights of one cluster stay equal. Batch normalisation keeps its moving statistics.
+    Zeros stay zeros, and weights of one cluster stay equal: each has the sum of their gradients (Han et al. 2016). Adam
+    divides by the size of the gradient, so that the sum and the mean give the same step. Batch normalisation keeps its
+    moving statistics.
 
     Args:
         model: with shared weights; changed in place.
@@ -40,7 +31,7 @@ def tune(model: keras.Model, teacher: keras.Model, images, preprocessing, steps:
         rate: its highest learning rate, which falls to 0 by a cosine.
         batch_size: images of a step.
     """
-    codebooks = {target.variable.path: Codebook(target.variable) for target in kernels(model).values()}
+    clusters = {target.variable.path: members_of(target.variable.numpy()) for target in kernels(model).values()}
     variables = model.trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
     optimizer = keras.optimizers.Adam(schedule, epsilon=1e-8)
@@ -59,7 +50,7 @@ def tune(model: keras.Model, teacher: keras.Model, images, preprocessing, steps:
             loss = tf.reduce_mean(keras.losses.kl_divergence(probabilities, found))
         gradients = tape.gradient(loss, [v.value for v in variables])
         gradients = [
-            codebooks[v.path].gradient(g) if v.path in codebooks else g
+            over_clusters(tf.math.unsorted_segment_sum, g, *clusters[v.path]) if v.path in clusters else g
             for g, v in zip(gradients, variables, strict=True)
         ]
         optimizer.apply(gradients, variables)

@@ -15,9 +15,9 @@ def scheduled_sparsity(step: int, first: int, last: int, final: float, initial: 
     return final + (initial - final) * left**3
 
 
-def sparsity_of(name: str, sparsity: float, layers: dict[str, float]) -> float:
-    """Returns the sparsity of a kernel: that of the first pattern that its layer's name matches, or the general one."""
-    return next((value for pattern, value in layers.items() if fnmatch.fnmatchcase(name, pattern)), sparsity)
+def value_for(layer: str, general, layers: dict):
+    """Returns the value of the first pattern in `layers` that the name of a layer matches, or the general one."""
+    return next((value for pattern, value in layers.items() if fnmatch.fnmatchcase(layer, pattern)), general)
 
 
 def mask_of(weights: np.ndarray, sparsity: float) -> np.ndarray:
@@ -32,8 +32,8 @@ def masks(weights: dict[str, np.ndarray], sparsities: dict[str, float], scope: s
     """Returns the mask of each kernel.
 
     Args:
-        weights: by the layer's name.
-        sparsities: by the layer's name. With the scope "global" the kernels of equal sparsity are pruned together, by
+        weights: by the kernel's name.
+        sparsities: by the kernel's name. With the scope "global" the kernels of equal sparsity are pruned together, by
             their magnitudes.
         scope: "layer" or "global".
     """

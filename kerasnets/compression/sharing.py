@@ -14,6 +14,7 @@ Weights that are zero stay zero and need no place in the codebook.
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 STARTS = ("linear", "density", "random")
 _STEPS = 12  # of k-means: near the even spacing that it starts from, the indices take fewer bits
@@ -113,6 +114,21 @@ def _compensated(flat: np.ndarray, moments: np.ndarray, codebook: np.ndarray) ->
         weights[k + 1 :] -= factor[k, k + 1 :, None] * error
         indices[order[k]] = chosen
     return indices
+
+
+def over_clusters(function, values, members, clusters, **_):
+    """Returns a tensor in which each value is replaced by the sum or mean of its cluster.
+
+    Args:
+        function: `tf.math.unsorted_segment_sum` or `tf.math.unsorted_segment_mean`.
+        values: of a kernel's shape.
+        members: int32 of that shape, the cluster of each weight. Cluster 0 holds the weights that are zero: they get 0.
+        clusters: int32, their number with cluster 0; 0 before there are any, which leaves the values as they are.
+    """
+    count = tf.maximum(clusters, 1)
+    found = function(tf.reshape(values, [-1]), tf.reshape(members, [-1]), count)
+    found = tf.where(tf.range(count) == 0, tf.zeros_like(found), found)
+    return tf.where(clusters > 0, tf.reshape(tf.gather(found, tf.reshape(members, [-1])), tf.shape(values)), values)
 
 
 def bias_change(kernel: np.ndarray, shared: np.ndarray, mean: np.ndarray) -> np.ndarray:

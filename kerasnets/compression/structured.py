@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kerasnets.graph.walk import calls
+from kerasnets.layers.network import carried
 
 _CHANNEL_WISE = (
     keras.layers.BatchNormalization,
@@ -103,8 +104,7 @@ def narrowed(model: keras.Model, share: float, *, multiple: int = 8) -> keras.Mo
     for layer in model.layers:
         if layer.weights:
             result.get_layer(layer.name).set_weights(_cut(layer, *kept.get(layer.name, (None, None))))
-    if getattr(model, "preprocessing", None) is not None:
-        result.preprocessing = model.preprocessing
+    result.preprocessing = carried(model)
     return result
 
 

@@ -19,7 +19,7 @@ from kerasnets.data.pipeline import evaluation_batches, parallel
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import Source
 from kerasnets.distribution.strategy import local_strategy
-from kerasnets.evaluation.several_classes import score_several
+from kerasnets.evaluation.multi_label import score_multi_label
 from kerasnets.recipe.data_options import DataOptions
 from kerasnets.registry import Preprocessing
 from kerasnets.runs.folder import Run, open_run
@@ -85,9 +85,9 @@ def score(
         wrong_folder: a folder for the images of wrong predictions; `None` saves none.
     """
     classes = check_fit(model, source, preprocessing)
-    if source.several:
+    if source.multi_label:
         batches = evaluation_batches(source, preprocessing, options, batch_size=batch_size)
-        return score_several(model, batches.take(max_batches or -1), preprocessing)
+        return score_multi_label(model, batches.take(max_batches or -1), preprocessing)
     strategy = local_strategy()
     model, replicas = on_devices(model, strategy), strategy.num_replicas_in_sync
     batches = evaluation_batches(source, preprocessing, options, batch_size=-(-batch_size // replicas) * replicas)

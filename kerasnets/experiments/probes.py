@@ -1,6 +1,5 @@
 """Numbers of a trained network that its log does not have; each takes a finished run and the measure's options."""
 
-import math
 import re
 
 import keras
@@ -12,11 +11,9 @@ from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.sources import open_source
 from kerasnets.evaluation.ensemble import TestTimeAugmentation, combine_predictions, predict
 from kerasnets.evaluation.evaluate import score
+from kerasnets.explain.inside import column_errors, effective_receptive_field, filter_normalised
 from kerasnets.runs.folder import Run
-from kerasnets.training.prepare import build_network
 
-# A pixel counts to the effective receptive field if its gradient is this share of the largest one.
-_FIELD_SHARE = 1 - 0.9545
 _FIELD_IMAGES, _SHARPNESS_IMAGES = 64, 512
 _DIRECTIONS, _DISTANCE = 5, 0.5
 # Residual and plain blocks that keep the shape; the first block of a stage changes it.
@@ -40,7 +37,10 @@ def lesion_error(run: Run, measure) -> float:
 
 
 def without_block(model: keras.Model, block: str) -> keras.Model:
-    """Returns the network in which the input of a block goes straight to the next one; the weights are shared."""
+    """Returns the network in which the input of a block goes straight to the next one; the weights are shared.
+
+    `kerasnets.explain.lesion` needs shortcuts; this takes plain networks too, to compare them.
+    """
 
     def call(layer, *args, **kwargs):
         if layer.name != block and not layer.name.startswith(f"{block}."):
@@ -53,35 +53,21 @@ def without_block(model: keras.Model, block: str) -> keras.Model:
 
 def column_error(run: Run, measure) -> float:
     """The held-out error of one column of a FractalNet, with the weights that it has in the whole network."""
-    arguments = run.recipe.model.arguments | {"columns": measure.column}
-    block = run.recipe.model.model_copy(update={"arguments": arguments})
-    alone = build_network(
-        run.recipe.model_copy(update={"model": block}), run.preprocessing, len(run.labels), training=False
-    )
-    values = {weight.path: weight for weight in run.model.weights}
-    for weight in alone.weights:
-        weight.assign(values[weight.path])
-    return 1 - _score(run, alone)["top1"]
+    errors = column_errors(run.model, *_images(run, run.recipe.data.evaluation_split))
+    if measure.column not in errors:
+        raise ValueError(f"The network has {len(errors)} columns. Received: column={measure.column}")
+    return errors[measure.column]
 
 
 def receptive_field(run: Run, measure) -> float:
-    """The side in pixels of the input region that the centre of the last feature map depends on.
-
-    The region has the pixels whose mean absolute gradient, over held-out images, is 4.55 % of the largest one or more;
-    its side is the root of their number.
+    """The side in pixels of the input region that the centre of the last feature map depends on, over held-out images.
 
     Source: Luo, Li, Urtasun and Zemel 2016, "Understanding the Effective Receptive Field in Deep Convolutional Neural
     Networks"
     """
-    maps = next(layer.output for layer in reversed(run.model.layers) if len(layer.output.shape) == 4)
-    features = keras.Model(run.model.inputs, maps)
+    last = next(layer.name for layer in reversed(run.model.layers) if len(layer.output.shape) == 4)
     images, _ = _images(run, run.recipe.data.evaluation_split, _FIELD_IMAGES)
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        found = features(images, training=False)
-        centre = found[:, found.shape[1] // 2, found.shape[2] // 2]
-    gradient = np.abs(tape.gradient(centre, images).numpy()).mean((0, 3))
-    return math.sqrt(int((gradient >= _FIELD_SHARE * gradient.max()).sum()))
+    return effective_receptive_field(run.model, last, images)[1]
 
 
 def sharpness(run: Run, measure) -> float:
@@ -92,19 +78,15 @@ def sharpness(run: Run, measure) -> float:
     Source: Li, Xu, Taylor, Studer and Goldstein 2018, "Visualizing the Loss Landscape of Neural Nets", section 4
     """
     images, labels = _images(run, run.recipe.data.train_split, _SHARPNESS_IMAGES)
-    kernels = [weight for weight in run.model.trainable_weights if len(weight.shape) >= 2]
-    before = [kernel.numpy() for kernel in kernels]
-    dice = np.random.default_rng(run.recipe.seed)
+    weights = run.model.trainable_weights
+    before, generator = [weight.numpy() for weight in weights], np.random.default_rng(run.recipe.seed)
     start, rises = _loss(run.model, images, labels), []
     for _ in range(_DIRECTIONS):
-        for kernel, value in zip(kernels, before, strict=True):
-            step = dice.standard_normal(value.shape)
-            axes = tuple(range(value.ndim - 1))
-            norms = [np.sqrt((array**2).sum(axes)) for array in (value, step)]
-            kernel.assign(value + _DISTANCE * step * norms[0] / norms[1])
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value + _DISTANCE * filter_normalised(value, generator))
         rises.append(_loss(run.model, images, labels) - start)
-    for kernel, value in zip(kernels, before, strict=True):
-        kernel.assign(value)
+    for weight, value in zip(weights, before, strict=True):
+        weight.assign(value)
     return float(np.mean(rises))
 
 
@@ -126,10 +108,11 @@ def _score(run: Run, model: keras.Model, split: str | None = None) -> dict:
     return score(model, source, run.preprocessing, data, batch_size=size, max_batches=evaluation.max_batches)
 
 
-def _images(run: Run, split: str, count: int):
-    """Returns normalised images [N, S, S, C] and labels [N], the first of a split."""
+def _images(run: Run, split: str, count: int | None = None):
+    """Returns normalised images [N, S, S, C] and labels [N], the first of a split, by default all."""
     source = open_source(run.recipe.data.source, split)
-    batches = evaluation_batches(source, run.preprocessing, run.recipe.data, batch_size=min(count, source.size))
+    size = min(count or source.size, source.size)
+    batches = evaluation_batches(source, run.preprocessing, run.recipe.data, batch_size=size)
     images, labels, _ = next(iter(batches))
     return normalise(images, run.preprocessing), labels
 

@@ -184,7 +184,7 @@ def loss_landscape(
     Source: Li et al. 2018, https://arxiv.org/abs/1712.09913
     """
     generator, own = np.random.default_rng(seed), [variable.numpy() for variable in model.trainable_variables]
-    directions = [[_filter_normalised(value, generator) for value in own] for _ in range(2)]
+    directions = [[filter_normalised(value, generator) for value in own] for _ in range(2)]
     steps, found = np.linspace(-span, span, points), np.zeros((points, points))
     try:
         for row, down in enumerate(steps):
@@ -198,7 +198,11 @@ def loss_landscape(
     return found
 
 
-def _filter_normalised(value: np.ndarray, generator) -> np.ndarray:
+def filter_normalised(value: np.ndarray, generator) -> np.ndarray:
+    """Returns a random direction for a weight, in which each filter has the norm of the weight's own.
+
+    Filters lie along the last axis. The direction is zero for biases and normalisation.
+    """
     if value.ndim < 2:
         return np.zeros_like(value)
     direction, axes = generator.standard_normal(value.shape), tuple(range(value.ndim - 1))

@@ -1,8 +1,8 @@
 """The schema of a recipe, one class per block of the YAML file; every key with its default, unknown keys are errors.
 
-The block `data` is in data_options.py, `optimizer` and `schedule` in optimizer_options.py, `prune` and
-`share` in compression_options.py. Durations are in epochs and
-may be fractions, learning rates are for the global batch, shares are 0 to 1.
+The block `data` is in data_options.py, `optimizer` and `schedule` in optimizer_options.py, `prune`, `share` and
+`quantize` in compression_options.py. Durations are in epochs and may be fractions, learning rates are for the global
+batch, shares are 0 to 1.
 """
 
 from typing import Annotated, Literal

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasnets.distribution.strategy import cluster
 from kerasnets.runs import checkpoints
 from kerasnets.runs.folder import append_log
-from kerasnets.training.compressing import compression_callbacks
+from kerasnets.training.compressing import constraints_callbacks, quantize_callbacks
 from kerasnets.training.job import Job, JobCallback, check_losses, save_checkpoint, variables
 from kerasnets.training.private_api import retrace
 from kerasnets.training.progress import MetricsLogger, ProgressBar
@@ -34,9 +34,9 @@ def make_callbacks(job: Job, metrics: dict | None, progress: bool, stop: StopReq
     """
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
-        *compression_callbacks(job),
+        *quantize_callbacks(job),
         StepCounter(job, metrics),
-        *([CompressionCallback(job)] if job.trainer.constraints else []),
+        *constraints_callbacks(job),
         StopOnBadLoss(job),
         StopWhenAsked(job, stop),
         SwapAverages(job),
@@ -52,9 +52,9 @@ def plain_callbacks(job: Job) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of `prepare`: what a recipe asks for, and nothing that writes a file."""
     return [
         *([UnfreezeCallback(job)] if job.recipe.freeze else []),
-        *compression_callbacks(job),
+        *quantize_callbacks(job),
         StepCounter(job, None),
-        *([CompressionCallback(job)] if job.trainer.constraints else []),
+        *constraints_callbacks(job),
         *([SwapAverages(job)] if job.trainer.averages else []),
         BestAndEarlyStopping(job),
     ]
@@ -100,22 +100,6 @@ class StepCounter(JobCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.state.step = self.base + batch + 1
-
-
-class CompressionCallback(JobCallback):
-    """Prunes and shares weights at the steps that the recipe says; see `compression.constraints`."""
-
-    def on_train_begin(self, logs=None):
-        if self.state.step == 0:
-            self._update()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._update()
-
-    def _update(self):
-        done = self.job.trainer.constraints.update(self.state.step, self.job.trainer.averages)
-        if done and self.job.folder is not None:
-            append_log(self.job.folder, "compression", step=self.state.step, change=done)
 
 
 class StopOnBadLoss(JobCallback):

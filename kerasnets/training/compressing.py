@@ -17,9 +17,14 @@ def compressed(network: keras.Model, recipe: Recipe) -> keras.Model:
     return network
 
 
-def compression_callbacks(job) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks that compress during the training. They stand behind the one that unfreezes layers."""
+def quantize_callbacks(job) -> list[keras.callbacks.Callback]:
+    """Returns the callback of the block `quantize`. It stands behind the one that unfreezes layers."""
     return [QuantizeCallback(job)] if job.recipe.quantize else []
+
+
+def constraints_callbacks(job) -> list[keras.callbacks.Callback]:
+    """Returns the callback of the blocks `prune` and `share`. It stands behind the one that counts the steps."""
+    return [ConstraintsCallback(job)] if job.trainer.constraints else []
 
 
 class QuantizeCallback(JobCallback):
@@ -44,3 +49,19 @@ class QuantizeCallback(JobCallback):
         trainer.make_test_function(force=True)
         if self.job.folder:
             append_log(self.job.folder, "quantize", epoch=epoch + 1, rounding=rounding, batch_norm_frozen=frozen)
+
+
+class ConstraintsCallback(JobCallback):
+    """Prunes and shares weights at the steps that the recipe says; see `compression.constraints`."""
+
+    def on_train_begin(self, logs=None):
+        if self.state.step == 0:
+            self._update()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._update()
+
+    def _update(self):
+        done = self.job.trainer.constraints.update(self.state.step, self.job.trainer.averages)
+        if done and self.job.folder is not None:
+            append_log(self.job.folder, "compression", step=self.state.step, change=done)

@@ -62,7 +62,7 @@ def with_class_weights(options, source):
         ValueError: there is another number of weights, or the labels are not known before training.
     """
     weights, classes = options.class_weights, len(source.classes)
-    if source.several and options.name != "binary_cross_entropy":
+    if source.multi_label and options.name != "binary_cross_entropy":
         raise ValueError(
             f"Images of {source.name} have several classes; set loss.name to binary_cross_entropy. "
             f"Received: loss.name={options.name!r}"
@@ -82,13 +82,13 @@ def with_class_weights(options, source):
     return options.model_copy(update={"class_weights": weights})
 
 
-def plain(options, several: bool = False):
+def plain(options, multi_label: bool = False):
     """Returns the `loss` block of an evaluation: cross-entropy without smoothing, so that runs are comparable.
 
-    Images with `several` classes keep binary cross-entropy.
+    `multi_label` images keep binary cross-entropy.
     """
     changes = {
-        "name": "binary_cross_entropy" if several else "cross_entropy",
+        "name": "binary_cross_entropy" if multi_label else "cross_entropy",
         "label_smoothing": 0.0,
         "target_threshold": None,
         "class_weights": None,
@@ -161,12 +161,12 @@ def output_weights(outputs: list[str], weights: dict) -> dict[str, float]:
     return {name: weights[name] for name in outputs}
 
 
-def is_correct(logits, labels, k: int = 1, several: bool = False):
+def is_correct(logits, labels, k: int = 1, multi_label: bool = False):
     """Whether the true class is among the `k` highest logits, float32 `[B]`. A soft label means its largest class.
 
-    With `several` classes: whether one of the true ones is.
+    With `multi_label`: whether one of the true ones is.
     """
-    if several:
+    if multi_label:
         highest = tf.math.top_k(tf.cast(logits, tf.float32), min(k, logits.shape[-1])).indices
         true = tf.gather(tf.cast(labels, tf.float32), highest, batch_dims=1)
         return tf.cast(tf.reduce_max(true, axis=-1) > 0.5, tf.float32)

@@ -34,7 +34,7 @@ def is_decayed(variable, options) -> bool:
 class _Rated(SummedGradients):
     """Multiplies the learning rate of each variable by its number in `rates`; empty means 1 for all.
 
-    `decays` has the decoupled weight decay of each variable; empty means none.
+    `decays` has the decoupled weight decay of each variable, or `None`; empty means none.
     """
 
     rates = ()
@@ -54,7 +54,7 @@ class _Rated(SummedGradients):
 class _L2(_Rated):
     """Adds `l2 * w` to the gradients, before clipping if `l2_clipped`, else after it.
 
-    `l2` has one number for each variable; empty means 0 for all.
+    `l2` has one number for each variable, or `None`; empty means none for all.
     """
 
     l2 = ()
@@ -211,13 +211,11 @@ def make_optimizer(options, schedule, variables, precision="float32", first_step
     ours = {"name", "weight_decay", "decay_all", "undecayed", "rates", "layer_decay", "clip_norm", "clip_weight_decay"}
     values = options.model_dump(exclude=ours)
     values |= {"learning_rate": schedule, "global_clipnorm": options.clip_norm}
-    decays = [options.weight_decay if is_decayed(v, options) else 0.0 for v in variables]
+    decays = [options.weight_decay if is_decayed(v, options) else None for v in variables]
     if options.name in ("adamw", "lamb"):
         optimizer = {"adamw": AdamW, "lamb": Lamb}[options.name](**values)
         optimizer.first_steps = first_steps
         optimizer.decays = decays
-        if options.name == "lamb":
-            optimizer.decays = [d if is_decayed(v, options) else None for d, v in zip(decays, variables, strict=True)]
     elif options.name == "muon":
         values |= {"adam_beta_1": values.pop("beta_1"), "adam_beta_2": values.pop("beta_2"), "weight_decay": None}
         adam = values.pop("adam")

@@ -155,7 +155,7 @@ def make_job(recipe: Recipe, folder: Path | None, splits: tuple | None = None, c
         settings = {"ema": recipe.ema, "gradient_accumulation": recipe.gradient_accumulation}
         settings |= {"steps": steps * recipe.epochs, "jit_compile": compiles(recipe.jit_compile, network)}
         trainer = Trainer(network, preprocessing, with_class_weights(recipe.loss, source), **settings)
-        trainer.several = source.several
+        trainer.multi_label = source.multi_label
         schedule = Schedule(recipe.schedule, recipe.optimizer.learning_rate, steps, steps * recipe.epochs)
         optimizer = make_optimizer(
             recipe.optimizer, schedule, trained, recipe.precision, [epoch * steps for epoch in first_epochs]
@@ -225,7 +225,7 @@ def classifier(job: Job, weights: list) -> keras.Model:
     Args:
         weights: the values of the trained network's weights, auxiliary heads included.
     """
-    activation = "sigmoid" if job.source.several else "softmax"
+    activation = "sigmoid" if job.source.multi_label else "softmax"
     model = build_network(job.recipe, job.trainer.preprocessing, len(job.source.classes), activation)
     by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
     for weight in model.weights:

@@ -44,7 +44,7 @@ class Trainer(BuiltModel):
     """
 
     # Whether an example may have several classes; its label is then a row of zeros and ones.
-    several = False
+    multi_label = False
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class Trainer(BuiltModel):
         images, labels, weights = data
         outputs = self.logits(images, training=False)
         # The plain loss of the main output: runs with other smoothing or auxiliary heads stay comparable.
-        losses = example_losses(outputs, labels, plain(self.loss_options, self.several), self.own)
+        losses = example_losses(outputs, labels, plain(self.loss_options, self.multi_label), self.own)
         self._update_metrics(self._values(outputs, labels, losses, losses["predictions"]), weights)
 
     def inference_weights(self) -> list:
@@ -267,7 +267,7 @@ class Trainer(BuiltModel):
         """Returns the values [B] of the metrics by their names."""
         main = outputs["predictions"]
         values = {f"{name}_loss": each for name, each in losses.items()} | {"loss": loss}
-        correct = {f"top{k}": is_correct(main, labels, k, self.several) for k in (1, 5)}
+        correct = {f"top{k}": is_correct(main, labels, k, self.multi_label) for k in (1, 5)}
         return values | correct
 
     def _update_metrics(self, values, weights):

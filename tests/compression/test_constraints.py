@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from minimal_recipe import MINIMAL
 
+from kerasnets.compression.constraints import Constraints
+from kerasnets.recipe.compression_options import PruneOptions, ShareOptions
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.runs import checkpoints
@@ -51,6 +53,18 @@ def test_pruned_weights_stay_zero_and_shared_ones_equal(changes, tmp_path):
         assert len(np.unique(kernel[kernel != 0])) <= 8, name
     notes = [line["change"] for line in read_log(tmp_path / "run") if line["event"] == "compression"]
     assert notes[0].startswith("pruned: 100") and any(note.endswith("at most 8 numbers") for note in notes)
+
+
+def test_both_kernels_of_a_separable_convolution_are_pruned_and_shared():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.SeparableConv2D(8, 3, name="separable")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="predictions")(keras.layers.Flatten()(x)))
+    blocks = PruneOptions(layers={"separable": 0.25}, every_epochs=1), ShareOptions(bits=1, from_epoch=2)
+    constraints = Constraints(model, *blocks, steps_per_epoch=4, epochs=2, execution=1)
+    assert "codebooks" in constraints.update(8, [])
+    for name, zeros in (("depthwise", 7), ("pointwise", 6)):  # of 27 and 24 weights
+        kernel = getattr(model.get_layer("separable"), f"{name}_kernel").numpy()
+        assert (kernel == 0).sum() == zeros and len(np.unique(kernel[kernel != 0])) <= 2
 
 
 class Stop(keras.callbacks.Callback):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasnets.compression.pruning import mask_of, masks, scheduled_sparsity, sparsity_of
+from kerasnets.compression.pruning import mask_of, masks, scheduled_sparsity, value_for
 from kerasnets.compression.sharing import bias_change, cluster, share
 
 
@@ -70,4 +70,4 @@ def test_masks_of_one_layer_and_of_all():
     smallest = np.sort(np.abs(weights["a"]).ravel())
     kept = np.abs(weights["a"])[mask_of(weights["a"], 0.3) == 1]
     assert kept.min() == smallest[60] and len(kept) == 140
-    assert sparsity_of("conv2", 0.5, {"conv*": 0.1, "*": 0.2}) == 0.1 and sparsity_of("ip", 0.5, {}) == 0.5
+    assert value_for("conv2", 0.5, {"conv*": 0.1, "*": 0.2}) == 0.1 and value_for("ip", 0.5, {}) == 0.5

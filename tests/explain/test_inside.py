@@ -112,9 +112,9 @@ def test_loss_landscape_has_the_network_in_its_middle_and_leaves_it_alone():
 
 
 def test_directions_have_the_norms_of_the_filters():
-    from kerasnets.explain.inside import _filter_normalised
+    from kerasnets.explain.inside import filter_normalised
 
     value = np.random.default_rng(0).normal(size=(3, 3, 4, 5))
-    direction = _filter_normalised(value, np.random.default_rng(1))
+    direction = filter_normalised(value, np.random.default_rng(1))
     norms = [np.sqrt((part**2).sum(axis=(0, 1, 2))) for part in (value, direction)]
-    assert np.allclose(*norms) and not _filter_normalised(np.ones(7), np.random.default_rng(1)).any()
+    assert np.allclose(*norms) and not filter_normalised(np.ones(7), np.random.default_rng(1)).any()

@@ -9,7 +9,7 @@ from golden_files import ingredients
 
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import labels_of
-from kerasnets.evaluation.several_classes import score_several
+from kerasnets.evaluation.multi_label import score_multi_label
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import LossOptions
 from kerasnets.registry import Preprocessing
@@ -130,10 +130,10 @@ def test_scores_of_several_classes():
     images = keras.Input((1, 1, 1))
     model = keras.Model(images, keras.layers.Lambda(lambda x: tf.constant(probabilities) + 0 * x[:, 0, 0])(images))
     batches = tf.data.Dataset.from_tensors((np.zeros((3, 1, 1, 1)), labels, np.ones(3, "float32")))
-    found = score_several(model, batches, Preprocessing(1, 1.0, "bilinear", (0.0,), (1.0,)))
+    found = score_multi_label(model, batches, Preprocessing(1, 1.0, "bilinear", (0.0,), (1.0,)))
     assert found["examples"] == 3 and found["top5"] == 1.0 and found["top1"] == pytest.approx(2 / 3)
     assert found["mean_average_precision"] == pytest.approx((1.0 + 0.5) / 2)
     share = np.where(labels == 1, probabilities, 1 - probabilities)
     assert found["loss"] == pytest.approx(-np.log(share).mean(), rel=1e-5)
     logits = tf.constant(np.log(probabilities / (1 - probabilities)))
-    np.testing.assert_array_equal(is_correct(logits, tf.constant(labels), 1, several=True), [1, 0, 1])
+    np.testing.assert_array_equal(is_correct(logits, tf.constant(labels), 1, multi_label=True), [1, 0, 1])

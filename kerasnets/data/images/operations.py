@@ -4,6 +4,8 @@ Each takes a uint8 image [H, W, 3] and a float64 scalar, its argument, and retur
 tests/data/test_policies.py compares each with torchvision's.
 """
 
+import math
+
 import tensorflow as tf
 
 _GREY = (0.2989, 0.587, 0.114)
@@ -101,7 +103,7 @@ def translate_y(image, pixels, fill=0.0):
 
 def rotate(image, degrees, fill=0.0):
     """Turns the image about its centre, counter-clockwise."""
-    angle = degrees * (3.141592653589793 / 180.0)
+    angle = degrees * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
     height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float64))
     x, y = (width - 1.0) / 2.0, (height - 1.0) / 2.0

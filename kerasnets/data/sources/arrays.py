@@ -25,7 +25,7 @@ def from_arrays(name: str, split: str, images: np.ndarray, labels: np.ndarray, c
         image_name=lambda index: f"{name}/{split}/{index}",
         fetch=lambda index: (tf.gather(pixels, index), tf.gather(numbers, index)),
         facts=lambda: of_arrays(images, labels),
-        several=labels.ndim > 1,
+        multi_label=labels.ndim > 1,
     )
 
 
@@ -65,10 +65,10 @@ def open_arrays(options: SourceOptions, split: str) -> Source:
             "Each image needs one whole number >= 0 as its label. "
             f"Received: {len(images)} images, {len(labels)} labels {labels.dtype} in {options.path}"
         )
-    several = labels.ndim > 1
-    if several and (labels.max() > 1 or len({_labels(found[f"y_{name}"]).shape[1:] for name in splits}) > 1):
+    multi_label = labels.ndim > 1
+    if multi_label and (labels.max() > 1 or len({_labels(found[f"y_{name}"]).shape[1:] for name in splits}) > 1):
         raise ValueError(f"Labels [N, classes] are 0 or 1, with the same classes in all splits. Received: {path.name}")
-    count = labels.shape[1] if several else 1 + max(int(found[f"y_{name}"].max()) for name in splits)
+    count = labels.shape[1] if multi_label else 1 + max(int(found[f"y_{name}"].max()) for name in splits)
     classes = tuple(map(str, found.get("classes", range(count))))
     return from_arrays(path.stem, split, pad(images, options.pad), labels, classes)
 

@@ -41,7 +41,7 @@ class Source:
         facts: () -> what the split is made of, by name (fingerprint.py).
         batches: batches of the user's own, which are used as they are (own.py); otherwise None.
         batch_shape: the shape of the images of such a batch.
-        several: whether an example may have several classes; its label is then int32 [classes] of zeros and ones.
+        multi_label: whether an example may have several classes; its label is then int32 [classes] of zeros and ones.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Source:
     facts: Callable[[], dict] | None = None
     batches: tf.data.Dataset | None = None
     batch_shape: tuple[int, ...] = ()
-    several: bool = False
+    multi_label: bool = False
 
 
 def check_split(split: str, allowed, where: str) -> None:
@@ -85,7 +85,7 @@ def labels_of(source: Source) -> np.ndarray:
 def counts_of(source: Source) -> np.ndarray:
     """Returns how many examples of a source with an index have each class."""
     labels = labels_of(source)
-    return labels.sum(axis=0) if source.several else np.bincount(labels, minlength=len(source.classes))
+    return labels.sum(axis=0) if source.multi_label else np.bincount(labels, minlength=len(source.classes))
 
 
 def by_label(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

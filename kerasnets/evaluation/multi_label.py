@@ -8,7 +8,7 @@ from kerasnets.data.images.per_image import normalise
 from kerasnets.registry import Preprocessing
 
 
-def score_several(model: keras.Model, batches: tf.data.Dataset, preprocessing: Preprocessing) -> dict:
+def score_multi_label(model: keras.Model, batches: tf.data.Dataset, preprocessing: Preprocessing) -> dict:
     """Evaluates a model with one sigmoid for each class.
 
     Args:
