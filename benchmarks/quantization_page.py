@@ -68,7 +68,7 @@ def photo_table(results: dict) -> list[str]:
 
 
 def write_page() -> None:
-    """Writes the tables into docs/quantization.md, behind its text."""
+    """Writes the tables into docs/quantization.md, after its text."""
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     page = DOCS / "quantization.md"
     text = page.read_text().partition(MARK)[0]

@@ -240,7 +240,7 @@ def page_text(rows: dict) -> str:
         for form, found in row.items()
         if "reason" in found
     ]
-    reasons = "\nA dash stands for a file that there is none of:\n\n" + "".join(reasons) if reasons else ""
+    reasons = "\nA dash means that there is no such file:\n\n" + "".join(reasons) if reasons else ""
     values = {
         "sizes": table(rows, SIZES, lambda found: f"{found['bytes'] / 1e6:.2f}"),
         "differences": table(rows, RUN, lambda found: f"{found['difference']:.1e}"),

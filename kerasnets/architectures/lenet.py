@@ -14,7 +14,7 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Docu
 * `lenet5_softmax` has a dense layer in place of the radial basis functions. `lenet5_modern` is what most libraries call
   LeNet-5: every map of C3 sees all maps of S2, and sub-sampling is average pooling without coefficients.
 * `lenet5_caffe` is the network of Caffe's MNIST example (examples/mnist/lenet_train_test.prototxt), which papers on
-  compression call LeNet-5: max pooling, and no activation but that behind `ip1`. Their other network,
+  compression call LeNet-5: max pooling, and no activation but the one after `ip1`. Their other network,
   LeNet-300-100, has its spec with `filters=()` and `hidden=(300, 100)`.
 """
 

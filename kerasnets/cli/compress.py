@@ -14,7 +14,7 @@ START = Annotated[str, typer.Option(help="How the clusters start: linear, densit
 CALIBRATE = Annotated[
     str | None,
     typer.Option(
-        help="Real images, without labels, that make up for the error: digits, an .npz file, a folder or tfds:NAME."
+        help="Real images, without labels, to compensate the error with: digits, an .npz file, a folder or tfds:NAME."
     ),
 ]
 EXAMPLES = Annotated[int, typer.Option(min=2, help="The largest number of these images.")]

@@ -81,7 +81,7 @@ def _check(path: Path, bits, sparsity, steps, images) -> None:
 
 
 def _share_all(model: keras.Model, count: int, start: str, images, preprocessing) -> None:
-    """Shares the weights of every kernel. Layers with a bias take up the mean error of their outputs."""
+    """Shares the weights of every kernel. Biases are corrected by the mean error of the outputs."""
     moments = {} if images is None else input_moments(model, images, preprocessing)
     for name, target in kernels(model).items():
         kernel, (mean, second) = target.variable.numpy(), moments.get(name, (None, None))

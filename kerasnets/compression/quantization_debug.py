@@ -70,7 +70,7 @@ def worst_layers(rows: list[LayerError], count: int = 3) -> list[str]:
 
 
 def _operators(model: keras.Model) -> dict[str, list]:
-    """Returns layer -> its rounding parts. A range belongs to the layer with a kernel that it stands behind."""
+    """Returns layer -> its rounding parts. A range belongs to the layer with a kernel before it."""
     made, owners = {}, {}
     for layer, inputs, outputs in calls(model):
         before = [owners.get(id(tensor)) for tensor in inputs]

@@ -1,4 +1,4 @@
-"""Weights that lose less to rounding: channels of one size, and biases that take up the mean error of the kernels.
+"""Weights that lose less to rounding: channels of one size, and biases corrected by the mean error of the kernels.
 
 Both change weights and not the function that the network computes in float.
 
@@ -28,7 +28,7 @@ _LARGEST = 32.0
 def pairs(model: keras.Model) -> list[tuple]:
     """Returns (layer, map, the layers that read it) for each map, a tensor of the model, that can be equalised.
 
-    A linear layer makes the map, a plain ReLU or nothing comes behind it, and only linear layers read it. ReLU6 and
+    A linear layer makes the map, a plain ReLU or nothing follows, and only linear layers read it. ReLU6 and
     swish are not homogeneous; an addition or a concatenation reads other maps too.
     """
     found = list(calls(model))

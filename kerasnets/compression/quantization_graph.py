@@ -28,7 +28,7 @@ LINEAR = (
     ProcessorConv2D,
     ProcessorDepthwiseConv2D,
 )
-# Layers that TFLite fuses with a ReLU behind them.
+# Layers that TFLite fuses with a ReLU after them.
 _FUSED = (*LINEAR, keras.layers.BatchNormalization, keras.layers.Add, keras.layers.Multiply)
 # Layers whose output has the scale of their input.
 _SAME_SCALE = (

@@ -20,7 +20,7 @@ def rounded(model: keras.Model, images: np.ndarray, *, keep_float=(), improved: 
     """Returns a quantisation-aware network with ranges from images.
 
     Batch normalisation is folded already. Maps are equalised where the graph allows it, ranges are those of the
-    smallest mean squared error, and biases take up the mean error of their kernels.
+    smallest mean squared error, and biases are corrected by the mean error of the kernels.
 
     Args:
         model: what `inference_form` gives for a classifier in float32. Its weights are changed, its function is not.

@@ -4,9 +4,9 @@ Han, Mao and Dally 2016, "Deep Compression", section 3: k-means on the weights o
 evenly spaced are best, since few weights are large, and the large ones matter. Three additions:
 
 * the squared error of a weight counts with the mean square of its input;
-* the error of a weight is made up for by the weights that are not rounded yet (Frantar et al. 2022, "GPTQ"), from the
+* the weights that are not rounded yet compensate the error of a weight (Frantar et al. 2022, "GPTQ"), from the
   second moments of the layer's input;
-* biases take up the mean error of the outputs.
+* biases are corrected by the mean error of the outputs.
 
 Weights that are zero stay zero and need no place in the codebook.
 """
@@ -85,7 +85,7 @@ def share(kernel: np.ndarray, count: int, *, start: str = "linear", moments=None
         count: of centroids.
         start: as for `cluster`.
         moments: second moments of the kernel's input, (inputs, inputs) or their diagonal (inputs,).
-        compensate: whether weights that are not rounded yet make up for the error of those that are.
+        compensate: whether weights that are not rounded yet compensate the error of those that are.
     """
     flat = kernel.reshape(-1, kernel.shape[-1])
     energy = None if moments is None else np.diag(moments) if moments.ndim == 2 else moments
@@ -101,7 +101,7 @@ def share(kernel: np.ndarray, count: int, *, start: str = "linear", moments=None
 
 
 def _compensated(flat: np.ndarray, moments: np.ndarray, codebook: np.ndarray) -> np.ndarray:
-    """Returns indices by GPTQ: input by input, the most active first, later weights make up for the error."""
+    """Returns indices by GPTQ: input by input, the most active first; later weights compensate the error."""
     order = np.argsort(-np.diag(moments), kind="stable")
     weights, kept = flat[order].astype(np.float64), flat[order] != 0
     second = moments[np.ix_(order, order)] + _DAMPING * np.mean(np.diag(moments) + 1e-12) * np.eye(len(order))

@@ -2,7 +2,7 @@
 
 Channels that must go together form a group. Layers that work channel by channel (batch normalisation, depthwise
 convolution, pooling, activations) keep the groups of their input. A sum, as of a residual block, joins the groups of
-its inputs; a concatenation puts them one behind the other. A layer that is not known here keeps all its channels, and
+its inputs; a concatenation puts them one after the other. A layer that is not known here keeps all its channels, and
 so do the layers before it, the classifier and the input.
 
 The channels with the smallest weights go: the score of a channel is the mean norm of the filters that produce it,

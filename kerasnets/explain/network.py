@@ -27,7 +27,7 @@ def logits_of(model: keras.Model, images, seen: Callable | None = None, around: 
 
     Args:
         images: tensor (batch, height, width, channels), as the model takes it.
-        seen: `(layer, output, *inputs) -> output`, called behind every layer; what it returns takes the output's place.
+        seen: `(layer, output, *inputs) -> output`, called after every layer; what it returns takes the output's place.
         around: `layer -> context manager`, in which the layer runs.
 
     Returns:

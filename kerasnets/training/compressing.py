@@ -18,12 +18,12 @@ def compressed(network: keras.Model, recipe: Recipe) -> keras.Model:
 
 
 def quantize_callbacks(job) -> list[keras.callbacks.Callback]:
-    """Returns the callback of the block `quantize`. It stands behind the one that unfreezes layers."""
+    """Returns the callback of the block `quantize`. It is called after the one that unfreezes layers."""
     return [QuantizeCallback(job)] if job.recipe.quantize else []
 
 
 def constraints_callbacks(job) -> list[keras.callbacks.Callback]:
-    """Returns the callback of the blocks `prune` and `share`. It stands behind the one that counts the steps."""
+    """Returns the callback of the blocks `prune` and `share`. It is called after the one that counts the steps."""
     return [ConstraintsCallback(job)] if job.trainer.constraints else []
 
 

@@ -15,7 +15,7 @@ def block_numbers(variables) -> list[int]:
     """Returns the number of the block of layers that each variable belongs to, counted from the input.
 
     A block has the kernels of the layers whose names are alike up to the first part with a digit, and the whole numbers
-    behind it: `layer1.0` of `layer1.0.conv1`. The other variables belong to the block of the kernel before them.
+    after it: `layer1.0` of `layer1.0.conv1`. The other variables belong to the block of the kernel before them.
     """
     blocks, numbers, number = {}, [], 0
     for variable in variables:

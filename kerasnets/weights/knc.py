@@ -3,7 +3,7 @@
     bytes           content
     4               the letters KNC and a line feed
     2               version of the format, 1; this and all other integers are little-endian
-    32              SHA-256 of all bytes behind it
+    32              SHA-256 of all bytes after it
     4               length of the table
     that length     the table, JSON compressed by zlib
     the rest        the code of each array, one after the other, without gaps
