@@ -64,6 +64,6 @@ def decode_huffman(code: bytes, count: int, size: int) -> np.ndarray:
         raise ValueError("the codes of positions and indices have other lengths than they say")
     places, indices = np.cumsum(found[0] + 1) - 1, np.zeros(count, np.int64)
     if len(places) and places[-1] >= count:
-        raise ValueError("a position lies behind the last weight")
+        raise ValueError("a position lies after the last weight")
     indices[places] = found[1]
     return indices

@@ -86,6 +86,6 @@ def _kernel(content: bytes, layer: _Layer, source: str) -> np.ndarray:
     places = np.cumsum(gaps.astype(np.int64) + 1) - 1
     kernel = np.zeros(math.prod(layer.shape), np.float32)
     if len(places) and places[-1] >= len(kernel):
-        raise ValueError(f"{source} is damaged: a position lies behind the last weight of its layer.")
+        raise ValueError(f"{source} is damaged: a position lies after the last weight of its layer.")
     kernel[places] = codebook[indices]
     return kernel.reshape(layer.shape)
