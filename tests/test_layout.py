@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutations import MUTATIONS, find
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kerasnets"
@@ -167,3 +168,9 @@ def test_no_paths_of_one_machine():
             if pattern.search(line) and path != Path(__file__):
                 wrong.append(f"{name_of(path)}:{number}: {line.strip()[:100]}")
     check_none(wrong)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_mutation_has_its_line(mutation):
+    """`make mutations` changes this line; it takes half an hour and so runs seldom."""
+    assert find(mutation, ROOT)
