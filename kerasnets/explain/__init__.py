@@ -31,6 +31,7 @@ _FUNCTIONS = _METHODS | {
     "blocks_of": "kerasnets.explain.residual",
     "lesion": "kerasnets.explain.residual",
     "lesions": "kerasnets.explain.residual",
+    "shuffles": "kerasnets.explain.residual",
     "response_deviations": "kerasnets.explain.inside",
     "excitations": "kerasnets.explain.inside",
     "feature_reuse": "kerasnets.explain.inside",

@@ -6,7 +6,7 @@ out, because saturated probabilities hide what a picture changes.
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -22,20 +22,29 @@ OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError,) if tf else ()
 _POOLING = ("Pool", "Dropout", "Flatten", "Reshape", "Padding", "Softmax")
 
 
-def logits_of(model: keras.Model, images, seen: Callable | None = None, around: Callable | None = None):
+def logits_of(
+    model: keras.Model,
+    images,
+    seen: Callable | None = None,
+    around: Callable | None = None,
+    instead: Mapping | None = None,
+):
     """Runs a functional classifier in inference mode, without the softmax or sigmoid at its end.
 
     Args:
         images: tensor (batch, height, width, channels), as the model takes it.
         seen: `(layer, output, *inputs) -> output`, called after every layer; what it returns takes the output's place.
         around: `layer -> context manager`, in which the layer runs.
+        instead: layer -> the layer that runs in its place.
 
     Returns:
         float32 tensor (batch, classes).
     """
-    last = _last_layer(model)
+    last, instead = _last_layer(model), instead or {}
 
     def step(layer):
+        layer = instead.get(layer, layer)
+
         def call(*inputs, **options):
             if "training" in inspect.signature(layer.call).parameters:
                 options["training"] = False

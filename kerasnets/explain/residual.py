@@ -1,10 +1,12 @@
-"""Experiments on residual networks: delete blocks.
+"""Experiments on residual networks: delete blocks, or call them in another order.
 
 Images are always (batch, height, width, channels), prepared as the model takes them; labels are numbers of classes.
 Errors are shares of 1. `model` never keeps a change.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,12 +18,50 @@ from kerasnets.layers.stochastic_branch import StochasticBranch
 
 
 def blocks_of(model: keras.Model) -> list[str]:
-    """Returns the names of the layers that add a branch to its shortcut, in order; the first input is the shortcut."""
-    return [call.layer.name for call in opened_calls(model) if _adds_a_branch(call.layer, len(call.inputs))]
+    """Returns the names of the layers that add a branch to its shortcut, in order.
+
+    The shortcut is the input that fewer layers belong to; the first of two that are equal.
+    """
+    return list(_blocks(model))
 
 
-def _adds_a_branch(layer, inputs: int) -> bool:
-    return isinstance(layer, StochasticBranch) or (isinstance(layer, keras.layers.Add) and inputs == 2)
+class _Block(NamedTuple):
+    """The number of the input that is the shortcut, the shape of that, and the calls from there to the addition.
+
+    There are no calls where the branch begins in front of the shortcut, which then has layers of its own.
+    """
+
+    shortcut: int
+    shape: tuple
+    calls: list
+
+
+def _blocks(model) -> dict[str, _Block]:
+    calls = opened_calls(model)
+    made, found = {id(call.outputs[0]): call for call in calls}, {}
+    for call in calls:
+        stochastic = isinstance(call.layer, StochasticBranch)
+        if not stochastic and not (isinstance(call.layer, keras.layers.Add) and len(call.inputs) == 2):
+            continue
+        first, second = (_above(tensor, made) for tensor in call.inputs)
+        number = int(not stochastic and len(second - first) < len(first - second))
+        branch = (first - second if number else second - first) | {id(call.outputs[0])}
+        own = [one for one in calls if id(one.outputs[0]) in branch]
+        read = {id(tensor) for one in own for tensor in one.inputs}
+        keeps = read <= branch | {id(call.inputs[number])}
+        found[call.layer.name] = _Block(number, tuple(call.inputs[number].shape), own if keeps else [])
+    return found
+
+
+def _above(tensor, made: dict) -> set[int]:
+    """Returns the ids of a tensor and of all tensors that it is computed from."""
+    found, wanted = set(), [id(tensor)]
+    while wanted:
+        one = wanted.pop()
+        if one not in found:
+            found.add(one)
+            wanted += [id(read) for read in made[one].inputs] if one in made else []
+    return found
 
 
 def lesion(model: keras.Model, images, labels, blocks=None, *, batch_size: int = 64) -> dict[str, float]:
@@ -38,9 +78,9 @@ def lesion(model: keras.Model, images, labels, blocks=None, *, batch_size: int =
 
     Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
     """
-    names = _known(model, blocks)
-    found = {"whole": _error(model, images, labels, set(), batch_size)}
-    return found | {name: _error(model, images, labels, {name}, batch_size) for name in names}
+    known = _known(model, blocks)
+    found = {"whole": _error(model, images, labels, {}, batch_size)}
+    return found | {name: _error(model, images, labels, {name: block}, batch_size) for name, block in known.items()}
 
 
 def lesions(
@@ -50,34 +90,85 @@ def lesions(
 
     Source: Veit et al. 2016, https://arxiv.org/abs/1605.06431
     """
-    names, generator = _known(model, None), np.random.default_rng(seed)
-    return {
-        count: [
-            _error(model, images, labels, set(generator.permutation(names)[:count]), batch_size) for _ in range(draws)
-        ]
-        for count in counts
-    }
+    known, generator, found = _known(model, None), np.random.default_rng(seed), {count: [] for count in counts}
+    for count in [count for count in found for _ in range(draws)]:
+        deleted = {name: known[name] for name in generator.permutation(list(known))[:count]}
+        found[count].append(_error(model, images, labels, deleted, batch_size))
+    return found
 
 
-def _known(model, blocks) -> list[str]:
-    names = blocks_of(model)
-    if not names:
+class Shuffled(NamedTuple):
+    """A network with its blocks in another order.
+
+    Attributes:
+        tau: Kendall's rank correlation of the order with the network's own, 1 for the same.
+        error: the error in this order.
+    """
+
+    tau: float
+    error: float
+
+
+def shuffles(
+    model: keras.Model, images, labels, counts, *, draws: int = 5, seed: int = 0, batch_size: int = 64
+) -> dict[int, list[Shuffled]]:
+    """Returns number of swaps -> the errors after `draws` random choices of that many swaps of two blocks.
+
+    Blocks are swapped that keep the shape of their maps and have the same shape; those with a projection stay.
+
+    Raises:
+        ValueError: for a network that has no two such blocks.
+
+    Source: Veit et al. 2016, section 4.3, https://arxiv.org/abs/1605.06431
+    """
+    from scipy.stats import kendalltau
+
+    blocks, generator = _blocks(model), np.random.default_rng(seed)
+    names, fits = list(blocks), {name: _must_fit(block) for name, block in blocks.items() if block.calls}
+    pairs = [(one, other) for one, other in itertools.combinations(fits, 2) if fits[one] == fits[other]]
+    if not pairs:
+        raise ValueError(f"A network with two residual blocks of one shape is needed. Received: {described(model)}")
+    found = {count: [] for count in counts}
+    for count in [count for count in found for _ in range(draws)]:
+        order = {name: name for name in names}
+        for one, other in (pairs[number] for number in generator.integers(len(pairs), size=count)):
+            order[one], order[other] = order[other], order[one]
+        tau = kendalltau(range(len(names)), [names.index(name) for name in order.values()]).statistic
+        moved = [zip(blocks[place].calls, blocks[name].calls, strict=True) for place, name in order.items()]
+        instead = {own.layer: other.layer for pair in moved for own, other in pair}
+        found[count].append(Shuffled(float(tau), error_with(model, images, labels, None, batch_size, instead)))
+    return found
+
+
+def _must_fit(block: _Block) -> tuple:
+    """Returns what a block shares with each that can take its place: the shape, and which call reads which."""
+    places = {id(call.outputs[0]): place for place, call in enumerate(block.calls)}
+    return block.shape, [[places.get(id(tensor), -1) for tensor in call.inputs] for call in block.calls]
+
+
+def _known(model, names) -> dict[str, _Block]:
+    blocks = _blocks(model)
+    if not blocks:
         raise ValueError(f"A network with residual blocks is needed. Received: {described(model)}")
-    if wrong := [name for name in blocks or () if name not in names]:
-        raise ValueError(f"`blocks` should be names of residual additions, {', '.join(names)}. Received: {wrong[0]!r}")
-    return list(blocks or names)
+    if wrong := [name for name in names or () if name not in blocks]:
+        known = ", ".join(blocks)
+        raise ValueError(f"`blocks` should be names of residual additions, {known}. Received: {wrong[0]!r}")
+    return {name: blocks[name] for name in names or blocks}
 
 
-def _error(model, images, labels, deleted: set[str], batch_size: int) -> float:
+def _error(model, images, labels, deleted: dict[str, _Block], batch_size: int) -> float:
     def seen(layer, output, *inputs):
-        return keras.tree.flatten(inputs)[0] if layer.name in deleted else output
+        block = deleted.get(layer.name)
+        return output if block is None else keras.tree.flatten(inputs)[block.shortcut]
 
     return error_with(model, images, labels, seen, batch_size)
 
 
-def error_with(model, images, labels, seen: Callable, batch_size: int) -> float:
-    """Returns the error of a network in which `seen` takes part, as in `kerasnets.explain.network.logits_of`."""
+def error_with(model, images, labels, seen: Callable | None, batch_size: int, instead: Mapping | None = None) -> float:
+    """Returns the error of a network in which `seen` and `instead` take part; see `explain.network.logits_of`."""
     images, labels = checked(model, images)[0], np.asarray(labels)
     parts = batches(len(images), batch_size)
-    found = [logits_of(model, tf.constant(images[part]), seen).numpy().argmax(axis=1) for part in parts]
+    found = [
+        logits_of(model, tf.constant(images[part]), seen, instead=instead).numpy().argmax(axis=1) for part in parts
+    ]
     return float(np.mean(np.concatenate(found) != labels))

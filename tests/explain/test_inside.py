@@ -6,6 +6,7 @@ import pytest
 from bright_squares import brightness, photos
 from nets import build_twin, fill, pixels
 
+import kerasnets
 from kerasnets import explain
 
 
@@ -36,6 +37,63 @@ def test_without_a_block_only_its_shortcut_is_left(name):
         explain.lesion(model, images, labels, ["layer9"])
     with pytest.raises(ValueError, match="residual blocks is needed. Received: the Sequential"):
         explain.lesion(brightness(), *photos())
+
+
+def in_order(order, layers, shortcut_first=True):
+    """A small ResNet, whose blocks 0, 1 and 3 are called in a given order; block 2 has a projection."""
+    image = keras.Input((8, 8, 3))
+    x = layers["begin"](image)
+    for number in order:
+        first, norm, second, add, relu = layers[number]
+        both = [layers["projection"](x) if number == 2 else x, second(norm(first(x)))]
+        x = relu(add(both if shortcut_first else both[::-1]))
+    return keras.Model(image, layers["end"](keras.layers.GlobalAveragePooling2D()(x)))
+
+
+def parts_of_a_resnet() -> dict:
+    keras.utils.set_random_seed(0)
+
+    def conv(name, stride=1):
+        return keras.layers.Conv2D(6, 3, stride, padding="same", name=name)
+
+    layers = {"begin": conv("begin"), "projection": conv("projection", 2), "end": keras.layers.Dense(5, name="end")}
+    for n in range(4):
+        rest = keras.layers.BatchNormalization(name=f"bn{n}"), conv(f"second{n}")
+        layers[n] = conv(f"first{n}", 1 + (n == 2)), *rest, keras.layers.Add(name=f"add{n}"), keras.layers.ReLU()
+    return layers
+
+
+def test_shuffled_blocks_are_called_in_the_other_order():
+    """Two blocks can take each other's place: the swapped network is the one built by hand in that order."""
+    layers, images = parts_of_a_resnet(), pixels((200, 8, 8, 3))
+    model = in_order([0, 1, 2, 3], layers)
+    labels = np.asarray(in_order([1, 0, 2, 3], layers)(images)).argmax(axis=1)
+    own = np.mean(np.asarray(model(images)).argmax(axis=1) != labels)
+    found = explain.shuffles(model, images, labels, [0, 1, 2], draws=2)
+    assert own > 0.05 and found[0] == found[2] == [(pytest.approx(1), pytest.approx(own))] * 2
+    assert found[1] == [(pytest.approx(2 / 3), 0.0)] * 2  # one of the six pairs of blocks is in the other order
+    with pytest.raises(ValueError, match="two residual blocks of one shape"):
+        explain.shuffles(brightness(), *photos(), [1])
+
+
+def test_the_shortcut_may_be_the_second_input_of_an_addition():
+    layers, images = parts_of_a_resnet(), pixels((200, 8, 8, 3))
+    model, turned = (in_order([0, 1, 2, 3], layers, first) for first in (True, False))
+    labels = np.asarray(model(images)).argmax(axis=1)
+    assert explain.blocks_of(turned) == [f"add{n}" for n in range(4)]
+    assert explain.lesion(turned, images, labels) == explain.lesion(model, images, labels)
+    for counts in ([1], [3]):
+        shuffled = [explain.shuffles(net, images, labels, counts) for net in (model, turned)]
+        assert shuffled[0] == shuffled[1] and shuffled[0][counts[0]][0].error > 0
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar", "resnet110_stochastic_depth_cifar", "mobilenet_v2"])
+def test_networks_whose_blocks_can_be_swapped(name):
+    model = kerasnets.create_model(name, input_shape=(32, 32, 3)) if name == "mobilenet_v2" else build_twin(name)
+    images = pixels((6, *model.input_shape[1:]))
+    labels = np.asarray(model(images)).argmax(axis=1)
+    found = explain.shuffles(model, images, labels, [0, 1], draws=2)
+    assert found[0] == [(pytest.approx(1), 0.0)] * 2 and max(one.tau for one in found[1]) < 1
 
 
 def test_deviations_are_those_of_the_normalisations():

@@ -23,10 +23,6 @@ def difference(model, images, **options):
         "vgg16_bn",
         "resnet18",
         "alexnet_torchvision",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("squeezenet1_0", "googlenet_torchvision", "mobilenet_v1")
-        ),
         *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
 )
