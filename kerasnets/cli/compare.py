@@ -23,7 +23,7 @@ def compare_command(
 
     -o writes comparison.csv, charts as SVG and PNG, and index.html.
     """
-    from kerasnets.report.comparison import compare
+    from kerasnets.report.comparison import compare, measured_text
 
     with work_on_stderr():
         rows = compare(names, measure=measure, steps=steps, output=output)
@@ -31,17 +31,19 @@ def compare_command(
         print_json(rows)
         return
     columns = ["network", "year", "checkpoint", "training", "top-1", "M parameters", "G multiply-adds"]
-    columns += ["1 image", "16 images", "peak memory"] * measure
+    columns += ["1 image (ms)", "16 images (ms)", "peak memory"] * measure
     print_table(columns, [_line(row) for row in rows], right=columns[4:])
-    if measure and not any(row.get("joules") for row in rows):
-        print("energy: not run, because this machine has no counter that can be read")
+    if measure:
+        print(measured_text(rows))
     if output is not None:
         print(f"written: {output / 'index.html'}")
 
 
 def _line(row: dict) -> list[str]:
+    from kerasnets.report.comparison import timed_text
+
     line = [row["name"], str(row["year"]), f"{row['checkpoint']}, {row['source']}", row["training"]]
     line += [f"{row['top1']:.1f}", f"{row['parameters'] / 1e6:.2f}", f"{row['multiply_adds'] / 1e9:.3f}"]
     if "milliseconds_1" in row:
-        line += [f"{row['milliseconds_1']:.1f} ms", f"{row['milliseconds_16']:.0f} ms", file_size(row["peak_memory"])]
+        line += [timed_text(row, 1), timed_text(row, 16), file_size(row["peak_memory"])]
     return line

@@ -22,7 +22,7 @@ _FIRST_TAGS = ("IMAGENET1K_V1", "tv_in1k", "in1k", "tf_in1k", "aa_in1k")
 _OTHER_DATA = ("jft", "yfcc", "ig1b")
 _COLUMNS = (
     "name", "family", "year", "checkpoint", "source", "training", "top1", "top5", "size", "parameters", "multiply_adds",
-    "density", "pareto", "milliseconds_1", "spread_1", "milliseconds_16", "spread_16", "peak_memory", "joules",
+    "density", "pareto", "steps", "milliseconds_1", "spread_1", "milliseconds_16", "spread_16", "peak_memory", "joules",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def compare(names=None, *, measure: bool = False, steps: int = 10, output: str |
         Rows, the most accurate first: `{"name", "family", "year", "checkpoint", "source", "training", "top1", "top5",
         "size", "parameters", "multiply_adds", "density", "pareto"}`. Accuracies are percent of the ImageNet validation
         images, `density` is top-1 per million parameters, and `pareto` tells whether no row has a higher top-1 with
-        fewer multiply-adds. With `measure` also what `kerasnets.report.measured.measured` returns.
+        fewer multiply-adds. With `measure` also `"steps"` and what `kerasnets.report.measured.measured` returns.
 
     Raises:
         ValueError: for a name or pattern that matches no network with public ImageNet weights.
@@ -50,7 +50,8 @@ def compare(names=None, *, measure: bool = False, steps: int = 10, output: str |
     rows = list({(row["name"], row["checkpoint"]): row for row in rows}.values())
     rows.sort(key=lambda row: (-row["top1"], row["multiply_adds"], row["name"]))
     best = pareto(rows, "multiply_adds")
-    speeds = {name: measured(name, steps) for name in sorted({row["name"] for row in rows})} if measure else {}
+    names = sorted({row["name"] for row in rows}) if measure else []
+    speeds = {name: {"steps": steps} | measured(name, steps) for name in names}
     rows = [row | {"pareto": number in best} | speeds.get(row["name"], {}) for number, row in enumerate(rows)]
     if output is not None:
         write_comparison(rows, Path(output))
@@ -142,6 +143,21 @@ def _table(rows: list[dict]) -> dict:
         own = [row["name"], str(row["year"]), f"{row['checkpoint']} ({row['source']})", row["training"]]
         own += [f"{row['top1']:.1f}", f"{row['parameters'] / 1e6:.1f}", f"{row['multiply_adds'] / 1e9:.2f}"]
         if timed:
-            own += [f"{row['milliseconds_1']:.1f}", f"{row['milliseconds_16']:.0f}", f"{row['peak_memory'] / 1e6:.0f}"]
+            own += [timed_text(row, 1), timed_text(row, 16), f"{row['peak_memory'] / 1e6:.0f}"]
         cells.append(own)
-    return {"title": "Table", "table": table(columns, cells, tuple(columns[4:]))}
+    return {"title": "Table", "note": measured_text(rows), "table": table(columns, cells, tuple(columns[4:]))}
+
+
+def timed_text(row: dict, batch: int) -> str:
+    """Returns the median and the quartiles of the time of a batch, in milliseconds."""
+    low, high = row[f"spread_{batch}"]
+    return f"{row[f'milliseconds_{batch}']:.3g} ({low:.3g}-{high:.3g})"
+
+
+def measured_text(rows: list[dict]) -> str:
+    """Returns what the measured columns mean; "" without any."""
+    if "steps" not in rows[0]:
+        return ""
+    text = f"Times: median and quartiles of {rows[0]['steps']} batches on this machine."
+    counted = any(row.get("joules") for row in rows)
+    return text + " Energy: not run, because this machine has no counter that can be read." * (not counted)

@@ -15,8 +15,9 @@ _BYTES = 4  # of a float32 value
 def draw_profile(model: keras.Model, path: str | Path) -> Path:
     """Draws multiply-adds, parameters, memory, receptive field and stride of each layer, from the image to the classes.
 
-    Memory is that of the values which each layer makes for one image in float32. A forward pass holds few layers at a
-    time. A training step keeps nearly all of them for the backward pass; the line is their sum.
+    Memory is that of one image in float32. The bars are the values that each layer makes in the forward pass, which
+    holds few layers at a time. The line is what a training step holds when its backward pass comes to the layer: the
+    values of all layers up to it, and the gradient of its own.
 
     Args:
         model: a functional model with a known input size.
@@ -30,13 +31,13 @@ def draw_profile(model: keras.Model, path: str | Path) -> Path:
         raise ValueError(f"A chart is an .svg, .png or .pdf file. Received: {str(path)!r}")
     layers, fields = complexity(model).layers, reach(model)
     memory = [_BYTES * math.prod(layer.output_shape) / 1e6 for layer in layers]
-    kept = [sum(memory[: end + 1]) for end in range(len(memory))]
+    backward = [sum(memory[: end + 1]) + memory[end] for end in range(len(memory))]
     figure, axes = _panels(4)
     places = range(len(layers))
     _bars(axes[0], places, [layer.multiply_adds / 1e6 for layer in layers], "multiply-adds (M)")
     _bars(axes[1], places, [layer.parameters / 1e6 for layer in layers], "parameters (M)")
-    _bars(axes[2], places, memory, "values (MB)")
-    _line(axes[2].twinx(), places, kept, f"sum, {kept[-1]:.0f} MB")
+    _bars(axes[2], places, memory, "forward pass (MB)")
+    _line(axes[2].twinx(), places, backward, f"backward pass, up to {max(backward):.0f} MB")
     seen = [(number, fields[layer.name]) for number, layer in enumerate(layers) if layer.name in fields]
     axes[3].plot([n for n, _ in seen], [found.receptive_field for _, found in seen], color="#4269d0")
     axes[3].set_ylabel("receptive field (pixels)", fontsize=8)

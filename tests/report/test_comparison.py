@@ -70,16 +70,22 @@ def test_files(tmp_path):
     assert (folder / "accuracy.svg").read_bytes() == before
 
 
-def test_measured_columns(tmp_path, monkeypatch):
+def test_measured_columns(tmp_path, monkeypatch, capsys):
     """The columns of measured figures, from figures that were not measured."""
     figures = {"milliseconds_1": 2.0, "spread_1": (1.5, 2.5), "milliseconds_16": 20.0, "spread_16": (19.0, 22.0)}
     figures |= {"peak_memory": 5e6, "joules": 0.25}
     monkeypatch.setattr("kerasnets.report.comparison.measured", lambda name, steps: figures)
     rows = compare(["mobilenet_v2", "vgg16"], measure=True, output=tmp_path)
     assert all(row["milliseconds_16"] == 20.0 for row in rows)
-    assert next(csv.DictReader((tmp_path / "comparison.csv").open()))["spread_1"] == "1.5-2.5"
+    written = next(csv.DictReader((tmp_path / "comparison.csv").open()))
+    assert (written["spread_1"], written["steps"]) == ("1.5-2.5", "10")
     found = {path.stem for path in tmp_path.glob("*.svg")}
     assert {"accuracy_time_1", "accuracy_time_16", "accuracy_memory", "accuracy_energy"} <= found
+    figures["joules"] = None
+    assert run(["compare", "vgg16", "--measure", "--steps", "3", "-o", str(tmp_path)]) == 0
+    said = "Times: median and quartiles of 3 batches on this machine. Energy: not run, because this machine has no"
+    page, printed = (tmp_path / "index.html").read_text(), capsys.readouterr().out
+    assert said in page and said in printed and all("20 (19-22)" in text for text in (page, printed))
 
 
 def test_command(capsys):
