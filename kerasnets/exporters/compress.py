@@ -1,5 +1,6 @@
 """Compress a network that is given as the other commands take it: a run folder, a .keras file or a model's name."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from kerasnets.compression.compress import compress_model
 from kerasnets.exporters.images import calibration_images
 from kerasnets.exporters.open_network import classifier, open_network, probabilities
 from kerasnets.exporters.own_images import is_own, own_images
+from kerasnets.runs.checkpoints import write_atomically
 from kerasnets.runs.folder import open_run
 
 
@@ -39,7 +41,8 @@ def compress(  # noqa: PLR0913 - one argument for each choice of a user
 
     Returns:
         The report of `compress_model`, with `images`: how many were used, and `agreement`: the share of them on which
-        the compressed network has the same top-1 class as the original.
+        the compressed network has the same top-1 class as the original. A run folder keeps it in compression.json, for
+        the run's report.
 
     Raises:
         ValueError: for wrong arguments. Nothing was written.
@@ -70,9 +73,12 @@ def compress(  # noqa: PLR0913 - one argument for each choice of a user
         after = None if images is None else probabilities(model, images, network.preprocessing).argmax(-1)
     finally:
         model.set_weights(kept)
-    if images is None:
-        return report | {"images": 0, "agreement": None}
-    return report | {"images": len(images), "agreement": float((after == before).mean())}
+    report |= {"images": 0, "agreement": None}
+    if images is not None:
+        report |= {"images": len(images), "agreement": float((after == before).mean())}
+    if network.run is not None:
+        write_atomically(network.run / "compression.json", json.dumps(report, indent=2) + "\n")
+    return report
 
 
 def _variant(network) -> str:

@@ -28,6 +28,7 @@ def write_report(run_dir: str | Path) -> Path:
     if not (run / "recipe.yaml").is_file():
         raise FileNotFoundError(f"A run folder should hold recipe.yaml. Received: {os.fspath(run_dir)!r}")
     evaluation, exports = _read_json(run / "evaluation.json", {}), _read_json(run / "exports.json", [])
+    compression = _read_json(run / "compression.json", {})
     log = read_log(run) if (run / "log.jsonl").is_file() else []
     labels = readable(read_labels(run / "labels.txt")) if (run / "labels.txt").is_file() else ()
     epochs = [event for event in log if event.get("event") == "epoch"]
@@ -36,6 +37,7 @@ def write_report(run_dir: str | Path) -> Path:
         _confusion(evaluation, labels),
         _wrong(run, evaluation, labels),
         _exports(exports),
+        _compression(compression),
         _notes(log),
         [_recipe(run), *_environment(_read_json(run / "environment.json", {}))],
     ]
@@ -194,6 +196,28 @@ def _exports(reports: list[dict]) -> dict | None:
     note += "".join(f" {title}: {'; '.join(dict.fromkeys(said))}." for title, said in lists.items() if said)
     files = table(columns, rows, tuple(columns[2:7]), ("passed", "failed"))
     return {"title": "Exported files", "note": note, "table": files} if files else None
+
+
+def _compression(report: dict) -> dict | None:
+    """Returns the table of Han et al. 2016, tables 2 to 5: what each layer takes in the compressed file."""
+    if not report:
+        return None
+    columns = ["layer", "weights", "not zero", "codebook", "bits a weight", "bytes", "times smaller"]
+    rows = [
+        [
+            row["name"],
+            f"{row['weights']:,}",
+            _percent(row["kept"], 1),
+            "–" if row["codebook_bits"] is None else f"{row['codebook_bits']} bits",
+            f"{row['bits_per_weight']:.2f}",
+            f"{row['bytes']:,}",
+            f"{row['ratio']:.1f}",
+        ]
+        for row in report["layers"]
+    ]
+    note = f"{Path(report['path']).name} has {report['bytes']:,} bytes, {report['ratio']:.1f} times fewer than float32."
+    note += " The bits are those of a weight that is not zero, with its position and its part of the codebook."
+    return {"title": "Compressed file", "note": note, "table": table(columns, rows, tuple(columns[1:]))}
 
 
 def _notes(log: list[dict]) -> dict | None:

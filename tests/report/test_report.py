@@ -45,6 +45,17 @@ def export_report(form: str, size: int) -> dict:
     }  # fmt: skip
 
 
+COMPRESSION = {
+    "path": "lenet5.knc", "bytes": 17_629, "ratio": 60.5,
+    "layers": [
+        {"name": "ip1.weight", "weights": 235_200, "kept": 0.05, "codebook_bits": 5, "bits_per_weight": 8.93,
+         "bytes": 13_120, "ratio": 71.7},
+        {"name": "ip1.bias", "weights": 300, "kept": 1.0, "codebook_bits": None, "bits_per_weight": 13.33,
+         "bytes": 500, "ratio": 2.4},
+    ],
+}  # fmt: skip
+
+
 def write_run(run, hostile: str = "") -> None:
     """Writes a run's folder by hand, as training, evaluation and export would leave it."""
     (run / "wrong").mkdir(parents=True)
@@ -65,6 +76,7 @@ def write_run(run, hostile: str = "") -> None:
     (run / "evaluation.json").write_text(json.dumps(evaluation | {"confusion": confusion.tolist(), "wrong": wrong}))
     forms = {"saved-model": 512_000, "tflite": 250_000, "tflite-int8": 71_000}
     (run / "exports.json").write_text(json.dumps([export_report(*item) for item in forms.items()]))
+    (run / "compression.json").write_text(json.dumps(COMPRESSION))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +93,7 @@ def test_report_holds_every_part_and_needs_no_other_file(report):
         "Confusion matrix",
         "What it got wrong",
         "Exported files",
+        "Compressed file",
         "Notes",
         "Recipe",
         "Environment",
@@ -94,6 +107,12 @@ def test_every_share_of_an_export_has_its_number_and_the_images_are_named(report
     text = report.read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert text.count("98.89 % of 356") == 3 and text.count("100.00 % of 360") == 3
     assert "split 'test' of digits" in html.unescape(text) and "Not checked: the speed on another device" in text
+
+
+def test_the_compressed_file_has_a_row_for_each_layer(report):
+    text = report.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "17,629 bytes, 60.5 times" in text and text.count("13,120") == 1
+    assert "5 bits" in text and "5.0 %" in text and "ip1.bias" in text
 
 
 def test_reports_of_older_exports_are_shown(tmp_path):
@@ -136,7 +155,7 @@ def test_report_escapes_what_it_did_not_write(tmp_path):
 
 def test_report_of_an_unfinished_run_says_what_there_is(tmp_path):
     write_run(tmp_path / "digits")
-    for name in ("evaluation.json", "exports.json", "labels.txt", "environment.json", "log.jsonl"):
+    for name in ("evaluation.json", "exports.json", "compression.json", "labels.txt", "log.jsonl"):
         (tmp_path / "digits" / name).unlink()
     text = write_report(tmp_path / "digits").read_text()
     assert "<h2>Recipe</h2>" in text and "<h2>Confusion matrix</h2>" not in text
@@ -190,4 +209,4 @@ def test_report_is_no_wider_than_a_laptop_or_a_phone(report, tmp_path):
         }}</script>""")
     answer = browser(frames, tmp_path, "--virtual-time-budget=3000", "--dump-dom")
     found = {tuple(map(int, four)) for four in re.findall(r"\[(\d+) (\d+) (\d+) (\d+)\]", answer)}
-    assert found == {(width, 0, 0, 7) for width in widths}  # overflow, elements beyond the edge, sections
+    assert found == {(width, 0, 0, 8) for width in widths}  # overflow, elements beyond the edge, sections
