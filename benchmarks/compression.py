@@ -1,13 +1,19 @@
 """Sizes and accuracies of compressed networks, beside the published ones.
 
     python benchmarks/compression.py squeezenet --net FILE.net --weights FILE.safetensors --photos FOLDER [--write]
-    python benchmarks/compression.py mnist RUN RUN RUN --bits 5 --row lenet5_caffe [--write]
+    python benchmarks/compression.py runs RUN RUN RUN --bits 5 --row lenet5_caffe [--write]
+    python benchmarks/compression.py narrowed --weights FILE.pth --photos FOLDER [--seeds 3] [--write]
 
 `squeezenet` reads the published file of Deep Compression, codes it again without loss, and shares the float weights
 anew with 6 and with 5 bits. Every second photo, without its label, calibrates; the others are judged. FOLDER holds one
-folder of photos for each WordNet id. `mnist` compresses runs of one recipe with several seeds and judges the decoded
-files on the test images. Sizes are those of the files: codebooks, indices, biases and headers included. `--write`
-keeps the rows in docs/compression.json and puts the table into docs/compression.md.
+folder of photos for each WordNet id. `runs` compresses runs of one recipe with several seeds and judges the decoded
+files on the test images. Sizes are those of the files: codebooks, indices, biases and headers included.
+
+`narrowed` fine-tunes EfficientNet-Lite0, removes channels until half of the multiply-adds are left, and trains on. The
+same narrow network is trained from scratch beside it. Every fifth photo of a class is held out. The latency is that of
+the TFLite files with one thread.
+
+`--write` keeps the rows in docs/compression.json, and puts the tables into docs/compression.md and the chart beside it.
 """
 
 import argparse
@@ -28,7 +34,12 @@ ROWS = (
     ("lenet_300_100", "LeNet-300-100, MNIST", "40 times, 1.58 % and 48 times, 1.8 % error"),
     ("lenet5", "LeNet-5, MNIST", "none"),
     ("resnet20_cifar", "ResNet-20, CIFAR-10 (JPEG)", "none"),
-    ("structured", "MobileNetV2 with half the multiply-adds, photos", "none"),
+)
+# The same for networks with fewer channels.
+NARROW_ROWS = (
+    ("narrowed_before", "EfficientNet-Lite0, fine-tuned"),
+    ("narrowed", "half of the multiply-adds, trained on"),
+    ("narrowed_scratch", "the same network, from scratch"),
 )
 BEGIN = "<!-- results: begin, written by `python benchmarks/compression.py --write` -->\n"
 END = "<!-- results: end -->"
@@ -42,14 +53,19 @@ def main() -> None:
     squeezenet.add_argument("--weights", required=True)
     squeezenet.add_argument("--photos", required=True)
     squeezenet.add_argument("--rows", help="keys of ROWS, with commas; by default all of SqueezeNet")
-    mnist = commands.add_parser("mnist")
-    mnist.add_argument("runs", nargs="+")
-    mnist.add_argument("--bits", type=int, default=5)
-    mnist.add_argument("--row", required=True)
-    for command in (squeezenet, mnist):
+    runs = commands.add_parser("runs")
+    runs.add_argument("runs", nargs="+")
+    runs.add_argument("--bits", type=int, default=5)
+    runs.add_argument("--row", required=True)
+    narrow = commands.add_parser("narrowed")
+    narrow.add_argument("--weights", required=True)
+    narrow.add_argument("--photos", required=True)
+    narrow.add_argument("--seeds", type=int, default=3)
+    for command in (squeezenet, runs, narrow):
         command.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    for key, row in of_squeezenet(options) if options.command == "squeezenet" else of_runs(options):
+    measure = {"squeezenet": of_squeezenet, "runs": of_runs, "narrowed": of_narrowed}[options.command]
+    for key, row in measure(options):
         print(key, json.dumps(row), flush=True)
         if options.write:
             write(key, row)
@@ -62,7 +78,8 @@ def write(key: str, row: dict) -> None:
     path.write_text(json.dumps(known, indent=1) + "\n")
     text = page.read_text(encoding="utf-8")
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    page.write_text(before + BEGIN + table(known) + END + after, encoding="utf-8")
+    page.write_text(before + BEGIN + table(known) + "\n" + narrow_table(known) + END + after, encoding="utf-8")
+    draw(known)
 
 
 def table(results: dict) -> str:
@@ -83,6 +100,41 @@ def table(results: dict) -> str:
             ]
         lines.append(f"| {name} | {published} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def narrow_table(results: dict) -> str:
+    """Returns the rows of the networks with fewer channels in Markdown."""
+    lines = [
+        "| network, photos | multiply-adds | bytes of the TFLite file | latency | top-1, mean | seeds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for key, name in NARROW_ROWS:
+        row = results.get(key)
+        cells = ["not run", "", "", "", ""]
+        if row:
+            cells = [f"{row['multiply_adds'] / 1e6:.0f} million", f"{row['bytes']:,}", f"{row['latency_ms']:.1f} ms"]
+            cells += [f"{100 * row['top1']:.1f} % of {row['photos']}", str(row["seeds"])]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict) -> None:
+    """Draws the accuracy of SqueezeNet against the size of its file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for key, name, _ in ROWS:
+        if key.startswith("squeezenet") and key in results:
+            row, name = results[key], name.rpartition(", ")[2]
+            axes.plot(row["bytes"] / 1e6, 100 * row["top1"], "o", color="#1f5aa6")
+            axes.annotate(
+                name, (row["bytes"] / 1e6, 100 * row["top1"]), (0, 7), textcoords="offset points", ha="center"
+            )
+    axes.set(xscale="log", xlabel="bytes of the file, in millions", ylabel="top-1, %", title="SqueezeNet v1.0")
+    axes.margins(0.15)
+    axes.grid(alpha=0.3)
+    figure.savefig(DOCS / "_static" / "compression.png", dpi=110)
 
 
 def of_squeezenet(options):
@@ -161,6 +213,84 @@ def of_runs(options):
             print(json.dumps(rows[-1]), flush=True)
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     yield options.row, means | {"seeds": len(rows), "each": rows}
+
+
+def of_narrowed(options):
+    """Yields the rows of the fine-tuned network, of the narrowed one, and of the same narrow one from scratch."""
+    import keras
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.compression.structured import narrowed
+
+    found = {key: [] for key, _ in NARROW_ROWS}
+    train, held_out = photos_of(options.photos)
+    for seed in range(options.seeds):
+        keras.utils.set_random_seed(seed)
+        model = kerasnets.create_model("efficientnet_lite0", classes=len(set(train[1])), weights=options.weights)
+        judged = {"narrowed_before": fitted(model, train, epochs=10)}
+        limit = kerasnets.complexity(model).multiply_adds / 2
+        small = next(
+            candidate
+            for share in np.arange(0.2, 0.8, 0.025)
+            if kerasnets.complexity(candidate := narrowed(model, share)).multiply_adds <= limit
+        )
+        scratch = type(small).from_config(small.get_config())
+        scratch.preprocessing = small.preprocessing
+        judged |= {"narrowed": fitted(small, train, epochs=20), "narrowed_scratch": fitted(scratch, train, epochs=30)}
+        for key, network in judged.items():
+            found[key].append(measured(network, held_out))
+            print(seed, key, json.dumps(found[key][-1]), flush=True)
+    for key, rows in found.items():
+        means = {name: float(np.mean([row[name] for row in rows])) for name in ("latency_ms", "top1")}
+        yield key, rows[0] | means | {"seeds": len(rows), "each": rows}
+
+
+def photos_of(folder: str):
+    """Returns photos and labels for training, and those that are held out."""
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.data.images.per_image import load_image
+
+    preprocessing = kerasnets.model_info("efficientnet_lite0").preprocessing
+    parts = ([], []), ([], [])
+    for label, place in enumerate(sorted(path for path in Path(folder).iterdir() if path.is_dir())):
+        for number, file in enumerate(sorted(place.iterdir())):
+            images, labels = parts[number % 5 == 0]
+            images.append(np.asarray(load_image(file, preprocessing)).astype("uint8"))
+            labels.append(label)
+    return [(np.stack(images), np.array(labels)) for images, labels in parts]
+
+
+def fitted(model, photos, epochs: int):
+    """Trains a model and returns it."""
+    import keras
+
+    from kerasnets.data.images.per_image import normalise
+
+    steps = epochs * -(-len(photos[1]) // 32)
+    optimizer = keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.05)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(normalise(photos[0], model.preprocessing), photos[1], batch_size=32, epochs=epochs, verbose=0)
+    return model
+
+
+def measured(model, held_out) -> dict:
+    """Returns multiply-adds, accuracy, and the bytes and the latency of the TFLite file."""
+    import numpy as np
+
+    import kerasnets
+    from kerasnets.exporters.latency import measure_latency
+    from kerasnets.exporters.open_network import probabilities
+
+    found = probabilities(model, held_out[0], model.preprocessing).argmax(-1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.tflite"
+        kerasnets.export(model, "tflite", held_out[0][:8], path)
+        latency, size = measure_latency(path)[0]["median_ms"], path.stat().st_size
+    row = {"multiply_adds": kerasnets.complexity(model).multiply_adds, "latency_ms": latency, "bytes": size}
+    return row | {"top1": float(np.mean(found == held_out[1])), "photos": len(found)}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _FUNCTIONS = {
     "features": "kerasnets.graph.features",
     "freeze": "kerasnets.graph.freeze",
     "fold_batch_norm": "kerasnets.graph.fold",
+    "narrowed": "kerasnets.compression.structured",
     "quantization_aware": "kerasnets.compression.quantization",
     "optimize": "kerasnets.graph.inference",
     "preprocess_input": "kerasnets.weights.preprocess",

@@ -8,6 +8,7 @@ import keras
 from kerasnets.architectures.googlenet import inception_module as inception_module
 from kerasnets.build import create_model as create_model
 from kerasnets.compression.quantization import quantization_aware as quantization_aware
+from kerasnets.compression.structured import narrowed as narrowed
 from kerasnets.data.labels import decode_predictions as decode_predictions
 from kerasnets.evaluation.evaluate import evaluate as evaluate
 from kerasnets.experiments.learning_rate import find_learning_rate as find_learning_rate
