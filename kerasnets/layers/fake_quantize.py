@@ -58,8 +58,8 @@ class FakeQuantize(keras.layers.Layer):
 
     @property
     def range(self) -> tuple[float, float]:
-        """The range, (0, 0) before the first batch."""
-        return self.fixed or (float(self.low), float(self.high))
+        """The range that values are rounded in, (0, 0) before the first batch."""
+        return self.fixed or tuple(map(float, _off_the_middle(tf.convert_to_tensor(self.low), self.high)))
 
     def set_range(self, low: float, high: float) -> None:
         """Sets the range; it is widened to hold 0."""
@@ -77,7 +77,7 @@ class FakeQuantize(keras.layers.Layer):
     def _known(self, inputs):
         """Returns the range of the training so far, before its first batch that of the input."""
         low, high = tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
-        return tf.cond(high > low, lambda: (low, high), lambda: _extremes(inputs))
+        return _off_the_middle(*tf.cond(high > low, lambda: (low, high), lambda: _extremes(inputs)))
 
     def _observe(self, inputs) -> None:
         low, high, present = _over_replicas(*_extremes(tf.stop_gradient(inputs)))
@@ -97,6 +97,18 @@ def _extremes(x):
     """Returns the smallest and the largest value, 0 among them; and not both 0, which would be no range."""
     low, high = tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)
     return low, tf.where(high > low, high, 1e-6)
+
+
+def _off_the_middle(low, high):
+    """Widens a range of pixels from -1 to 1, or another one with 0 in its middle, to 252 steps of 255.
+
+    With 255 steps 0 lies between two of them, and so does each of the 256 values of a pixel: float32 and integers would
+    round it to different steps. With 252 only the two values next to 0 lie near the middle of two steps, and farther
+    from it than the file's rounding of a bias, half of 1/127 of a pixel, can move them.
+    """
+    below = -255 * low / tf.maximum(high - low, 1e-12)
+    middle, step = tf.abs(below - 127.5) < 0.25, (high - low) / 252
+    return tf.where(middle, -127 * step, low), tf.where(middle, 128 * step, high)
 
 
 def _over_replicas(low, high):

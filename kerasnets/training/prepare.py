@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kerasnets.build import build
 from kerasnets.compression.constraints import constraints_of
+from kerasnets.compression.quantization_bias import round_biases
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, parallel, steps_per_epoch, training_batches
 from kerasnets.data.service import check_service
@@ -230,6 +231,8 @@ def classifier(job: Job, weights: list) -> keras.Model:
     by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
     for weight in model.weights:
         weight.assign(by_path[weight.path])
+    if job.recipe.quantize:
+        round_biases(model)
     return model
 
 

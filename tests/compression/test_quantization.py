@@ -14,10 +14,15 @@ from kerasnets.compression.quantization import (
     set_rounding,
     without_rounding,
 )
+from kerasnets.compression.quantization_bias import round_biases
+from kerasnets.compression.quantization_file import fixed, without_norms
 from kerasnets.compression.quantization_ranges import calibrate
+from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters.open_network import probabilities
-from kerasnets.exporters.tflite import load_tflite, read_ops, summarise_ops
+from kerasnets.exporters.tflite import load_tflite, read_ops, summarise_ops, tflite_bytes
+from kerasnets.graph.fold import inference_form
 from kerasnets.layers.fake_quantize import FakeQuantize, QuantizedConv2D, quantized_kernel
+from kerasnets.registry import Preprocessing
 
 # Fused ReLU and additions; ReLU6 and depthwise; swish and squeeze-and-excitation; hard swish and hard sigmoid;
 # concatenation; normalisation that cannot be folded; groups.
@@ -103,6 +108,50 @@ def test_a_range_follows_training_and_clips():
     assert np.asarray(layer(9 * x)).max() == pytest.approx(6.0, abs=8 / 255)
     layer.active = False
     assert np.asarray(layer(9 * x)).max() == 27.0
+
+
+def test_no_pixel_lies_in_the_middle_of_two_steps():
+    """With a range of -1 to 1 every pixel would, and the file would round each to another step than Keras does."""
+    layer = FakeQuantize()
+    layer.build((None, 1))
+    layer.set_range(-1.0, 1.0)
+    exact = (np.arange(256, dtype="float32") - 127.5) / 127.5
+    rounded = np.asarray(layer(exact))
+    # An error of a bias in the file: half a step of 1/127 of a pixel.
+    for error in (-0.5 / 127, 0.5 / 127):
+        np.testing.assert_array_equal(np.asarray(layer(exact + np.float32(error / 127.5))), rounded)
+    assert np.abs(rounded - exact).max() <= 1 / 126 / 2 + 1e-6
+    low, high = layer.range
+    assert low <= -1 and high >= 1 and low / (high - low) * 255 == pytest.approx(round(low / (high - low) * 255))
+    layer.set_range(-0.9, 1.3)
+    assert layer.range == pytest.approx((-0.9, 1.3))
+
+
+def test_file_and_network_round_alike_where_biases_are_whole(tmp_path):
+    """Two of the map's values in 100,000 may differ, where float32 is not exact enough."""
+    x = inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, use_bias=False, name="conv")(x)
+    x = keras.layers.ReLU(name="relu")(keras.layers.BatchNormalization(name="norm")(x))
+    x = keras.layers.BatchNormalization(name="alone")(keras.layers.MaxPooling2D(2, name="pool")(x))
+    outputs = keras.layers.DepthwiseConv2D(3, activation="relu6", name="depthwise")(x)
+    network = keras.Model(inputs, outputs, name="small")
+    fill(network)
+    aware, found = quantization_aware(network), images(network, 400)
+    numbers = Preprocessing(16, 1.0, "bilinear", (127.5,) * 3, (127.5,) * 3)
+    calibrate(aware, normalise(found[:64], numbers), by_error=False)
+    low, high = aware.layers[-1].range
+
+    def share() -> float:
+        path = tmp_path / "map.tflite"
+        path.write_bytes(tflite_bytes(fixed(without_norms(inference_form(aware))), numbers, "tflite-int8"))
+        steps = (load_tflite(path).run(found) - probabilities(aware, found, numbers)) / ((high - low) / 255)
+        return float((np.abs(steps) > 0.5).mean())
+
+    assert 0 < share() < 0.01
+    before = [w.numpy() for w in aware.weights]
+    assert round_biases(aware) == 3
+    assert 0 < max(np.abs(w.numpy() - old).max() for w, old in zip(aware.weights, before, strict=True)) < 1e-2
+    assert share() < 2e-5
 
 
 def test_no_range_stands_between_a_convolution_and_its_activation():
