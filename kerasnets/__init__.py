@@ -40,7 +40,7 @@ _FUNCTIONS = {
     "prepare": "kerasnets.training.prepare",
     "summary": "kerasnets.runs.summary",
     "train": "kerasnets.training.loop",
-    "evaluate": "kerasnets.evaluation.evaluate",
+    "evaluate": "kerasnets.exporters.evaluate",
     "open_network": "kerasnets.exporters.open_network",
     "export": "kerasnets.exporters.export",
     "compress": "kerasnets.exporters.compress",

@@ -10,12 +10,12 @@ from kerasnets.build import create_model as create_model
 from kerasnets.compression.quantization import quantization_aware as quantization_aware
 from kerasnets.compression.structured import narrowed as narrowed
 from kerasnets.data.labels import decode_predictions as decode_predictions
-from kerasnets.evaluation.evaluate import evaluate as evaluate
 from kerasnets.experiments.learning_rate import find_learning_rate as find_learning_rate
 from kerasnets.experiments.run import run_experiment as run_experiment
 from kerasnets.experiments.sweep import sweep as sweep
 from kerasnets.explain.inside import effective_receptive_field as effective_receptive_field
 from kerasnets.exporters.compress import compress as compress
+from kerasnets.exporters.evaluate import evaluate as evaluate
 from kerasnets.exporters.export import export as export
 from kerasnets.exporters.finetune import finetune as finetune
 from kerasnets.exporters.open_network import open_network as open_network

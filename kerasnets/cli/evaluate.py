@@ -1,6 +1,5 @@
 """`kerasnets evaluate`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,22 +74,11 @@ def evaluate_command(
 
 def _open(target: str, weights: str | None, data: str | None, split: str | None) -> tuple:
     """Returns a model, labelled images for it, its preprocessing and the options of the images."""
-    from kerasnets.data.class_names import match_classes
-    from kerasnets.data.sources import open_source
-    from kerasnets.data.sources.folder import folder_splits
-    from kerasnets.exporters.images import named_data
+    from kerasnets.exporters.evaluate import labelled_images
     from kerasnets.exporters.open_network import open_network
 
     opened = open_network(target, weights)
-    if opened.random or opened.run is None and data is None:
-        raise ValueError(
-            f"A model that is given by name or as a file needs --data, and a name --weights too. Received: {target!r}"
-        )
-    options = named_data(data, "--data") if data else opened.data
-    trained_elsewhere = opened.run is None and Path(target).suffix != ".keras"
-    if split is None and trained_elsewhere and options.source.kind == "folder":
-        split = "all" if folder_splits(Path(options.source.path))[1] else None
-    source = match_classes(open_source(options.source, split or options.evaluation_split), opened.classes)
+    source, options = labelled_images(opened, target, data, split)
     return opened.model, source, opened.preprocessing, options
 
 
