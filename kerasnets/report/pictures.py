@@ -33,14 +33,14 @@ def draw_maps(image: np.ndarray, predictions: list[dict], maps: list[Map]) -> by
     panels[0].imshow(_grey_or_colour(image), cmap="gray")
     _bars(panels[1], predictions)
     for panel, one in zip(panels[2:], maps, strict=False):
-        panel.set_title(_wrapped(one.title), fontsize=8)
+        panel.set_title(_wrapped(one.title), fontsize=9)
         if one.note:
             panel.text(0.5, 0.5, _wrapped(one.note), ha="center", va="center", fontsize=9, transform=panel.transAxes)
             continue
         panel.imshow(image.mean(axis=-1), cmap="gray", extent=(0, 1, 0, 1))
         values = one.values / max(np.percentile(np.abs(one.values), 99.5), 1e-12)
         panel.imshow(values, cmap="inferno", alpha=0.6, vmin=min(0, values.min()), vmax=1, extent=(0, 1, 0, 1))
-        panel.set_xlabel(f"{one.seconds:.2f} s", fontsize=8)
+        panel.set_xlabel(f"{one.seconds:.2f} s", fontsize=9)
     for number, panel in enumerate(panels):
         if number != 1:
             panel.set(xticks=[], yticks=[])
@@ -54,18 +54,29 @@ def draw_sheet(units: list[list[tuple]], titles: list[str]) -> bytes:
     Args:
         units: for each map (patch of the image, projection), values 0..1, up to nine.
     """
-    figure = _figure(2.2 * 4, 1.25 * -(-len(units) // 2) * 1.0 + 0.4)
-    blocks = figure.subfigures(-(-len(units) // 2), 2, squeeze=False).ravel()
-    for block, pairs, title in zip(blocks, units, titles, strict=False):
-        block.suptitle(title, fontsize=7)
-        axes = block.subplots(3, 6, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
-        for axis in axes.ravel():
-            axis.set_axis_off()
-        for number, (patch, projection) in enumerate(pairs):
-            row, column = divmod(number, 3)
-            axes[row, column].imshow(_grey_or_colour(projection), cmap="gray", vmin=0, vmax=1)
-            axes[row, column + 3].imshow(_grey_or_colour(patch), cmap="gray", vmin=0, vmax=1)
+    lines = -(-len(units) // 2)
+    figure = _figure(8.8, 2.4 * lines)
+    figure.get_layout_engine().set(wspace=0.04)
+    panels = figure.subplots(lines, 2, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, pairs, title in zip(panels, units, titles, strict=False):
+        patches, projections = (_nine([pair[number] for pair in pairs]) for number in (0, 1))
+        gap = np.ones((len(patches), len(patches) // 16, 3))
+        panel.imshow(np.concatenate([projections, gap, patches], axis=1))
+        panel.set_title(title, fontsize=8)
     return _png(figure)
+
+
+def _nine(images: list[np.ndarray]) -> np.ndarray:
+    """Returns up to nine pictures of one size in three rows, with white lines between them."""
+    height, width = images[0].shape[:2]
+    line = max(1, height // 16)
+    sheet = np.ones((3 * height + 2 * line, 3 * width + 2 * line, 3))
+    for number, image in enumerate(images):
+        top, left = (number // 3) * (height + line), (number % 3) * (width + line)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
 
 
 def draw_evolution(columns: dict[str, list[tuple]], titles: list[str]) -> bytes:

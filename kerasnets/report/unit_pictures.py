@@ -176,5 +176,5 @@ def _shown(images, network: LoadedNetwork) -> np.ndarray:
 def _write(folder: str | Path, name: str, png: bytes, lead: str) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_page(folder, "Feature maps", lead, [(name, "")])
+    write_page(folder, "Feature maps", lead, [{"image": name}])
     return write_atomically(folder / name, png)

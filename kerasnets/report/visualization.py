@@ -14,7 +14,7 @@ from kerasnets.data.images.suffixes import image_files
 from kerasnets.explain.network import all_logits
 from kerasnets.exporters.open_network import LoadedNetwork, open_network
 from kerasnets.registry import did_you_mean
-from kerasnets.report.page import render_page
+from kerasnets.report.page import render_page, table
 from kerasnets.report.pictures import Map, draw_maps
 from kerasnets.runs.checkpoints import write_atomically
 
@@ -108,6 +108,7 @@ def _map(model, x, aim: int, name: str, layer: str | None) -> Map:
     sides = x.shape[1:3]
     if name == "occlusion":
         title += f", window {sides[0] // 4}, stride {sides[0] // 8}, filled with 0"
+        options["per_pixel"] = True  # so that the map lies where the windows lay
     for key in ("samples", "steps", "masks"):
         if key in inspect.signature(method).parameters:
             title += f", {inspect.signature(method).parameters[key].default} {key}"
@@ -122,20 +123,32 @@ def _map(model, x, aim: int, name: str, layer: str | None) -> Map:
     flat = explain.heatmap(found[None], None if found.ndim == 3 else sides)[0]
     note = ""
     if not np.any(found):
-        note = "The map is empty: nothing here speaks for the class."
+        stopped = name in ("guided", "deconvnet")
+        reason = "the ReLUs let no signal through" if stopped else "nothing here speaks for the class"
+        note = f"The map is empty: {reason}."
     elif np.ptp(flat) == 0:
         note = "The map is the same everywhere."
     return Map(title, name, flat, seconds, note)
 
 
 def _write_maps(folder: Path, name: str, rows: list[dict]) -> None:
-    pictures = [(Path(row["picture"]).name, Path(row["image"]).name) for row in rows if "picture" in row]
-    if pictures:
-        methods = ", ".join(map_["title"] for map_ in next(row["maps"] for row in rows if "maps" in row))
-        write_page(folder, "What the network looks at", f"{name}: {methods}", pictures)
+    sections = [
+        {
+            "title": f"{Path(row['image']).name}: {row['label']}",
+            "image": Path(row["picture"]).name,
+            "table": table(["map", "seconds"], [_described(one) for one in row["maps"]], ("seconds",)),
+        }
+        for row in rows
+        if "picture" in row
+    ]
+    if sections:
+        write_page(folder, "What the network looks at", f"{name}: maps of the class that each title names", sections)
 
 
-def write_page(folder: Path, heading: str, lead: str, pictures: list[tuple[str, str]]) -> None:
-    """Writes index.html with pictures (file, title) of the folder."""
-    sections = [{"title": title, "image": file} for file, title in pictures]
+def _described(one: dict) -> list[str]:
+    return [f"{one['title']}. {one['note']}" if one["note"] else one["title"], f"{one['seconds']:.2f}"]
+
+
+def write_page(folder: Path, heading: str, lead: str, sections: list[dict]) -> None:
+    """Writes index.html with sections of `kerasnets.report.page.render_page`, whose pictures are in the folder."""
     write_atomically(folder / "index.html", render_page(f"{heading} - kerasnets", sections, heading=heading, lead=lead))
