@@ -28,7 +28,7 @@ import keras
 from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.convolution import activate, batch_norm, conv, depthwise_conv
 from kerasnets.blocks.head import dropout_head, output
-from kerasnets.layers.same_padding import SameZeroPadding2D
+from kerasnets.layers.same_padding import AveragePooling2D, SameZeroPadding2D
 from kerasnets.layers.scheduled_drop_path import ScheduledDropPath, TrainingProgress
 from kerasnets.registry import Paper, Preprocessing
 
@@ -178,7 +178,7 @@ def pool(x, kind, stride, position, place: Place):
     name, padding = f"{place.name}.comb_iter_{position}", "same"
     if stride > 1 and kind in place.spec.counts_zeros:
         x, padding = SameZeroPadding2D(3, stride, name=f"{name}.pad")(x), "valid"
-    layer = {"max": keras.layers.MaxPooling2D, "avg": keras.layers.AveragePooling2D}[kind]
+    layer = {"max": keras.layers.MaxPooling2D, "avg": AveragePooling2D}[kind]
     x = fitted(layer(3, stride, padding=padding, name=name)(x), position, place)
     return dropped(x, name, place)
 

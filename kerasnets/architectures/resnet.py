@@ -20,8 +20,6 @@ A convolution is followed by batch normalisation and ReLU. The shortcut is added
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
-
 from kerasnets.architectures.variant import CIFAR, Variant, register
 from kerasnets.blocks.residual import (
     basic_block,
@@ -34,6 +32,7 @@ from kerasnets.blocks.residual import (
     residual_stages,
     stage_shapes,
 )
+from kerasnets.layers.same_padding import AveragePooling2D
 from kerasnets.layers.shortcut import PaddedIdentity
 from kerasnets.registry import Paper
 
@@ -89,7 +88,7 @@ def resnet_stochastic_depth_cifar(x, spec: Spec, *, stochastic_depth=0.5):
 
 def pooled_identity(x, filters, stride, *, name):
     """Shortcut of Huang et al. 2016: means of 2x2, zero channels behind the others."""
-    x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}.pool")(x) if stride > 1 else x
+    x = AveragePooling2D(stride, padding="same", name=f"{name}.pool")(x) if stride > 1 else x
     return PaddedIdentity(filters, zeros="after", name=name)(x)
 
 

@@ -30,6 +30,44 @@ def test_outputs_are_tensorflows(backend, reference):
     assert max(found.values()) <= LIMIT, found
 
 
+POOLING = """
+import sys
+import keras, numpy as np
+from kerasnets.layers.same_padding import AveragePooling2D
+layer = keras.layers.AveragePooling2D if sys.argv[2:] else AveragePooling2D
+means = {}
+for side in (7, 8, 9):
+    x = np.random.default_rng(side).normal(size=(2, side, side + 1, 3)).astype("float32")
+    for size, stride in ((2, 2), (3, 1), (3, 2), (3, 3), (5, 3)):
+        y = layer(size, stride, padding="same")(x)
+        means[f"{side} {size} {stride}"] = keras.ops.convert_to_numpy(y)
+np.savez(sys.argv[1], **means)
+"""
+
+
+def pooled(backend, folder, *words):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    file = folder / f"{backend}.npz"
+    subprocess.run([sys.executable, "-c", POOLING, str(file), *words], env=environment, check=True)
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+@everywhere
+def test_average_pooling_leaves_the_padding_out(backend, tmp_path):
+    expected, found = pooled("tensorflow", tmp_path), pooled(backend, tmp_path)
+    for case, values in expected.items():
+        np.testing.assert_allclose(found[case], values, atol=1e-6, err_msg=case)
+
+
+@pytest.mark.platform
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no torch here")
+def test_keras_counts_padding_in_means_under_pytorch(tmp_path):
+    """If it no longer does, our `AveragePooling2D` can go."""
+    expected, found = (pooled(backend, tmp_path, "keras") for backend in ("tensorflow", "torch"))
+    assert np.abs(found["8 3 2"] - expected["8 3 2"]).max() > 0.01
+
+
 @pytest.mark.slow
 @everywhere
 def test_outputs_of_all_variants_are_tensorflows(backend):
