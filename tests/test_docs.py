@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import backends
 import fresh
 import make_formats
 import pytest
@@ -103,6 +104,12 @@ def test_the_page_of_formats_says_what_was_measured():
     rows = json.loads(make_formats.RECORD.read_text(encoding="utf-8"))
     assert make_formats.page_text(rows) == make_formats.PAGE.read_text(encoding="utf-8")
     assert set(rows) <= set(variant_names())
+
+
+def test_the_page_of_backends_says_what_was_measured():
+    record = backends.read_record()
+    assert backends.page_text(record) == backends.PAGE.read_text(encoding="utf-8")
+    assert {*record["twins"], *record["whole"]} <= set(variant_names()) and not backends.faults(record)
 
 
 def test_every_public_function_is_in_the_reference():

@@ -1,13 +1,16 @@
-"""Builds variants under each backend of Keras and compares their outputs with TensorFlow's, on filled weights.
+"""Compares the outputs of all variants under JAX and PyTorch with TensorFlow's, on filled weights, and trains a step.
 
-    python tests/support/backends.py [--backends jax torch] [--variants NAME ...] [--whole] [--fit]
+    python tests/support/backends.py [--families NAME ...] [--variants NAME ...] [--whole] [--again] [--table]
 
-By default each variant's tiny twin is compared (tests/tiny_twins.json). `--whole` takes the variants themselves, with
-ten classes and the smallest images that they allow. `--fit` also trains the twin of one variant of each family for one
-step by Keras's `fit`, and checks that the loss is finite and the weights move.
+Compared are the tiny twins of all variants (tests/tiny_twins.json: the same code with smaller numbers), or with
+`--whole` the networks themselves, with ten classes and the smallest images that they allow. The twin of one variant of
+each family is also trained for one step by Keras's `fit`: the loss is finite and weights move.
 
-Every backend is a process of its own, in which TensorFlow cannot be imported unless it is the backend. The last line
-says how many variants differ by more than 1e-5 of the standard deviation of the output.
+docs/backends.json keeps what was measured, so a run that was stopped goes on; `--again` measures anew. The table goes
+into docs/backends.md; `--table` only writes that. The last line says how many variants differ by more than 1e-5 of the
+standard deviation of the output.
+
+Every backend is a process of its own, in which TensorFlow cannot be imported unless it is the backend.
 """
 
 import argparse
@@ -16,14 +19,26 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from without_tensorflow import hide_tensorflow
 
 ROOT = Path(__file__).parents[2]
+RECORD, PAGE = ROOT / "docs" / "backends.json", ROOT / "docs" / "backends.md"
+MARKS = "<!-- backends: begin, written by `make backends` -->", "<!-- backends: end -->"
 BACKENDS = ("jax", "torch")
+TITLES = {"keras": "Keras", "tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 LIMIT = 1e-5
+# The operations are the same; XLA only spends less time on their machine code, and compiles equal networks once.
+QUICK_XLA = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir(), "kerasnets_backends")),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+}
+AT_ONCE = 12  # a process holds few networks
 DEFAULT = ("resnet18", "resnext50_32x4d", "lenet5", "squeezenet1_1", "alexnet")
 
 
@@ -78,7 +93,12 @@ def run_side(backend: str, names: list[str], *words: str) -> dict[str, np.ndarra
     Raises:
         RuntimeError: the process fails.
     """
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+    environment = {
+        **os.environ,
+        **QUICK_XLA,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
+    }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "outputs.npz")
         command = [sys.executable, __file__, "--side", str(file), "--variants", *names, *words]
@@ -96,41 +116,115 @@ def differences(backend: str, names: list[str], *words: str, reference=None) -> 
     return {name: float(np.abs(theirs[name] - reference[name]).max() / reference[name].std()) for name in names}
 
 
+def compare(record: dict, names: list[str], *words: str) -> None:
+    """Compares the variants that the record does not hold, and writes it after every few."""
+    rows = record["whole" if words else "twins"]
+    names = [name for name in names if name not in rows]
+    for start in range(0, len(names), AT_ONCE):
+        part = names[start : start + AT_ONCE]
+        reference = run_side("tensorflow", part, *words)
+        found = {backend: differences(backend, part, *words, reference=reference) for backend in BACKENDS}
+        rows |= {name: {backend: found[backend][name] for backend in BACKENDS} for name in part}
+        write(record)
+        print(f"compared {start + len(part)} of {len(names)}", file=sys.stderr, flush=True)
+
+
+def train(record: dict, names: list[str]) -> None:
+    """Trains the twins that the record does not hold for a step under each backend."""
+    names = [name for name in names if name not in record["losses"]]
+    found = {backend: run_side(backend, names, "--fit") for backend in ("tensorflow", *BACKENDS)} if names else {}
+    record["losses"] |= {name: {backend: float(losses[name]) for backend, losses in found.items()} for name in names}
+    write(record)
+
+
+def write(record: dict) -> None:
+    """Writes the record, and its table into the page."""
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    PAGE.write_text(page_text(record), encoding="utf-8")
+
+
+def page_text(record: dict) -> str:
+    """Returns the page with the table of the record."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+    return f"{before}{MARKS[0]}\n{table(record)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
+
+
+def table(record: dict) -> str:
+    """Returns the largest difference of each family, and where its twin was trained for a step."""
+    from nets import get_variant, variant_names
+
+    families = {}
+    for name in variant_names():
+        families.setdefault(get_variant(name).family, []).append(name)
+    lines = [
+        "| family | small | JAX | PyTorch | whole | JAX | PyTorch | a training step |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for family, names in sorted(families.items()):
+        cells = [f"`{family}`"]
+        for kind in ("twins", "whole"):
+            found = [record[kind][name] for name in names if name in record[kind]]
+            worst = [f"{max(row[backend] for row in found):.0e}" if found else "not run" for backend in BACKENDS]
+            cells += [f"{len(found)} of {len(names)}", *worst]
+        losses = [record["losses"][name] for name in names if name in record["losses"]]
+        trained = [TITLES[key] for key in losses[0] if np.isfinite(losses[0][key])] if losses else []
+        lines.append(f"| {' | '.join([*cells, ', '.join(trained) or 'not run'])} |")
+    versions = ", ".join(f"{TITLES[name]} {number}" for name, number in record["versions"].items())
+    return "\n".join([*lines, "", f"{versions}."])
+
+
+def faults(record: dict) -> list[str]:
+    """Returns what differs, and what does not train."""
+    rows = [(name, row) for kind in ("twins", "whole") for name, row in record[kind].items()]
+    odd = [f"{key} {name} {value:.1e}" for name, row in rows for key, value in row.items() if not value <= LIMIT]
+    steps = [(name, key, loss) for name, row in record["losses"].items() for key, loss in row.items()]
+    return odd + [f"{key} {name} does not train" for name, key, loss in steps if not np.isfinite(loss)]
+
+
+def read_record() -> dict:
+    empty = {"twins": {}, "whole": {}, "losses": {}, "versions": {}}
+    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else empty
+
+
+def side(options) -> None:
+    """Computes what another process asked for, in this process and its backend."""
+    if os.environ["KERAS_BACKEND"] != "tensorflow":
+        hide_tensorflow()
+    found = fit_of(options.variants) if options.fit else outputs_of(options.variants, options.whole)
+    np.savez(options.side, **found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--families", nargs="+")
     parser.add_argument("--variants", nargs="+")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--fit", action="store_true")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)  # these two are of the processes that it starts
+    parser.add_argument("--fit", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        if os.environ["KERAS_BACKEND"] != "tensorflow":
-            hide_tensorflow()
-        found = fit_of(options.variants) if options.fit else outputs_of(options.variants, options.whole)
-        np.savez(options.side, **found)
+        side(options)
         return
     from nets import representatives
 
-    from kerasnets.registry import variant_names
+    from kerasnets.registry import get_variant, variant_names
 
-    names, odd = options.variants or list(variant_names()), []
-    words = ["--whole"] if options.whole else []
-    for backend in options.backends:
-        found, worst = {}, {}
-        for start in range(0, len(names), 12):  # a process holds few networks at a time
-            part = names[start : start + 12]
-            found |= differences(backend, part, *words)
-            print(f"{backend}: {len(found)} of {len(names)}", file=sys.stderr, flush=True)
-        worst = dict(sorted(found.items(), key=lambda pair: -pair[1]))
-        print(json.dumps({"backend": backend, "variants": len(found), "largest": dict(list(worst.items())[:5])}))
-        odd += [f"{backend} {name} {value:.1e}" for name, value in worst.items() if not value <= LIMIT]
-        if options.fit:
-            losses = run_side(backend, representatives("family"), "--fit")
-            bad = [name for name, loss in losses.items() if not np.isfinite(loss)]
-            print(json.dumps({"backend": backend, "families trained for a step": len(losses), "failed": bad}))
-            odd += [f"{backend} {name} does not train" for name in bad]
-    print(f"{len(odd)} differ: {', '.join(odd)}" if odd else f"0 of {len(names)} variants differ on {options.backends}")
+    names = options.variants or list(variant_names())
+    names = [name for name in names if not options.families or get_variant(name).family in options.families]
+    record, words = read_record(), ["--whole"] if options.whole else []
+    if options.again:
+        record = {key: {name: row for name, row in record[key].items() if name not in names} for key in record}
+    if options.table:
+        write(record)
+    else:
+        record["versions"] = {name: version(name) for name in TITLES}
+        train(record, [name for name in representatives("family") if name in names])
+        compare(record, names, *words)
+    odd, counts = faults(record), [len(record[key]) for key in ("twins", "whole", "losses")]
+    print("{} small and {} whole networks compared, {} trained for a step".format(*counts))
+    print(f"{len(odd)} differ: {', '.join(odd)}" if odd else "0 differ")
     sys.exit(bool(odd))
 
 
