@@ -25,6 +25,8 @@ from pathlib import Path
 import numpy as np
 from without_tensorflow import hide_tensorflow
 
+from kerasnets.model_index import read_model_index
+
 ROOT = Path(__file__).parents[2]
 RECORD, PAGE = ROOT / "docs" / "backends.json", ROOT / "docs" / "backends.md"
 MARKS = "<!-- backends: begin, written by `make backends` -->", "<!-- backends: end -->"
@@ -151,11 +153,9 @@ def page_text(record: dict) -> str:
 
 def table(record: dict) -> str:
     """Returns the largest difference of each family, and where its twin was trained for a step."""
-    from nets import get_variant, variant_names
-
     families = {}
-    for name in variant_names():
-        families.setdefault(get_variant(name).family, []).append(name)
+    for name, row in read_model_index().items():
+        families.setdefault(row["family"], []).append(name)
     lines = [
         "| family | small | JAX | PyTorch | whole | JAX | PyTorch | a training step |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -167,9 +167,9 @@ def table(record: dict) -> str:
             worst = [f"{max(row[backend] for row in found):.0e}" if found else "not run" for backend in BACKENDS]
             cells += [f"{len(found)} of {len(names)}", *worst]
         losses = [record["losses"][name] for name in names if name in record["losses"]]
-        trained = [TITLES[key] for key in losses[0] if np.isfinite(losses[0][key])] if losses else []
+        trained = [title for key, title in TITLES.items() if losses and np.isfinite(losses[0].get(key, np.nan))]
         lines.append(f"| {' | '.join([*cells, ', '.join(trained) or 'not run'])} |")
-    versions = ", ".join(f"{TITLES[name]} {number}" for name, number in record["versions"].items())
+    versions = ", ".join(f"{title} {record['versions'][key]}" for key, title in TITLES.items())
     return "\n".join([*lines, "", f"{versions}."])
 
 
@@ -196,8 +196,9 @@ def side(options) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+")
-    parser.add_argument("--variants", nargs="+")
+    families = {name: row["family"] for name, row in read_model_index().items()}
+    parser.add_argument("--families", nargs="+", choices=sorted({*families.values()}), metavar="NAME")
+    parser.add_argument("--variants", nargs="+", choices=list(families), metavar="NAME")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--whole", action="store_true")
@@ -207,18 +208,15 @@ def main() -> None:
     if options.side:
         side(options)
         return
-    from nets import representatives
-
-    from kerasnets.registry import get_variant, variant_names
-
-    names = options.variants or list(variant_names())
-    names = [name for name in names if not options.families or get_variant(name).family in options.families]
+    names = [name for name in options.variants or families if families[name] in (options.families or families.values())]
     record, words = read_record(), ["--whole"] if options.whole else []
     if options.again:
         record = {key: {name: row for name, row in record[key].items() if name not in names} for key in record}
     if options.table:
         write(record)
     else:
+        from nets import representatives
+
         record["versions"] = {name: version(name) for name in TITLES}
         train(record, [name for name in representatives("family") if name in names])
         compare(record, names, *words)
