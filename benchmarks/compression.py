@@ -126,13 +126,13 @@ def draw(results: dict) -> None:
     axes = figure.subplots()
     for key, name, _ in ROWS:
         if key.startswith("squeezenet") and key in results:
-            row, name = results[key], name.rpartition(", ")[2]
-            axes.plot(row["bytes"] / 1e6, 100 * row["top1"], "o", color="#1f5aa6")
-            axes.annotate(
-                name, (row["bytes"] / 1e6, 100 * row["top1"]), (0, 7), textcoords="offset points", ha="center"
-            )
-    axes.set(xscale="log", xlabel="bytes of the file, in millions", ylabel="top-1, %", title="SqueezeNet v1.0")
-    axes.margins(0.15)
+            point = results[key]["bytes"] / 1000, 100 * results[key]["top1"]
+            axes.plot(*point, "o", color="#1f5aa6")
+            axes.annotate(name.rpartition(", ")[2], point, (6, -6), textcoords="offset points", va="top", rotation=-30)
+    axes.set(xlabel="size of the file, kB", ylabel="top-1, %", title="SqueezeNet v1.0", ylim=(50, 60))
+    axes.set_xscale("log")
+    axes.set_xticks([200, 300, 500, 1000, 2000, 5000, 8000], ["200", "300", "500", "1,000", "2,000", "5,000", "8,000"])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     figure.savefig(DOCS / "_static" / "compression.png", dpi=110)
 

@@ -11,6 +11,25 @@ from kerasnets.report.page import render_page, table
 from kerasnets.runs.checkpoints import write_atomically
 
 CHART = "chart.png"
+# Words of names that are not written in lower case.
+_SPELLED = {
+    word.lower(): word
+    for word in (
+        "AlexNet",
+        "LeNet",
+        "LRN",
+        "NiN",
+        "ReLU",
+        "SE",
+        "SqueezeNet",
+        "VGG",
+        "WRN",
+        "ZFNet",
+        "1x1",
+        "3x3",
+        "5x5",
+    )
+}
 
 
 def experiment_report(experiment) -> Path:
@@ -61,8 +80,9 @@ def _page(result: ExperimentResult, chart: str | None) -> str:
 
 
 def heading(result: ExperimentResult) -> str:
-    """Returns the name of an experiment as a heading, `"Lenet output"`."""
-    return result.experiment.name.replace("_", " ").capitalize()
+    """Returns the name of an experiment as a heading, `"LeNet output"`."""
+    words = [_SPELLED.get(word, word) for word in result.experiment.name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def notes(result: ExperimentResult) -> list[str]:
