@@ -71,6 +71,7 @@ def visualize_command(
         for map_ in row.get("maps", ()):
             seconds = f"{map_['seconds']:.2f} s"
             print(f"  {map_['title']}: {map_['note'] or seconds}")
-    print(f"written: {output / 'index.html'}")
+    if not images or any("picture" in row for row in found):
+        print(f"written: {output / 'index.html'}")
     if images and any("error" in row for row in found):
         raise typer.Exit(1)

@@ -8,14 +8,13 @@ import numpy as np
 from kerasnets import explain
 from kerasnets.data.images.files import load_files
 from kerasnets.data.images.per_image import normalise
-from kerasnets.data.images.suffixes import image_files
 from kerasnets.data.pipeline import evaluation_batches
 from kerasnets.data.sources import open_source
 from kerasnets.explain.units import Strongest, numbered_images, project
 from kerasnets.exporters.open_network import LoadedNetwork
 from kerasnets.graph.cost import reach
 from kerasnets.report.pictures import draw_evolution, draw_sheet
-from kerasnets.report.visualization import opened_with_weights, write_page
+from kerasnets.report.visualization import opened_with_weights, some_files, write_page
 from kerasnets.runs.checkpoints import weights_by_epoch, write_atomically
 
 
@@ -122,7 +121,7 @@ class Batches:
             for images, _, weight in evaluation_batches(source, numbers, options, batch_size=64):
                 yield np.asarray(normalise(images, numbers))[np.asarray(weight) > 0]
         elif isinstance(self.data, str | Path):
-            pixels = load_files(list(image_files([self.data])), numbers)
+            pixels = load_files(some_files([self.data]), numbers)
             readable = [image for image in pixels if not isinstance(image, Exception)]
             for start in range(0, len(readable), 64):
                 yield np.asarray(normalise(np.stack(readable[start : start + 64]), numbers))

@@ -54,7 +54,7 @@ def visualize(  # noqa: PLR0913 - one argument for each choice of a user
     for name in methods:
         if name not in explain.METHODS:
             raise ValueError(f"There is no such method.{did_you_mean(name, explain.METHODS)} Received: method {name!r}")
-    network, files, rows = opened_with_weights(target, weights), list(image_files(images)), []
+    network, files, rows = opened_with_weights(target, weights), some_files(images), []
     pixels = load_files(files, network.preprocessing)
     for number, (path, image) in enumerate(zip(files, pixels, strict=True)):
         if isinstance(image, Exception):
@@ -69,6 +69,18 @@ def visualize(  # noqa: PLR0913 - one argument for each choice of a user
         rows.append({"image": str(path), **answer, "picture": str(picture), "maps": plain})
     _write_maps(Path(output), network.name, rows)
     return rows
+
+
+def some_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Returns image files, and those in folders.
+
+    Raises:
+        ValueError: for folders without any.
+    """
+    paths = list(map(str, paths))
+    if not (files := list(image_files(paths))):
+        raise ValueError(f"The folders should hold at least one image file. Received: {', '.join(paths) or 'none'}")
+    return files
 
 
 def opened_with_weights(target, weights) -> LoadedNetwork:

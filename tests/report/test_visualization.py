@@ -126,6 +126,19 @@ def test_command(network, tmp_path, capsys):
     assert "index.html" in capsys.readouterr().out
 
 
+def test_images_that_cannot_be_read(network, tmp_path, capsys):
+    net, output = str(network / "net.keras"), tmp_path / "nothing"
+    assert run(["visualize", net, str(network / "broken.png"), str(tmp_path / "no.png"), "-o", str(output)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "cannot be decoded" in lines[0] and "no such image file" in lines[1]
+    (tmp_path / "empty").mkdir()
+    for words in ([str(tmp_path / "empty")], ["--units", "c1", "--data", str(tmp_path / "empty")]):
+        assert run(["visualize", net, *words, "-o", str(output)]) == 2
+        error = capsys.readouterr().err
+        assert "at least one image file" in error and error.count("\n") == 1
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
