@@ -77,12 +77,16 @@ def improved(model, network: LoadedNetwork, calibration: np.ndarray) -> bytes:
 
 
 def counts(answers: np.ndarray, labels: np.ndarray, expected: np.ndarray | None) -> dict:
-    """Returns how many of the images are right, and on how many a file agrees with its network."""
+    """Returns how many of the images are right, and on how many a file agrees with its network.
+
+    `tied` counts the disagreements in which the file gives two classes the same highest probability.
+    """
     five = np.argsort(-answers, axis=-1)[:, :5]
     found = {"images": len(labels), "right": int(np.sum(answers.argmax(-1) == labels))}
     found["right5"] = int(np.sum(five == labels[:, None]))
     if expected is not None:
-        found["agree"] = int(np.sum(answers.argmax(-1) == expected.argmax(-1)))
+        same, two = answers.argmax(-1) == expected.argmax(-1), np.sort(answers, axis=-1)[:, -2:]
+        found |= {"agree": int(np.sum(same)), "tied": int(np.sum(~same & (two[:, 0] == two[:, 1])))}
     return found
 
 

@@ -41,13 +41,15 @@ def cifar_table(results: dict) -> list[str]:
 def agreement_table(results: dict) -> list[str]:
     """Returns the lines of the table of agreement between a file and its network."""
     forms = ("plain int8", "improved int8", "int8 after QAT")
-    lines = ["| network | " + " | ".join(forms) + " | ranges of the training that the file lacks |"]
-    lines.append("| --- |" + " --- |" * (len(forms) + 1))
+    head = [*forms, "ties among its other answers", "ranges of the training that the file lacks"]
+    lines = ["| network | " + " | ".join(head) + " |", "| --- |" + " --- |" * len(head)]
     for name in CIFAR:
         rows = results.get(name, {}).get("rows", {})
         cells = [share(rows[form]["agree"], rows[form]["images"]) if form in rows else "not run" for form in forms]
-        missing = rows.get("int8 after QAT", {}).get("ranges_missing", "not run")
-        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {missing} |")
+        trained = rows.get("int8 after QAT", {})
+        others = f"{trained['tied']} of {trained['images'] - trained['agree']}" if "tied" in trained else "not run"
+        cells += [others, str(trained.get("ranges_missing", "not run"))]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -74,5 +76,6 @@ def write_page() -> None:
     text = page.read_text().partition(MARK)[0]
     lines = ["## CIFAR-10", "", "Accuracy in %, with its 95 % interval:", "", *cifar_table(results.get("cifar10", {}))]
     lines += ["", "Top-1 agreement of a file with its network, in %:", "", *agreement_table(results.get("cifar10", {}))]
+    lines += ["", "A tie: the file gives two classes the same probability, which has steps of 1/256 there."]
     lines += ["", "## Public weights, 500 photos", "", *photo_table(results.get("photos", {}))]
     page.write_text(text + MARK + "\n" + "\n".join(lines) + "\n")
