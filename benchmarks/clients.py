@@ -5,7 +5,7 @@
 * keras: `kerasnets predict` with the run itself;
 * python: `kerasnets predict` with LiteRT;
 * mediapipe: MediaPipe's own `ImageClassifier`, if it is installed;
-* openvino: OpenVINO, if it is installed;
+* openvino: OpenVINO, if it is installed, with its own integer kernels and with the file's rounding in float32;
 * browser: the page of `kerasnets export --to web` in headless Chromium, if Chromium and playwright are installed.
 
 First all clients get the same pixels: each photo is decoded and resized once, as our evaluation does, and stored as a
@@ -66,7 +66,7 @@ def mediapipe_client(path, files):
     return np.array([json.loads(line) for line in done.stdout.splitlines()])
 
 
-def openvino_client(path, files):
+def openvino_client(path, files, **settings):
     import numpy as np
     import openvino
 
@@ -74,7 +74,7 @@ def openvino_client(path, files):
     from kerasnets.exporters.files import read_metadata
 
     pixels = np.stack(list(load_files([Path(file) for file in files], read_metadata(path)[0])))
-    net = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    net = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32", **settings})
     dtype = net.inputs[0].element_type.to_dtype()
     return np.concatenate([net(image[np.newaxis].astype(dtype))[0] for image in pixels])
 
@@ -147,6 +147,7 @@ def answers(run, path, files, litert_js):
         clients["mediapipe"] = lambda: mediapipe_client(path, files)
     if importlib.util.find_spec("openvino"):
         clients["openvino"] = lambda: openvino_client(path, files)
+        clients["openvino, rounding in float32"] = lambda: openvino_client(path, files, LP_TRANSFORMS_MODE=False)
     if importlib.util.find_spec("playwright") and shutil.which("chromium"):
         clients["browser"] = lambda: browser_client(path, files, litert_js)
     return {name: client() for name, client in clients.items()}

@@ -1,4 +1,7 @@
-"""Layers of an int8 TFLite file that compute in float: the file is rewritten around their operators."""
+"""Layers of an int8 TFLite file that compute in float: the file is rewritten around their operators.
+
+The last softmax is one of them: in integers, its probabilities would have steps of 1/256, and many classes the same.
+"""
 
 import flatbuffers
 import numpy as np
@@ -24,7 +27,26 @@ def with_float_layers(content: bytes, kernels: dict[str, np.ndarray]) -> bytes:
     if left:
         raise ValueError(f"No operator of the file can be kept in float for the layers {', '.join(left)}.")
     graph.operators = operators
-    builder = flatbuffers.Builder(len(content))
+    return _packed(model)
+
+
+def with_float_softmax(content: bytes) -> bytes:
+    """Returns an int8 file whose last softmax computes in float32, if it has one and gives float32."""
+    model = _schema().ModelT.InitFromObj(_schema().Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    *others, softmax, conversion = graph.operators
+    if (_name(model, softmax), _name(model, conversion)) != ("SOFTMAX", "DEQUANTIZE"):
+        return content
+    between = softmax.outputs[0]
+    graph.tensors[between].type, graph.tensors[between].quantization = _schema().TensorType.FLOAT32, None
+    conversion.inputs, conversion.outputs, softmax.outputs = softmax.inputs, softmax.outputs, conversion.outputs
+    softmax.inputs = np.array([between], np.int32)
+    graph.operators = [*others, conversion, softmax]
+    return _packed(model)
+
+
+def _packed(model) -> bytes:
+    builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

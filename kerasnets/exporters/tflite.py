@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasnets.exporters.files import CALIBRATED, QUANTISED, ExportError, Runner, first_line
+from kerasnets.exporters.float_layers import with_float_softmax
 from kerasnets.registry import Preprocessing
 
 # The operators that convert between integers and float32.
@@ -27,7 +28,8 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
             quantisation-aware model as `quantization_file.fixed` gives it needs no images for the 8-bit forms.
         preprocessing: the numbers of the normalisation, which becomes part of the file.
         form: `"tflite-int8"` and `"tflite-full-integer"` take uint8 pixels, the others float32 pixels 0-255.
-            `"tflite-full-integer"` gives uint8 probabilities (1, classes), in units of 1/256; the others float32.
+            `"tflite-full-integer"` gives uint8 probabilities (1, classes), in units of 1/256; the others float32, also
+            from a softmax in float32.
         calibration: real training images for the forms of `CALIBRATED`, pixels (examples, size, size, channels).
 
     Raises:
@@ -59,9 +61,10 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     try:
         # The converter prints its temporary files, and warns that the ranges come from images and not from statistics.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
-            return converter.convert()
+            content = converter.convert()
     except Exception as error:  # The converter's own exception classes are private.
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error
+    return with_float_softmax(content) if form == "tflite-int8" else content
 
 
 def converter_of(network):
@@ -97,14 +100,15 @@ def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 
     import keras
 
     from kerasnets.data.images.per_image import normalise
-    from kerasnets.layers.fake_quantize import FakeQuantize
+    from kerasnets.layers.fake_quantize import FakeQuantize, WholeBiasConv2D
 
     size, channels = preprocessing.size, len(preprocessing.mean)
     inputs = keras.Input((size, size, channels), batch_size=batch_size, name="image")
     unit = np.concatenate([np.zeros((1, channels)), np.eye(channels)]).astype("float32")
     offset, *columns = np.asarray(normalise(unit[:, np.newaxis, np.newaxis], preprocessing))[:, 0, 0]
     kernel = np.stack([column - offset for column in columns])[np.newaxis, np.newaxis]
-    convolution = keras.layers.Conv2D(channels, 1, name="normalization", dtype="float32")
+    kind = WholeBiasConv2D if rounded else keras.layers.Conv2D
+    convolution = kind(channels, 1, name="normalization", dtype="float32")
     x = convolution(FakeQuantize((0.0, 255.0), name="pixels")(inputs) if rounded else inputs)
     convolution.set_weights([kernel, offset])
     return keras.Model(inputs, model(x, training=False), name=model.name)
@@ -190,10 +194,11 @@ def summarise_ops(ops: list[dict], quantised: bool) -> dict:
     """Counts the operators: `{"ops": {name: count}, "flex_ops": [name], "float_islands": ["OP name"]}`.
 
     A float island is an operator of a quantised file that computes in float32 because it has no integer kernel. Local
-    response normalisation is the known one. The conversions around it are not counted.
+    response normalisation is the known one. The conversions around it are not counted, nor is the softmax at the end.
     """
     counts = Counter(op["op"] for op in ops)
-    islands = [f"{op['op']} {op['name']}" for op in ops if quantised and op["float"] and op["op"] not in _CONVERSIONS]
+    inner = ops[:-1] if ops and ops[-1]["op"] == "SOFTMAX" else ops
+    islands = [f"{op['op']} {op['name']}" for op in inner if quantised and op["float"] and op["op"] not in _CONVERSIONS]
     return {
         "ops": dict(counts.most_common()),
         "flex_ops": sorted(name for name in counts if name.startswith("Flex")),

@@ -8,6 +8,7 @@ https://arxiv.org/abs/1806.08342; Bengio et al. 2013 (the gradient), https://arx
 """
 
 import keras
+import numpy as np
 
 from kerasnets.layers.backend import tf
 from kerasnets.layers.batch_norm import PRESENT
@@ -141,6 +142,29 @@ def quantized_kernel(kernel, depthwise: bool = False):
     largest = tf.reduce_max(tf.abs(kernel), axes, keepdims=True)
     step = tf.stop_gradient(tf.maximum(largest, 1e-12) / KERNEL_STEPS)
     return kernel + tf.stop_gradient(tf.round(kernel / step) * step - kernel)
+
+
+class WholeBiasConv2D(keras.layers.Conv2D):
+    """A convolution for a file, whose kernel has the steps in which its bias is most nearly a whole number.
+
+    The largest weight of an output channel has 64 to 127 steps; 127, as elsewhere, would leave an error of up to half a
+    step of the bias. For pixels minus 123.675, which is 14,841 steps of 1/120, nothing is left.
+    """
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        kernel, bias = (np.asarray(each, np.float64) for each in weights)
+        largest = np.abs(kernel).max(axis=(0, 1, 2))
+        counts = np.arange(KERNEL_STEPS, KERNEL_STEPS // 2, -1)
+        biases = bias * counts[:, np.newaxis] / largest
+        best = counts[np.abs(biases - np.rint(biases)).round(3).argmin(axis=0)]
+        self.range = (largest / best * KERNEL_STEPS).astype(np.float32)
+
+    def convolution_op(self, inputs, kernel):
+        if hasattr(self, "range"):
+            round_kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel
+            kernel = round_kernel(kernel, -self.range, self.range, narrow_range=True)
+        return super().convolution_op(inputs, kernel)
 
 
 @keras.saving.register_keras_serializable("kerasnets")
