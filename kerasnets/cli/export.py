@@ -20,7 +20,8 @@ FORM = Annotated[
     str,
     typer.Option(
         "--to",
-        help="saved-model, onnx, web, web-int8, tflite or tflite-float16, -dynamic, -int8, -int16x8, -full-integer.",
+        help="saved-model, onnx, web, web-int8, tflite or tflite-sparse, -float16, -dynamic, -int8, -int16x8, "
+        "-full-integer.",
     ),
 ]
 CALIBRATE = Annotated[

@@ -24,6 +24,7 @@ _INTEGER = {"largest_difference": None, "top1_agreement": 0.95, "accuracy_drop":
 BOUNDS = {
     "saved-model": _EXACT,
     "tflite": _EXACT,
+    "tflite-sparse": _EXACT,
     "tflite-float16": {"largest_difference": 2e-2, "top1_agreement": 0.98, "accuracy_drop": 0.005},
     "tflite-dynamic": _INTEGER,
     "tflite-int8": _INTEGER,

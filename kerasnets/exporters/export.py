@@ -64,8 +64,9 @@ def export(  # noqa: PLR0913 - one argument for each choice of a user
 
     Args:
         target: a run folder, a .keras file, a model, or a model's name.
-        to: one of `files.FORMS`: `"saved-model"`, `"tflite"`, `"tflite-float16"`, `"tflite-dynamic"`, `"tflite-int8"`,
-            `"tflite-int16x8"`, `"tflite-full-integer"`, `"onnx"`, `"web"` or `"web-int8"`.
+        to: one of `files.FORMS`: `"saved-model"`, `"tflite"`, `"tflite-sparse"`, `"tflite-float16"`,
+            `"tflite-dynamic"`, `"tflite-int8"`, `"tflite-int16x8"`, `"tflite-full-integer"`, `"onnx"`, `"web"` or
+            `"web-int8"`.
         calibrate: real images: an array, `(images, labels)` or a `tf.data.Dataset` of pixels 0-255; `"digits"`, an .npz
             file, `"tfds:NAME"`, a folder of shards, or a folder of images with or without class sub-folders. Training
             images set the ranges of integers. Held-out images, and then training images, are compared. A run has its

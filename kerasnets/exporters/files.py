@@ -24,6 +24,7 @@ from kerasnets.registry import Preprocessing
 FORMS = {
     "saved-model": "",
     "tflite": ".tflite",
+    "tflite-sparse": "_sparse.tflite",
     "tflite-float16": "_float16.tflite",
     "tflite-dynamic": "_dynamic.tflite",
     "tflite-int8": "_int8.tflite",

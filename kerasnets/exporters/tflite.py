@@ -43,7 +43,9 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     converter = converter_of(pixel_network(model, preprocessing, rounded=trained_ranges))
     sets = tf.lite.OpsSet
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
-    if form != "tflite":
+    if form == "tflite-sparse":
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    elif form != "tflite":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if form == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
