@@ -55,6 +55,10 @@ def load_experiment(
     chosen = _chosen(experiment, list(arms), path.name)
     update = {"arms": {arm: changed[arm] for arm in chosen}, "recipe": _base_recipe(experiment, path.name)}
     update["seeds"] = 1 if smoke else seeds or experiment.seeds
+    if smoke:  # A smoke run has one epoch.
+        measures = (experiment.measure, *experiment.also)
+        update["measure"], *also = (measure.model_copy(update={"epoch": None}) for measure in measures)
+        update["also"] = tuple(also)
     experiment = _only(experiment.model_copy(update=update))
     for arm in experiment.arms:
         recipe_of(experiment, arm, 0)
