@@ -12,24 +12,7 @@ from kerasnets.runs.checkpoints import write_atomically
 
 CHART = "chart.png"
 # Words of names that are not written in lower case.
-_SPELLED = {
-    word.lower(): word
-    for word in (
-        "AlexNet",
-        "LeNet",
-        "LRN",
-        "NiN",
-        "ReLU",
-        "SE",
-        "SqueezeNet",
-        "VGG",
-        "WRN",
-        "ZFNet",
-        "1x1",
-        "3x3",
-        "5x5",
-    )
-}
+_SPELLED = ("AlexNet", "LeNet", "LRN", "NiN", "ReLU", "SE", "SqueezeNet", "VGG", "WRN", "ZFNet")
 
 
 def experiment_report(experiment) -> Path:
@@ -81,7 +64,8 @@ def _page(result: ExperimentResult, chart: str | None) -> str:
 
 def heading(result: ExperimentResult) -> str:
     """Returns the name of an experiment as a heading, `"LeNet output"`."""
-    words = [_SPELLED.get(word, word) for word in result.experiment.name.split("_")]
+    spelled = {word.lower(): word for word in _SPELLED}
+    words = [spelled.get(word, word) for word in result.experiment.name.split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 

@@ -3,6 +3,7 @@
 import keras
 
 from kerasnets.compression.quantization import freeze_statistics, quantization_aware, set_rounding
+from kerasnets.compression.quantization_bias import round_biases
 from kerasnets.recipe.schema import Recipe
 from kerasnets.runs.folder import append_log
 from kerasnets.training.job import JobCallback
@@ -15,6 +16,13 @@ def compressed(network: keras.Model, recipe: Recipe) -> keras.Model:
     if recipe.quantize:
         network = quantization_aware(network, keep_float=recipe.quantize.keep_float)
     return network
+
+
+def finished(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """Returns a trained model as it is kept: after training with quantisation its biases are those of the file."""
+    if recipe.quantize:
+        round_biases(model)
+    return model
 
 
 def quantize_callbacks(job) -> list[keras.callbacks.Callback]:

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from kerasnets.build import build
 from kerasnets.compression.constraints import constraints_of
-from kerasnets.compression.quantization_bias import round_biases
 from kerasnets.data.images.per_image import override
 from kerasnets.data.pipeline import evaluation_batches, parallel, steps_per_epoch, training_batches
 from kerasnets.data.service import check_service
@@ -23,7 +22,7 @@ from kerasnets.recipe.read import load_recipe, named_key, smoke_recipe
 from kerasnets.recipe.schema import Recipe
 from kerasnets.registry import Preprocessing, get_variant
 from kerasnets.training.callbacks import plain_callbacks
-from kerasnets.training.compressing import compressed
+from kerasnets.training.compressing import compressed, finished
 from kerasnets.training.initial_weights import set_initial_weights
 from kerasnets.training.job import Job, State
 from kerasnets.training.losses import with_class_weights
@@ -231,9 +230,7 @@ def classifier(job: Job, weights: list) -> keras.Model:
     by_path = {w.path: value for w, value in zip(job.trainer.network.weights, weights, strict=True)}
     for weight in model.weights:
         weight.assign(by_path[weight.path])
-    if job.recipe.quantize:
-        round_biases(model)
-    return model
+    return finished(model, job.recipe)
 
 
 def training_data(job: Job, parts: int = 1):

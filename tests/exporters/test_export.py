@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import kerasnets
 from kerasnets.data.images.per_image import normalise
 from kerasnets.exporters import files
 from kerasnets.exporters.check import check_file
@@ -115,17 +114,6 @@ def test_batch_norm_is_folded_and_operators_are_built_in(exported, form):
 def test_quantised_and_half_files_are_smaller(exported):
     sizes = {form: exported[form]["bytes"] for form in FORMS}
     assert sizes["tflite-int8"] < sizes["tflite-float16"] < sizes["tflite"] < sizes["saved-model"]
-
-
-def test_the_zeros_of_a_pruned_network_take_no_place(tmp_path):
-    model = kerasnets.create_model("lenet5_caffe")
-    for layer in model.layers:
-        if layer.weights:
-            kernel = np.random.default_rng(0).normal(size=layer.kernel.shape) * 0.1
-            layer.kernel.assign(kernel * (np.abs(kernel) > 0.15))
-    pixels = np.random.default_rng(1).integers(0, 256, (20, 28, 28, 1)).astype("uint8")
-    whole, sparse = (export(model, form, pixels, tmp_path / f"{form}.tflite") for form in ("tflite", "tflite-sparse"))
-    assert sparse["bytes"] < 0.4 * whole["bytes"] and sparse["largest_difference"] < 1e-5
 
 
 def test_int8_takes_the_pixels_themselves(exported):
