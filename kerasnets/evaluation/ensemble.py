@@ -161,11 +161,17 @@ def evaluate_ensemble(
         the list of `{"target", "examples", "top1", "top5", "loss"}`.
 
     Raises:
-        ValueError: the vote is unknown, or the networks saw different examples or classes.
+        ValueError: the vote is unknown, the networks saw different examples or classes, or an image may have several
+            classes.
     """
     check_vote(vote)
     predictions, scores = [], []
     for name, (model, source, preprocessing, options) in members:
+        if source.multi_label:
+            raise ValueError(
+                "Images with several classes are evaluated by one network, on one crop that is not mirrored. "
+                f"Received: {source.name}"
+            )
         predictions.append(predict(model, source, preprocessing, options, augmentation, batch_size))
         alone = combine_predictions(predictions[-1:])
         scores.append({"target": name} | {key: alone[key] for key in ("examples", "top1", "top5", "loss")})

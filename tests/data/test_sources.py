@@ -68,6 +68,10 @@ def test_arrays(tmp_path):
     for wrong, message in (
         ({"x_train": images.astype("float32"), "y_train": np.arange(6)}, "must be uint8"),
         ({"x_train": images, "y_train": np.arange(5)}, "needs one whole number >= 0 as its label"),
+        ({"x_train": images, "y_train": np.eye(6)}, "or whole numbers 0 and 1, one for each class"),
+        ({"x_train": images, "y_train": 2 * np.eye(6, dtype=int)}, "Labels .N, classes. are 0 or 1"),
+        ({"x_train": images, "y_train": np.arange(6), "classes": ["a", "b"]}, "needs a name for each of 6 classes"),
+        ({"x_train": images, "y_train": np.eye(6, dtype=int), "classes": list("abcdefg")}, "Received: 7 in set.npz"),
     ):
         np.savez(path, **wrong)
         with pytest.raises(ValueError, match=message):

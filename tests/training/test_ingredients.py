@@ -7,9 +7,13 @@ import tensorflow as tf
 from data_files import data_options, write_folder
 from golden_files import ingredients
 
+from kerasnets.cli.app import run as command
+from kerasnets.data.images.per_image import normalise
 from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import labels_of
 from kerasnets.evaluation.multi_label import score_multi_label
+from kerasnets.exporters.evaluate import evaluate
+from kerasnets.exporters.predict import predict
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import LossOptions
 from kerasnets.registry import Preprocessing
@@ -100,7 +104,7 @@ def test_averages_of_every_third_step(photos):
 
 
 @pytest.mark.slow
-def test_images_with_several_classes(tmp_path):
+def test_images_with_several_classes(tmp_path, capsys):
     """Bright left half, bright right half, both or neither: two classes, each on its own."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (96, 2)).astype("int32")
@@ -112,9 +116,18 @@ def test_images_with_several_classes(tmp_path):
     settings += ["loss={name: binary_cross_entropy, class_weights: balanced}", "epochs=6", "model.name=resnet20_cifar"]
     settings += ["model.spec={depths: [1, 1, 1]}", "data.size=24", "steps_per_execution=1", "batch_size=16"]
     run = train(load_recipe("lenet5_digits", settings), tmp_path / "run", progress=False)
-    probabilities = run.model.predict((images[64:] - np.float32(127.5)) / 127.5, verbose=0)
+    probabilities = run.model.predict(normalise(images[64:], run.preprocessing), verbose=0)
     assert run.evaluation["examples"] == 32 and run.evaluation["mean_average_precision"] > 0.9
     assert (probabilities.sum(axis=1) > 1.05).any() and run.model.layers[-1].activation.__name__ == "sigmoid"
+    again = evaluate(tmp_path / "run")
+    assert again["mean_average_precision"] == pytest.approx(run.evaluation["mean_average_precision"], abs=1e-6)
+    both = int(np.argmax(probabilities.sum(axis=1)))
+    tf.io.write_file(str(tmp_path / "both.png"), tf.io.encode_png(images[64 + both]))
+    answer = predict(tmp_path / "run", [tmp_path / "both.png"])[0]["predictions"]
+    found = [row["probability"] for row in sorted(answer, key=lambda row: row["index"])]
+    np.testing.assert_allclose(found, probabilities[both], atol=1e-4)
+    assert command(["evaluate", str(tmp_path / "run"), "--crops", "10"]) == 2
+    assert "Images with several classes are evaluated by one network" in capsys.readouterr().err
     for override, text in (
         ("loss={}", "set loss.name to binary_cross_entropy"),
         ("data.validation_fraction=0.2", "several classes cannot be held out"),

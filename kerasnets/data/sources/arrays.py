@@ -62,7 +62,7 @@ def open_arrays(options: SourceOptions, split: str) -> Source:
         )
     if len(images) != len(labels) or not len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise ValueError(
-            "Each image needs one whole number >= 0 as its label. "
+            "Each image needs one whole number >= 0 as its label, or whole numbers 0 and 1, one for each class. "
             f"Received: {len(images)} images, {len(labels)} labels {labels.dtype} in {options.path}"
         )
     multi_label = labels.ndim > 1
@@ -70,6 +70,8 @@ def open_arrays(options: SourceOptions, split: str) -> Source:
         raise ValueError(f"Labels [N, classes] are 0 or 1, with the same classes in all splits. Received: {path.name}")
     count = labels.shape[1] if multi_label else 1 + max(int(found[f"y_{name}"].max()) for name in splits)
     classes = tuple(map(str, found.get("classes", range(count))))
+    if len(classes) < count or (multi_label and len(classes) > count):
+        raise ValueError(f"`classes` needs a name for each of {count} classes. Received: {len(classes)} in {path.name}")
     return from_arrays(path.stem, split, pad(images, options.pad), labels, classes)
 
 
