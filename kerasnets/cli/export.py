@@ -79,14 +79,13 @@ def export_command(
     """
     wanted = _bounds(bounds)
     start_tensorflow()
-    from kerasnets.data.labels import read_labels
     from kerasnets.exporters.export import export
     from kerasnets.report.run_report import write_report
     from kerasnets.runs.folder import is_run
 
     with work_on_stderr():
         chosen = {"weights": weights, "allow_random": allow_random, "examples": examples, "strict": strict}
-        chosen |= {"preprocessing": preprocessing, "labels": read_labels(labels) if labels else None, "bounds": wanted}
+        chosen |= {"preprocessing": preprocessing, "labels": _labels(labels) if labels else None, "bounds": wanted}
         chosen |= {"litert_js": litert_js}
         chosen["keep_float"] = keep_float.split(",") if keep_float else ()
         report = export(target, to, calibrate, output, **chosen)
@@ -96,6 +95,17 @@ def export_command(
         print_json(report)
         return
     print_table(("", ""), _lines(report))
+
+
+def _labels(path: str) -> tuple[str, ...]:
+    """Returns the labels of a text file."""
+    from kerasnets.data.labels import read_labels
+
+    try:
+        return read_labels(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ValueError(f"--labels should be a text file, one label a line. Received: {path!r}: {reason}") from None
 
 
 def _lines(report: dict) -> list[tuple[str, str]]:

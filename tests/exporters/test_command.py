@@ -72,3 +72,11 @@ def test_labels_of_a_file_are_in_the_export(somewhere, capsys):
     arguments = ["export", "lenet5_modern", "--to", "tflite", "--allow-random", "--examples", "4"]
     assert run([*arguments, "--labels", "labels.txt", "--output", "net.tflite"]) == 0
     assert open_predictor("net.tflite").labels == tuple(f"digit {n}" for n in range(10))
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), (b"\xff\xfe\x00red", "not UTF-8 text")])
+def test_labels_that_cannot_be_read_are_named(content, reason, somewhere, capsys):
+    if content:
+        (somewhere / "labels.txt").write_bytes(content)
+    line = refused(capsys, "export", "lenet5_modern", "--to", "tflite", "--allow-random", "--labels", "labels.txt")
+    assert "--labels should be a text file" in line and "'labels.txt'" in line and reason in line
