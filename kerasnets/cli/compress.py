@@ -41,10 +41,14 @@ def compress_command(
     """
     start_tensorflow()
     from kerasnets.exporters.compress import compress
+    from kerasnets.report.run_report import write_report
+    from kerasnets.runs.folder import is_run
 
     with work_on_stderr():
         choices = {"weights": weights, "bits": bits or None, "sparsity": sparsity, "start": start, "steps": tune}
         report = compress(target, output, calibrate=calibrate, examples=examples, **choices)
+        if is_run(target):
+            write_report(target)
     if json:
         print_json(report)
         return

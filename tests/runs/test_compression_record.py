@@ -3,12 +3,12 @@
 import json
 import shutil
 
-import kerasnets
-from kerasnets.report.run_report import write_report
+from kerasnets.cli.app import run
 
 
-def test_the_report_of_a_run_shows_its_compressed_file(finished, tmp_path):
-    run = shutil.copytree(finished.path, tmp_path / "digits")
-    report = kerasnets.compress(run, tmp_path / "digits.knc", bits=4)
-    assert json.loads((run / "compression.json").read_text()) == report
-    assert f"{report['bytes']:,} bytes" in write_report(run).read_text()
+def test_the_report_of_a_run_shows_its_compressed_file(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished.path, tmp_path / "digits")
+    assert run(["compress", str(folder), "--bits", "4", "--json", "-o", str(tmp_path / "digits.knc")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert json.loads((folder / "compression.json").read_text()) == report
+    assert f"{report['bytes']:,} bytes" in (folder / "report.html").read_text()
