@@ -74,7 +74,7 @@ def labelled_images(
     """
     if network.random or network.run is None and data is None:
         raise ValueError(
-            "A model that is given by name or as a file needs labelled images, and a name weights too. "
+            "A model that is given by name or as a file needs labelled images, and a name weights (--weights) too. "
             f"Received: {network.name!r}, {argument}={data!r}{', no weights' if network.random else ''}"
         )
     options = named_data(str(data), argument) if data else network.data
