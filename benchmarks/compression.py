@@ -270,6 +270,9 @@ def fitted(model, photos, epochs: int):
     from kerasnets.data.images.per_image import normalise
 
     steps = epochs * -(-len(photos[1]) // 32)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # a few hundred steps are too few for averages over a hundred
     optimizer = keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.05)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     model.fit(normalise(photos[0], model.preprocessing), photos[1], batch_size=32, epochs=epochs, verbose=0)
