@@ -2,8 +2,8 @@
 
 A file keeps a bias as an integer of 32 bits, in steps of its input's step times its kernel's (Jacob et al. 2018,
 section 2.4, https://arxiv.org/abs/1712.05877). Such a step is a hundredth of an output's step or less, but it moves one
-output of some thousands to the next step, and each of these moves many of the next layer. So the network that is kept
-has biases that the file has too.
+output of some thousands to the next step, and each of these moves many outputs of the next layer. The network that is
+kept therefore has the biases of the file.
 """
 
 import keras

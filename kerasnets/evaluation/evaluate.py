@@ -32,26 +32,12 @@ MATRIX_LIMIT, CONFUSIONS_LIMIT = 1000, 100
 
 
 def evaluate(target, source=None, preprocessing=None, options=None, **settings) -> dict:
-    """Evaluates a network that returns probabilities.
+    """Evaluates a run or a model; `kerasnets.exporters.evaluate` describes it, and also opens names and files.
 
     Args:
         target: a run, the path of a run folder, or a `keras.Model` with one output.
-        source: the labelled images; the default is the evaluation split of the run.
-        preprocessing: turns images into the input of the model; the default is that of the run or model.
-        options: the `DataOptions` of `source`; the default is those of the run.
+        source, preprocessing, options: by default those of the run or model.
         **settings: `batch_size`, `max_batches` and `wrong_folder`, as for `score`.
-
-    Classes are matched by name with those of the run, or by WordNet id with those of ImageNet for a model with 1000
-    outputs, so that the images may be of some of the classes; see `match_classes`.
-
-    Returns:
-        `{"examples", "top1", "top5", "loss", "confusion", "confusions", "wrong"}`; shares are 0 to 1,
-        `confusion[true][predicted]` counts examples and is empty for more than 1,000 classes, `confusions` lists the
-        100 most frequent ones, `wrong` the first 64 wrong predictions.
-
-    Raises:
-        FileNotFoundError: there is no such run.
-        ValueError: the model does not fit the images or the labels.
     """
     if isinstance(target, (str, os.PathLike)):
         target = open_run(target)
@@ -77,7 +63,7 @@ def score(
     max_batches: int | None = None,
     wrong_folder=None,
 ) -> dict:
-    """Evaluates `model` on `source`; see `evaluate`.
+    """Evaluates `model` on `source`.
 
     Args:
         batch_size: examples at a time on all devices; rounded up to a multiple of the number of devices.

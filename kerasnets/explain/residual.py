@@ -20,15 +20,18 @@ from kerasnets.layers.stochastic_branch import StochasticBranch
 def blocks_of(model: keras.Model) -> list[str]:
     """Returns the names of the layers that add a branch to its shortcut, in order.
 
-    The shortcut is the input that fewer layers belong to; the first of two that are equal.
+    The shortcut is the input that fewer layers lead to; the first input if both have as many.
     """
     return list(_blocks(model))
 
 
 class _Block(NamedTuple):
-    """The number of the input that is the shortcut, the shape of that, and the calls from there to the addition.
+    """A residual block.
 
-    There are no calls where the branch begins in front of the shortcut, which then has layers of its own.
+    Attributes:
+        shortcut: the number of the addition's input that is the shortcut.
+        shape: of the shortcut.
+        calls: those from the shortcut to the addition; none for a shortcut with layers of its own (a projection).
     """
 
     shortcut: int

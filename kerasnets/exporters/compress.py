@@ -9,7 +9,7 @@ from kerasnets.exporters.images import calibration_images
 from kerasnets.exporters.open_network import classifier, open_network, probabilities
 from kerasnets.exporters.own_images import is_own, own_images
 from kerasnets.runs.checkpoints import write_atomically
-from kerasnets.runs.folder import open_run
+from kerasnets.runs.folder import check_writable, open_run
 
 
 def compress(  # noqa: PLR0913 - one argument for each choice of a user
@@ -46,11 +46,13 @@ def compress(  # noqa: PLR0913 - one argument for each choice of a user
 
     Raises:
         ValueError: for wrong arguments. Nothing was written.
-        OSError: the file cannot be written.
+        OSError: the file, or the run's folder, cannot be written. Nothing was written.
     """
     network = open_network(target, weights)
     if network.random:
         raise ValueError(f"A model that is given by name is compressed with its weights. Received: target={target!r}")
+    if network.run is not None:
+        check_writable(network.run, "compression.json")
     images = None
     if calibrate is not None:
         own = own_images(calibrate, network.preprocessing, examples) if is_own(calibrate) else calibrate

@@ -45,16 +45,13 @@ def evaluate(target, source=None, preprocessing=None, options=None, *, weights=N
     named = isinstance(source, (str, os.PathLike))
     if isinstance(target, Run) and named:
         target = target.path
-    if isinstance(target, (Run, keras.Model)) and not named or not named and _is_run(target):
+    is_path = isinstance(target, (str, os.PathLike))
+    if not named and (isinstance(target, (Run, keras.Model)) or is_path and is_run(target)):
         return evaluation.evaluate(target, source, preprocessing, options, **settings)
     network = open_network(target, weights, preprocessing=preprocessing)
     if source is None or named:
         source, options = labelled_images(network, target, source, split, "source")
     return evaluation.evaluate(network.model, source, network.preprocessing, options, **settings)
-
-
-def _is_run(target) -> bool:
-    return isinstance(target, (str, os.PathLike)) and is_run(target)
 
 
 def labelled_images(
@@ -74,7 +71,7 @@ def labelled_images(
     """
     if network.random or network.run is None and data is None:
         raise ValueError(
-            "A model that is given by name or as a file needs labelled images, and a name weights (--weights) too. "
+            "A model's name or file needs labelled images (--data), and a name also needs weights (--weights). "
             f"Received: {network.name!r}, {argument}={data!r}{', no weights' if network.random else ''}"
         )
     options = named_data(str(data), argument) if data else network.data

@@ -1,7 +1,6 @@
 """Export a network: convert it, check the file in a fresh process, and only then move it to its final path."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from kerasnets.exporters.web import find_litert_js, write_page
 from kerasnets.graph.fold import inference_form
 from kerasnets.registry import did_you_mean
 from kerasnets.runs.checkpoints import write_atomically
+from kerasnets.runs.folder import check_writable
 
 # What running a file on this machine cannot show.
 _UNCHECKED = ("decoding and resizing, which the program that uses the file does", "the speed on another device")
@@ -201,13 +201,7 @@ def _encoded(model, network: LoadedNetwork, images: np.ndarray, folder: Path) ->
 def _check_record(run: Path) -> None:
     """Raises an error, before the long work, if a run's exports.json cannot be read or written."""
     _record(run)
-    try:
-        tempfile.TemporaryFile(dir=run).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            f"The run folder {str(run)!r} should be writable, for its exports.json, and is not: {reason}"
-        ) from None
+    check_writable(run, "exports.json")
 
 
 def _record(run: Path) -> list[dict]:

@@ -1,6 +1,6 @@
 """Layers of an int8 TFLite file that compute in float: the file is rewritten around their operators.
 
-The last softmax is one of them: in integers, its probabilities would have steps of 1/256, and many classes the same.
+The last softmax is one of them. In integers its probabilities would have steps of 1/256, and classes would often tie.
 """
 
 import flatbuffers

@@ -103,9 +103,9 @@ def _extremes(x):
 def _off_the_middle(low, high):
     """Widens a range of pixels from -1 to 1, or another one with 0 in its middle, to 252 steps of 255.
 
-    With 255 steps 0 lies between two of them, and so does each of the 256 values of a pixel: float32 and integers would
-    round it to different steps. With 252 only the two values next to 0 lie near the middle of two steps, and farther
-    from it than the file's rounding of a bias, half of 1/127 of a pixel, can move them.
+    With 255 steps, each of the 256 values of a pixel lies halfway between two steps, and float32 and integers round it
+    to different ones. With 252 steps, only the two values next to 0 lie near such a half. The rounding of a bias in the
+    file moves a value by at most half of 1/127 of a pixel, which is too little to reach it.
     """
     below = -255 * low / tf.maximum(high - low, 1e-12)
     middle, step = tf.abs(below - 127.5) < 0.25, (high - low) / 252
@@ -145,10 +145,10 @@ def quantized_kernel(kernel, depthwise: bool = False):
 
 
 class WholeBiasConv2D(keras.layers.Conv2D):
-    """A convolution for a file, whose kernel has the steps in which its bias is most nearly a whole number.
+    """A convolution for a file. Its kernel has the steps of which its bias is as nearly as possible a whole number.
 
-    The largest weight of an output channel has 64 to 127 steps; 127, as elsewhere, would leave an error of up to half a
-    step of the bias. For pixels minus 123.675, which is 14,841 steps of 1/120, nothing is left.
+    The largest weight of an output channel has 64 to 127 steps. With 127, as elsewhere, the bias would be rounded by up
+    to half a step. For pixels minus 123.675, which is 14,841 steps of 1/120, nothing is rounded.
     """
 
     def set_weights(self, weights):

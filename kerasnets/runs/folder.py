@@ -104,6 +104,15 @@ def is_run(path) -> bool:
     return (Path(path) / "recipe.yaml").is_file() and (Path(path) / "log.jsonl").is_file()
 
 
+def check_writable(run: Path, name: str) -> None:
+    """Raises OSError, before long work, if the file `name` cannot be written into a run's folder."""
+    try:
+        tempfile.TemporaryFile(dir=run).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"The run folder {str(run)!r} should be writable, for its {name}, and is not: {reason}") from None
+
+
 @contextlib.contextmanager
 def claim(path, *, resume: bool, overwrite: bool):
     """A context that makes the folder of a run and locks it. The lock ends with this process, even when it is killed.

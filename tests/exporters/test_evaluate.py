@@ -38,7 +38,7 @@ def test_names_and_files_are_evaluated_as_by_the_command(here, capsys):
 
 def test_what_is_missing_is_one_line(here):
     for target, source, weights in (("lenet5_modern", here / "val", None), (here / "lenet.keras", None, None)):
-        with pytest.raises(ValueError, match="needs labelled images, and a name weights") as raised:
+        with pytest.raises(ValueError, match="needs labelled images") as raised:
             kerasnets.evaluate(target, source, weights=weights)
         assert "\n" not in str(raised.value) and "source=" in str(raised.value)
     with pytest.raises(ValueError, match="Did you mean 'lenet5_modern'"):
