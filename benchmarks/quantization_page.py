@@ -76,6 +76,6 @@ def write_page() -> None:
     text = page.read_text().partition(MARK)[0]
     lines = ["## CIFAR-10", "", "Accuracy in %, with its 95 % interval:", "", *cifar_table(results.get("cifar10", {}))]
     lines += ["", "Top-1 agreement of a file with its network, in %:", "", *agreement_table(results.get("cifar10", {}))]
-    lines += ["", "A tie: two classes have the same probability in the file, because its scores in front of the softmax have 8 bits."]
+    lines += ["", "A tie: the file gives two classes the same probability, because their scores have only 8 bits."]
     lines += ["", "## Public weights, 500 photos", "", *photo_table(results.get("photos", {}))]
     page.write_text(text + MARK + "\n" + "\n".join(lines) + "\n")
