@@ -8,8 +8,7 @@ device. Times are medians of 20 steps after warming up; `first` is the first tra
 
 * jax: `jax.jit` over Keras's `stateless_call` and `stateless_apply`. `fit` is Keras's own, which takes its batches from
   the host's memory.
-* torch: the same builders on PyTorch, eagerly, with PyTorch's SGD; `fit` is Keras's own. This side has not been run on
-  a GPU.
+* torch: the same builders on PyTorch, eagerly, with PyTorch's SGD; `fit` is Keras's own.
 * torchvision: `torch.compile`, channels_last.
 
 On a machine without a GPU it runs on the processor, for trying it out: `--nets resnet18 --batch 2 --size 64`.

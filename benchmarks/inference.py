@@ -8,6 +8,7 @@ the parameters of batch normalisation of our networks and of Keras's are random 
 the addition of a zero. The sides:
 
 * ours: `kerasnets.optimize`; in bfloat16 what `precision="bfloat16"` gives, not `auto`;
+* litert: `kerasnets.optimize(engine="litert")`, ours as well; float32 only;
 * keras: the network of keras.applications in a `tf.function`; in bfloat16 with Keras's policy `mixed_bfloat16`;
 * torchvision: channels_last and `inference_mode`; in bfloat16 with autocast;
 * onnxruntime: torchvision's network, exported to ONNX; float32 only;
@@ -21,6 +22,7 @@ compared only with the same network: keras.applications has the paper's ResNet-5
 """
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -86,6 +88,16 @@ def ours(net: str, precision: str, size: int):
         return lambda: fast(images).numpy()
 
     return step
+
+
+def litert_side(net: str, precision: str, size: int):
+    import kerasnets
+
+    model = with_random_vectors(kerasnets.create_model(net, input_shape=(size, size, 3)))
+    count = threads()
+    os.cpu_count = lambda: count
+    fast = kerasnets.optimize(model, engine="litert")
+    return lambda batch: functools.partial(fast, example(batch, size))
 
 
 def keras_side(net: str, precision: str, size: int):
@@ -167,6 +179,7 @@ def openvino_side(net: str, precision: str, size: int):
 
 SIDES = {
     "ours": ours,
+    "litert": litert_side,
     "keras": keras_side,
     "torchvision": torchvision_side,
     "onnxruntime": onnxruntime_side,
@@ -193,7 +206,7 @@ def side(name: str) -> None:
 
 def pythons_of_sides(torch_python: str) -> dict[str, str]:
     """Returns the Python of each side that can run, and prints why others are not run."""
-    found = {"ours": sys.executable, "keras": sys.executable}
+    found = {name: sys.executable for name in ("ours", "litert", "keras")}
     for name, packages in NEEDED.items():
         done = subprocess.run([torch_python, "-c", f"import {', '.join(packages)}"], capture_output=True, text=True)
         if done.returncode:
@@ -215,8 +228,8 @@ def precisions() -> list[str]:
 def compared_with(net: str, precision: str, names) -> list[str]:
     """Returns the sides that have this network in this precision."""
     fitting = {"keras": "keras", "torchvision": "torchvision", "onnxruntime": "torchvision", "openvino": "torchvision"}
-    found = [name for name in names if fitting.get(name) in NETS[net]]
-    return [name for name in found if name != "onnxruntime" or precision == "float32"]
+    found = [name for name in names if name == "litert" or fitting.get(name) in NETS[net]]
+    return [name for name in found if name not in ("litert", "onnxruntime") or precision == "float32"]
 
 
 def main():
@@ -252,8 +265,11 @@ def main():
                     counted = {name: chosen(each) for name, each in times.items()}
                     speeds = ", ".join(f"{name} {batch / each:.2f}" for name, each in counted.items())
                     print(f"{net} {precision} batch {batch}, images/s: {speeds}", flush=True)
-                    for name in sides[1:]:
-                        ratios[f"inference_{net}_{precision}_b{batch}_{name}"] = counted[name] / counted["ours"]
+                    for mine in {"ours", "litert"} & counted.keys():
+                        for name in counted.keys() - {"ours", "litert"}:
+                            ratios[f"inference_{net}_{precision}_b{batch}_{mine}_{name}"] = (
+                                counted[name] / counted[mine]
+                            )
     for name, ratio in ratios.items():
         print(f"ratio {name} {ratio:.2f}")
 

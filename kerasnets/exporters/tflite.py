@@ -38,6 +38,7 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     import tensorflow as tf
 
     from kerasnets.compression.quantization import is_quantization_aware
+    from kerasnets.graph.litert import converter_of
 
     trained_ranges = form in QUANTISED and is_quantization_aware(model)
     converter = converter_of(pixel_network(model, preprocessing, rounded=trained_ranges))
@@ -67,27 +68,6 @@ def tflite_bytes(model, preprocessing: Preprocessing, form: str, calibration: np
     except Exception as error:  # The converter's own exception classes are private.
         raise ExportError(f"The network cannot be converted to TFLite: {_reason(error)}") from error
     return with_float_softmax(content) if form == "tflite-int8" else content
-
-
-def converter_of(network):
-    """Returns the converter of a network whose batch size is fixed.
-
-    The weights become constants first. That takes a fifth of the time of `TFLiteConverter.from_keras_model`, and a
-    converter made from a traced function can leave variables out: the file then gives NaN.
-    """
-    import keras
-    import tensorflow as tf
-
-    weights = [(variable, np.asarray(variable)) for variable in network.variables]
-
-    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32, name="image")], autograph=False)
-    def run(image):
-        with keras.StatelessScope([(variable, tf.constant(value)) for variable, value in weights]):
-            return network(image, training=False)
-
-    module = tf.Module()
-    module.run = run
-    return tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], module)
 
 
 def pixel_network(model, preprocessing: Preprocessing, batch_size: int | None = 1, *, rounded: bool = False):

@@ -1,5 +1,7 @@
 """The quickest form of a network for prediction on this machine: folded, frozen, in the quicker precision.
 
+LiteRT's interpreter computes it, or TensorFlow. For TensorFlow:
+
 Batch normalisation is folded into the layers before it, and the weights become constants of one TensorFlow graph. The
 graph optimiser then fuses convolution, bias, activation and addition into one oneDNN operator. In bfloat16 the layers
 compute in Keras's `mixed_bfloat16`, so that a saved file holds the casts and needs no option of TensorFlow.
@@ -18,11 +20,13 @@ import numpy as np
 from kerasnets.graph.fold import inference_form, native_groups
 from kerasnets.graph.fusion import fusible
 from kerasnets.graph.hardware import has_bfloat16
+from kerasnets.graph.litert import interpreted
 from kerasnets.graph.walk import deep_recursion, producer, run
 from kerasnets.layers.backend import ON_TENSORFLOW, tf
 from kerasnets.layers.network import carried
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+ENGINES = ("tensorflow", "litert")
 
 
 class OptimizedModel:
@@ -32,12 +36,16 @@ class OptimizedModel:
 
     Attributes:
         precision: `"float32"` or `"bfloat16"`. Inputs and outputs are float32 in both.
+        engine: `"tensorflow"` or `"litert"`.
     """
 
-    def __init__(self, function, precision: str):
-        self._function, self.precision = function, precision
+    def __init__(self, function, precision: str, engine: str = "tensorflow"):
+        self._function, self.precision, self.engine = function, precision, engine
 
     def __call__(self, inputs):
+        if self.engine == "litert":
+            outputs = self._function(np.asarray(inputs, "float32"))
+            return tf.constant(outputs) if tf.is_tensor(inputs) else outputs
         if tf.is_tensor(inputs):
             return self._function(tf.cast(inputs, tf.float32))
         outputs = self._function(tf.constant(np.asarray(inputs, "float32")))
@@ -52,8 +60,13 @@ class OptimizedModel:
             path: a new folder, or one that holds a SavedModel, which is replaced.
 
         Raises:
-            ValueError: something else is there.
+            ValueError: something else is there, or LiteRT computes the network: `kerasnets.export` writes its files.
         """
+        if self.engine != "tensorflow":
+            raise ValueError(
+                "`save` writes a SavedModel, which needs `optimize(model, engine='tensorflow')`; `kerasnets.export` "
+                f"writes LiteRT's files. Received: engine={self.engine!r}"
+            )
         path = Path(path)
         if path.is_file() or path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file():
             raise ValueError(
@@ -69,7 +82,7 @@ class OptimizedModel:
             os.replace(f"{folder}/new", path)
 
 
-def optimize(model: keras.Model, precision: str = "auto") -> OptimizedModel:
+def optimize(model: keras.Model, precision: str = "auto", *, engine: str = "tensorflow") -> OptimizedModel:
     """Returns the quickest form of a model for prediction on this machine.
 
     Args:
@@ -77,15 +90,21 @@ def optimize(model: keras.Model, precision: str = "auto") -> OptimizedModel:
         precision: `"float32"`: outputs agree with the model to 1e-5. `"bfloat16"`: products are computed from numbers
             of eight bits of precision; a probability may change by some hundredths. `"auto"`: float32; where the
             hardware multiplies bfloat16, both forms are timed on a batch of eight images and the quicker is kept.
+        engine: `"tensorflow"`, or `"litert"`: LiteRT's interpreter on all cores of the processor, in float32. It is the
+            quicker one for single images and small networks (docs/inference.md). The model needs one output and a
+            known input size.
 
     Returns:
         A function of a batch, as the model takes it: an array gives an array, a tensor a tensor, several outputs a
         dictionary. It has `precision` and `save(path)`, which writes a SavedModel.
 
     Raises:
-        ValueError: for another precision, a model that is not functional or has several inputs, or a backend other
-            than TensorFlow.
+        ValueError: for another precision or engine, a model that is not functional or has several inputs, or a backend
+            other than TensorFlow. With LiteRT also for bfloat16, several outputs, an unknown input size, or operators
+            that it does not have.
     """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` should be one of {ENGINES}. Received: engine={engine!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` should be one of {PRECISIONS}. Received: precision={precision!r}")
     if not ON_TENSORFLOW:
@@ -95,6 +114,8 @@ def optimize(model: keras.Model, precision: str = "auto") -> OptimizedModel:
         )
     if len(model.inputs) != 1:
         raise ValueError(f"`optimize` takes a model with one input. Received: {len(model.inputs)} inputs")
+    if engine == "litert":
+        return _interpreted(model, precision)
     if precision == "auto" and not has_bfloat16():
         precision = "float32"
     folded = inference_form(in_precision(model, "float32"))
@@ -145,6 +166,17 @@ def in_precision(model: keras.Model, policy: str) -> keras.Model:
     twin.set_weights(model.get_weights())
     twin.preprocessing = carried(model)
     return twin
+
+
+def _interpreted(model: keras.Model, precision: str) -> OptimizedModel:
+    if precision == "bfloat16":
+        raise ValueError("`engine='litert'` computes in float32. Received: precision='bfloat16'")
+    if len(model.outputs) != 1 or None in model.input_shape[1:]:
+        raise ValueError(
+            "`engine='litert'` takes a model with one output and a known input size. "
+            f"Received: {len(model.outputs)} outputs, input_shape={model.input_shape[1:]}"
+        )
+    return OptimizedModel(interpreted(inference_form(in_precision(model, "float32"))), "float32", "litert")
 
 
 def _in_form(folded: keras.Model, form: str) -> keras.Model:

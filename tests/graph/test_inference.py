@@ -52,6 +52,37 @@ def test_the_answers_are_those_of_the_model_in_every_family(name):
     check(name)
 
 
+@pytest.mark.parametrize("name", QUICK)
+def test_litert_gives_the_answers_of_the_model_for_batches_of_any_size(name):
+    model, x = filled(name, classifier_activation=None)
+    expected = np.asarray(model(x, training=False))
+    fast = kerasnets.optimize(model, engine="litert")
+    for batch in (x, x[:1], x[:2], x):
+        assert np.abs(fast(batch) - expected[: len(batch)]).max() < 1e-5 * max(1, np.abs(expected).max())
+    assert isinstance(fast(x), np.ndarray) and tf.is_tensor(fast(tf.constant(x)))
+    assert (fast.precision, fast.engine) == ("float32", "litert")
+
+
+def test_litert_refuses_in_one_line_what_it_cannot_do(tmp_path):
+    model, _ = filled("lenet5_modern")
+    with pytest.raises(ValueError, match="needs `optimize.model, engine='tensorflow'.*Received: engine='litert'"):
+        kerasnets.optimize(model, engine="litert").save(tmp_path / "saved")
+    with pytest.raises(ValueError, match="computes in float32. Received: precision='bfloat16'"):
+        kerasnets.optimize(model, "bfloat16", engine="litert")
+    with pytest.raises(ValueError, match="should be one of .*'litert'.*Received: engine='openvino'"):
+        kerasnets.optimize(model, engine="openvino")
+    fast = kerasnets.optimize(model, engine="litert")
+    for wrong in (np.zeros((0, 32, 32, 1)), np.zeros((32, 32, 1)), np.zeros((2, 28, 28, 1))):
+        with pytest.raises(
+            ValueError, match=r"Expected at least one image, as \('batch', 32, 32, 1\). Received: shape="
+        ):
+            fast(wrong)
+    unknown = build_twin("resnext50_32x4d", include_top=False, input_shape=(None, None, 3))
+    for network in (unknown, build_twin("googlenet", aux_heads=True)):
+        with pytest.raises(ValueError, match="one output and a known input size. Received: "):
+            kerasnets.optimize(network, engine="litert")
+
+
 def test_a_fresh_process_gives_the_same_answers_from_the_saved_model(tmp_path):
     model, x = filled("mobilenet_v2")
     np.save(tmp_path / "x.npy", x)

@@ -70,7 +70,8 @@ def check_tflite(model, x, path: Path) -> None:
     import keras
     from ai_edge_litert.interpreter import Interpreter
 
-    from kerasnets.exporters.tflite import converter_of, read_ops, summarise_ops
+    from kerasnets.exporters.tflite import read_ops, summarise_ops
+    from kerasnets.graph.litert import converter_of
 
     fixed = keras.Input(batch_shape=x.shape)
     path.write_bytes(converter_of(keras.Model(fixed, model(fixed, training=False))).convert())
