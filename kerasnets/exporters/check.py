@@ -47,7 +47,7 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
         form: one of `files.FORMS`.
         images: real images, uint8 pixels (examples, size, size, channels).
         expected: the probabilities that Keras gives for them, (examples, classes).
-        labels: class indices of the first images, or `None` if the images have no labels.
+        labels: those of the first images, as `compare` takes them, or `None` if the images have no labels.
         bounds: replaces entries of `BOUNDS[form]`; a bound of `None` is not checked.
         encoded: for a SavedModel, `(files, expected)`: encoded image files (bytes) and what Keras gives for them.
 
@@ -80,13 +80,17 @@ def check_file(path, form, images, expected, labels=None, *, bounds=None, encode
 def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
     """Compares probabilities (examples, classes). `labels`, if given, belong to the first examples.
 
+    Labels are class indices (examples,), or 0 and 1 (examples, classes) of images with several classes: the most
+    probable class is right there if it is one of them.
+
     Returns:
         `examples`, `largest_difference`, `top1_agreement`; `labelled`, `accuracy`, `keras_accuracy`, `accuracy_drop`,
         which are `None` without labels; and the 95 % intervals of the shares, as `top1_agreement_interval`.
     """
     ours, theirs = actual.argmax(-1), expected.argmax(-1)
     count, labelled = len(actual), 0 if labels is None else len(labels)
-    right = [int(np.sum(output[:labelled] == labels)) if labelled else 0 for output in (ours, theirs)]
+    is_right = [_is_right(classes[:labelled], labels) if labelled else np.zeros(0, bool) for classes in (ours, theirs)]
+    right = [int(np.sum(each)) for each in is_right]
     report = {"examples": count, "largest_difference": float(np.max(np.abs(actual - expected))), "labelled": labelled}
     for name, agreeing, of in (
         ("top1_agreement", int(np.sum(ours == theirs)), count),
@@ -98,9 +102,13 @@ def compare(actual: np.ndarray, expected: np.ndarray, labels=None) -> dict:
     report["accuracy_drop"] = (right[1] - right[0]) / labelled if labelled else None
     report["accuracy_drop_interval"] = None
     if labelled:
-        both = int(np.sum((ours[:labelled] == labels) & (theirs[:labelled] == labels)))
+        both = int(np.sum(is_right[0] & is_right[1]))
         report["accuracy_drop_interval"] = list(drop_interval(right[1] - both, right[0] - both, labelled))
     return report
+
+
+def _is_right(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return classes == labels if labels.ndim == 1 else labels[np.arange(len(classes)), classes] > 0
 
 
 def size_in_bytes(path: str | Path) -> int:

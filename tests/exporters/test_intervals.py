@@ -61,3 +61,9 @@ def test_one_wrong_photo_of_48_is_undecided():
 def test_many_images_decide():
     report = judged(1000, 1000, labels=np.zeros(1000, int))
     assert report["failures"] == report["undecided"] == []
+
+
+def test_one_of_several_right_classes_is_right():
+    labels = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    report = check.compare(np.eye(3)[[1, 0, 2]], np.eye(3)[[0, 1, 2]], labels)
+    assert (report["accuracy"], report["keras_accuracy"], report["labelled"]) == (1 / 3, 2 / 3, 3)

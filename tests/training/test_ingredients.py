@@ -13,6 +13,7 @@ from kerasnets.data.sources import open_source
 from kerasnets.data.sources.source import labels_of
 from kerasnets.evaluation.multi_label import score_multi_label
 from kerasnets.exporters.evaluate import evaluate
+from kerasnets.exporters.export import export
 from kerasnets.exporters.predict import predict
 from kerasnets.recipe.read import load_recipe
 from kerasnets.recipe.schema import LossOptions
@@ -126,6 +127,14 @@ def test_images_with_several_classes(tmp_path, capsys):
     answer = predict(tmp_path / "run", [tmp_path / "both.png"])[0]["predictions"]
     found = [row["probability"] for row in sorted(answer, key=lambda row: row["index"])]
     np.testing.assert_allclose(found, probabilities[both], atol=1e-4)
+    report = export(tmp_path / "run", "tflite", output=tmp_path / "several.tflite")
+    assert (
+        report["passed"]
+        and report["labelled"] == 32
+        and report["accuracy"] == report["keras_accuracy"] == labels[64:].any(1).mean()
+    )
+    answer = predict(tmp_path / "several.tflite", [tmp_path / "both.png"])[0]["predictions"]
+    np.testing.assert_allclose([row["probability"] for row in answer], np.sort(probabilities[both])[::-1], atol=1e-4)
     assert command(["evaluate", str(tmp_path / "run"), "--crops", "10"]) == 2
     assert "Images with several classes are evaluated by one network" in capsys.readouterr().err
     for override, text in (
