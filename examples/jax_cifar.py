@@ -6,7 +6,7 @@
 DIR holds train/<class>/*.png (or .jpg), as for the recipe, whose numbers are used (He, Zhang, Ren and Sun 2015,
 "Deep Residual Learning for Image Recognition", section 4.2, https://arxiv.org/abs/1512.03385). The images lie on the
 device; 390 steps, an epoch of the data, are one call of it. `kerasnets evaluate resnet20_cifar --weights
-resnet20.weights.h5 --data DIR` then tests the network.
+resnet20.weights.h5 --data DIR/test` then tests the network.
 """
 
 import argparse
