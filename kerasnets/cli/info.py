@@ -1,4 +1,4 @@
-"""`kerasnets info`: answered from the model index, without TensorFlow."""
+"""`kerasnets info`: answered from the model index, a run's files or an exported file, without TensorFlow."""
 
 import dataclasses
 from pathlib import Path
@@ -9,20 +9,27 @@ import typer
 from kerasnets.cli.options import JSON
 from kerasnets.cli.output import print_json, print_table
 from kerasnets.model_index import model_info
+from kerasnets.registry import Preprocessing
 from kerasnets.weights.catalogue import without_weights
 
 app = typer.Typer()
-NAME = Annotated[str, typer.Argument(help="A model's name (resnet50, resnet50_v1_5.a1_in1k), or a run folder.")]
+NAME = Annotated[
+    str, typer.Argument(help="A model's name (resnet50, resnet50_v1_5.a1_in1k), a run folder, or an exported file.")
+]
 
 
 @app.command("info", epilog="Example: kerasnets info resnet50")
 def info_command(name: NAME, json: JSON = False) -> None:
-    """Describe a model: paper, shapes, counts, differences from the paper, public weights. Or a run folder."""
+    """Describe a model: paper, shapes, counts, differences from the paper, public weights. Or a run, or a file."""
     if (Path(name) / "recipe.yaml").is_file():
         from kerasnets.runs.summary import summary
 
         run = summary(name)
         print_json(dataclasses.asdict(run) | {"path": str(run.path)}) if json else print_table(("", ""), run.lines())
+        return
+    if Path(name).exists():
+        about = _exported(name)
+        print_json(about) if json else print_table(("", ""), _file_lines(about))
         return
     found = model_info(name)
     if json:
@@ -47,6 +54,36 @@ def info_command(name: NAME, json: JSON = False) -> None:
     print_table(("", ""), lines)
 
 
+def _exported(path: str) -> dict:
+    """Returns the description of an exported file, with its `path` and `bytes`."""
+    from kerasnets.exporters.check import size_in_bytes
+    from kerasnets.exporters.files import is_page, is_saved_model, read_about
+
+    if not (path.endswith((".tflite", ".onnx")) or is_saved_model(path) or is_page(path)):
+        raise ValueError(
+            "`info` describes a model's name, a run folder, or an exported file: .tflite, .onnx, a SavedModel. "
+            f"Received: {path!r}"
+        )
+    return read_about(path) | {"path": path, "bytes": size_in_bytes(path)}
+
+
+def _file_lines(about: dict) -> list[tuple[str, str]]:
+    entry, end, labels = about["input"], about["output"], about["labels"]
+    shapes = [" x ".join(str(size or "any") for size in each["shape"]) for each in (entry, end)]
+    lines = [
+        ("file", about["path"]),
+        ("model", about["model"]),
+        ("form", f"{about['format']}, {about['bytes']:,} bytes"),
+        ("input", f"{shapes[0]}, {entry['dtype']}: pixels {entry['pixels']}, normalisation {entry['normalisation']}"),
+        ("output", f"{shapes[1]}, {end['dtype']}: {end['values']}"),
+        ("labels", f"{len(labels)}: {', '.join(labels[:10])}{', ...' * (len(labels) > 10)}"),
+        ("preprocessing", _preprocessing(Preprocessing.from_plain(about["preprocessing"]))[0]),
+        ("SHA-256", f"{about['sha256']}; of the weights {about['weights_sha256']}"),
+    ]
+    oldest = about.get("oldest_runtime")
+    return [*lines, ("runs from", f"TensorFlow Lite {oldest} on")] if oldest else lines
+
+
 def _paragraph(title: str, texts) -> list[tuple[str, str]]:
     return [(title if number == 0 else "", text) for number, text in enumerate(texts)]
 
@@ -61,9 +98,14 @@ def _stage(stage) -> str:
 def _preprocessing(pixels) -> tuple[str, str]:
     """Returns what happens to an image file, and then to its pixels."""
     size, colours = pixels.size, "grey" if len(pixels.mean) == 1 else pixels.channel_order.upper()
-    return (
-        f"shorter side resized to {round(size / pixels.crop_fraction)} ({pixels.interpolation}), "
+    square = {
+        "centre_crop": f"shorter side resized to {round(size / pixels.crop_fraction)} ({pixels.interpolation}), "
         f"then the central {size} x {size} pixels",
+        "stretch": f"both sides resized to {size} ({pixels.interpolation})",
+        "pad": f"longer side resized to {size} ({pixels.interpolation}), then centred on black",
+    }
+    return (
+        square[pixels.geometry],
         f"{colours} pixels 0-255, minus mean {_numbers(pixels.mean)}, divided by {_numbers(pixels.std)}",
     )
 

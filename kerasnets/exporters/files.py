@@ -221,7 +221,13 @@ def write_metadata(path: str | Path, about: dict) -> None:
 
 
 def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Returns the preprocessing and the labels of an exported file.
+    """Returns the preprocessing and the labels of an exported file; errors are those of `read_about`."""
+    what = read_about(path)
+    return Preprocessing.from_plain(what["preprocessing"]), tuple(what["labels"])
+
+
+def read_about(path: str | Path) -> dict:
+    """Returns the description of an exported file: what `describe` gives, and `sha256`.
 
     Raises:
         FileNotFoundError: if a SavedModel has no description.
@@ -233,8 +239,9 @@ def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
             what = json.loads(json_path.read_text(encoding="utf-8"))
         else:
             what = read_description(path)[0] if Path(path).suffix == ".onnx" else read_inside(path)
-        preprocessing = Preprocessing.from_plain(what["preprocessing"])
-        labels, described = tuple(what["labels"]), what["sha256"]
+        Preprocessing.from_plain(what["preprocessing"])
+        tuple(what["labels"])
+        described = what["sha256"]
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} needs {json_path} for the labels and the image size. Copy it too, or export again."
@@ -245,7 +252,7 @@ def read_metadata(path: str | Path) -> tuple[Preprocessing, tuple[str, ...]]:
         ) from error
     if described != sha256_of(path):
         raise ValueError(f"{path} is damaged: its description is that of another file. Export it again.")
-    return preprocessing, labels
+    return what
 
 
 def zipped_bytes(path: Path) -> int:
