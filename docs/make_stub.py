@@ -28,6 +28,7 @@ TYPES = {
     "name": "str | None",
     "include_preprocessing": "bool",
     "drop_mode": 'Literal["batch", "sample"]',
+    "shortcut": 'Literal["A", "B", "C"] | None',
 }
 
 

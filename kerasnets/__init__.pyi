@@ -1392,6 +1392,7 @@ def ResNet110CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 110-layer residual network for CIFAR-10."""
@@ -1440,6 +1441,7 @@ def ResNet1202CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 1202-layer residual network for CIFAR-10."""
@@ -1602,6 +1604,7 @@ def ResNet20CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 20-layer residual network for CIFAR-10."""
@@ -1618,6 +1621,7 @@ def ResNet32CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 32-layer residual network for CIFAR-10."""
@@ -1667,6 +1671,7 @@ def ResNet44CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 44-layer residual network for CIFAR-10."""
@@ -1798,6 +1803,7 @@ def ResNet56CIFAR(
     *,
     include_preprocessing: bool = False,
     stochastic_depth: float = 0.0,
+    shortcut: Literal["A", "B", "C"] | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """The 56-layer residual network for CIFAR-10."""

@@ -35,23 +35,27 @@ PIXELS = Preprocessing(227, 227 / 256, "bilinear", (123.68, 116.78, 103.94), (1.
 
 
 class Spec(NamedTuple):
-    """Figure 2: filters of conv1 to conv5 (both groups together), units of fc6 and fc7."""
+    """Figure 2: filters of conv1 to conv5 (both groups together), units of fc6 and fc7.
+
+    `pool` is the side of the max pooling windows, whose stride is 2: they overlap with 3, not with 2 (section 3.4).
+    """
 
     filters: tuple[int, ...]
     hidden: int = 4096
+    pool: int = 3
 
 
 def alexnet(x, spec: Spec):
     """conv1 to conv5. Weights have deviation 0.01; biases of conv2, conv4 and conv5 start at 1 (section 5)."""
     first, second, third, fourth, fifth = spec.filters
     x = _conv(x, first, 11, 4, padding="valid", name="conv1")
-    x = max_pool(LocalResponseNormalization(name="norm1")(x), 3, 2, name="pool1")
+    x = max_pool(LocalResponseNormalization(name="norm1")(x), spec.pool, 2, name="pool1")
     x = _conv(x, second, 5, groups=2, bias=1.0, name="conv2")
-    x = max_pool(LocalResponseNormalization(name="norm2")(x), 3, 2, name="pool2")
+    x = max_pool(LocalResponseNormalization(name="norm2")(x), spec.pool, 2, name="pool2")
     x = _conv(x, third, 3, name="conv3")
     x = _conv(x, fourth, 3, groups=2, bias=1.0, name="conv4")
     x = _conv(x, fifth, 3, groups=2, bias=1.0, name="conv5")
-    return max_pool(x, 3, 2, name="pool5")
+    return max_pool(x, spec.pool, 2, name="pool5")
 
 
 def _conv(x, filters, kernel, stride=1, *, bias=0.0, **options):
@@ -67,13 +71,13 @@ def one_column(x, spec: Spec):
     """torchvision's five convolutions, without groups and without normalisation."""
     first, second, third, fourth, fifth = spec.filters
     x = conv_relu(x, first, 11, 4, padding=2, name="features.0")
-    x = max_pool(x, 3, 2, name="features.2")
+    x = max_pool(x, spec.pool, 2, name="features.2")
     x = conv_relu(x, second, 5, name="features.3")
-    x = max_pool(x, 3, 2, name="features.5")
+    x = max_pool(x, spec.pool, 2, name="features.5")
     x = conv_relu(x, third, 3, name="features.6")
     x = conv_relu(x, fourth, 3, name="features.8")
     x = conv_relu(x, fifth, 3, name="features.10")
-    return max_pool(x, 3, 2, name="features.12")
+    return max_pool(x, spec.pool, 2, name="features.12")
 
 
 def alexnet_head(x, spec: Spec, classes, activation, *, dropout=0.5):

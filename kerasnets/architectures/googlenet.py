@@ -36,7 +36,10 @@ BIAS = keras.initializers.Constant(0.2)
 
 
 class Spec(NamedTuple):
-    """Batch normalisation, larger kernel of a module, last max pooling; the others: kerasnets/blocks/inception.py."""
+    """Batch normalisation, larger kernel of a module, last max pooling; modules of figure 2b (2a without `bottleneck`).
+
+    The others: kerasnets/blocks/inception.py.
+    """
 
     batch_norm: bool = False
     kernel: int = 5
@@ -45,6 +48,7 @@ class Spec(NamedTuple):
     momentum: float = 0.9
     initializer: str = "lecun_uniform"
     width: float = 1.0
+    bottleneck: bool = True
 
 
 # Table 1: 1x1, reduction before 3x3, 3x3, reduction before 5x5, 5x5, projection behind the pooling.
@@ -73,7 +77,7 @@ def googlenet(x, spec: Spec):
     x = _normalise(x, spec, name="norm2")
     x = max_pool(x, 3, 2, ceil=True, name="maxpool2")
     for module, filters in MODULES.items():
-        x = inception_module(x, filters, spec, name=f"inception{module}")
+        x = inception_module(x, filters, spec, bottleneck=spec.bottleneck, name=f"inception{module}")
         if module in _POOLED:
             size = 3 if module == "3b" else spec.last_pool
             x = max_pool(x, size, 2, ceil=True, name=_POOLED[module])

@@ -53,11 +53,17 @@ C3 = (
 )  # fmt: skip
 
 
-def lenet5(x, spec):
+class Spec(NamedTuple):
+    """For each map of C3 the maps of S2 that it sees: the paper's table, or another one."""
+
+    c3: tuple[tuple[int, ...], ...] = C3
+
+
+def lenet5(x, spec: Spec):
     """C1 to C5: two convolutions with sub-sampling, and a third one that covers the whole map."""
     x = conv(x, 6, 5, padding="valid", use_bias=True, initializer=FanInUniform(), name="c1")
     x = _subsample(activate(x, scaled_tanh, name="c1.squash"), name="s2")
-    x = PartialConv2D(C3, 5, name="c3")(x)
+    x = PartialConv2D(spec.c3, 5, name="c3")(x)
     x = _subsample(activate(x, scaled_tanh, name="c3.squash"), name="s4")
     x = conv(x, 120, 5, padding="valid", use_bias=True, initializer=FanInUniform(), name="c5")
     return activate(x, scaled_tanh, name="c5.squash")
@@ -149,6 +155,7 @@ register(
     _variant(
         "lenet5",
         "LeNet5",
+        Spec(),
         summary="LeNet-5 as it was published, with radial basis functions",
         body=lenet5,
         head=lenet5_head,
@@ -156,6 +163,7 @@ register(
     _variant(
         "lenet5_softmax",
         "LeNet5Softmax",
+        Spec(),
         summary="LeNet-5 with a softmax output",
         body=lenet5,
         head=lenet5_softmax_head,

@@ -70,10 +70,25 @@ def plain(x, spec: Spec):
     return resnet(x, spec)
 
 
-def resnet_cifar(x, spec: Spec, *, stochastic_depth=0.0):
-    """CIFAR-10, 6n+2 layers: 3x3 stem, three stages of n blocks."""
-    options = {"shortcut": spec.shortcut, "stochastic_depth": stochastic_depth}
-    return residual_stages(cifar_stem(x), spec.block, spec.depths, spec.filters, **options)
+# Section 4.1, table 3: the shortcuts of options A, B and C.
+SHORTCUTS = {
+    "A": {"shortcut": padded_identity},
+    "B": {"shortcut": projection},
+    "C": {"shortcut": projection, "everywhere": True},
+}
+
+
+def resnet_cifar(x, spec: Spec, *, stochastic_depth=0.0, shortcut=None):
+    """CIFAR-10, 6n+2 layers: 3x3 stem, three stages of n blocks.
+
+    shortcut: option of section 4.1. `"A"` adds zero channels where the size changes, `"B"` has a 1x1 convolution
+        there, `"C"` has one in every block. `None` is the network's own, A.
+    """
+    if shortcut not in (None, *SHORTCUTS):
+        raise ValueError(f"`shortcut` should be 'A', 'B', 'C' or None. Received: shortcut={shortcut!r}")
+    options = SHORTCUTS[shortcut] if shortcut else {"shortcut": spec.shortcut}
+    stem = cifar_stem(x)
+    return residual_stages(stem, spec.block, spec.depths, spec.filters, stochastic_depth=stochastic_depth, **options)
 
 
 def plain_cifar(x, spec: Spec):

@@ -33,7 +33,8 @@ TIMM_PIXELS = Preprocessing(299, 0.8975, "bicubic", (127.5, 127.5, 127.5), (127.
 class Spec(NamedTuple):
     """Figure 5: filters of the stem and the entry flow, modules of the middle flow, filters of the exit flow.
 
-    Then come the constants of batch normalisation, and whether max pooling pads on both sides.
+    Then come the constants of batch normalisation, whether max pooling pads on both sides, and whether a separable
+    convolution begins with its pointwise half, as Inception does (section 1.2).
     """
 
     stem: tuple[int, int] = (32, 64)
@@ -43,6 +44,7 @@ class Spec(NamedTuple):
     epsilon: float = 1e-3
     momentum: float = 0.99
     symmetric_pool: bool = False
+    pointwise_first: bool = False
 
 
 def xception(x, spec: Spec):
@@ -58,7 +60,7 @@ def xception(x, spec: Spec):
         x = module(x, spec, (wide, wide, wide), name=next(names))
     x = module(x, spec, (wide, spec.exit[0]), stride=2, name=next(names))
     for i, filters in enumerate(spec.exit[1:], 3):
-        x = _separable(x, filters, name=f"conv{i}")
+        x = _separable(x, spec, filters, name=f"conv{i}")
         x = activate(_normalise(x, spec, name=f"bn{i}"), name=f"act{i}")
     return x
 
@@ -70,7 +72,7 @@ def module(x, spec, filters, *, name, stride=1, first_relu=True):
         if i or first_relu:
             y = activate(y, name=f"{name}.rep.{position}")
             position += 1
-        y = _separable(y, wide, name=f"{name}.rep.{position}")
+        y = _separable(y, spec, wide, name=f"{name}.rep.{position}")
         y = _normalise(y, spec, name=f"{name}.rep.{position + 1}")
         position += 2
     if stride == 2:
@@ -80,8 +82,13 @@ def module(x, spec, filters, *, name, stride=1, first_relu=True):
     return keras.layers.Add(name=name)([y, x])
 
 
-def _separable(x, filters, *, name):
+def _separable(x, spec, filters, *, name):
+    x = _pointwise(x, filters, name) if spec.pointwise_first else x
     x = depthwise_conv(x, 3, initializer="glorot_uniform", name=f"{name}.conv1")
+    return x if spec.pointwise_first else _pointwise(x, filters, name)
+
+
+def _pointwise(x, filters, name):
     return conv(x, filters, initializer="glorot_uniform", name=f"{name}.pointwise")
 
 

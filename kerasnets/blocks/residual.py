@@ -132,7 +132,7 @@ def bottleneck(
 bottleneck_v1 = functools.partial(bottleneck, stride_on="1x1")
 
 
-def add_shortcut(x, branch, filters, stride, *, name, shortcut=projection, gate=None, **drop):
+def add_shortcut(x, branch, filters, stride, *, name, shortcut=projection, everywhere=False, gate=None, **drop):
     """Adds the block's input `x` to its branch and applies the last ReLU.
 
     Args:
@@ -142,13 +142,14 @@ def add_shortcut(x, branch, filters, stride, *, name, shortcut=projection, gate=
         name: the block's name.
         shortcut: the function that fits `x` where the shapes differ, such as `projection`; `None` for a plain network,
             which has no shortcuts.
+        everywhere: whether the shortcut is `shortcut` in blocks that keep the shape too (option C of He et al. 2015).
         gate: a function of (y, name) behind the branch, such as squeeze-and-excitation.
         drop: stochastic depth, the `drop` and `drop_mode` of `residual_sum`.
     """
     if shortcut is None:
         return activate(branch(x), name=name)
     gated = branch if gate is None else lambda y: gate(branch(y), name)
-    changes = stride != 1 or x.shape[-1] != filters
+    changes = everywhere or stride != 1 or x.shape[-1] != filters
     identity = shortcut(x, filters, stride, name=f"{name}.downsample") if changes else x
     return activate(residual_sum(identity, x, gated, name=f"{name}.add", **drop), name=name)
 

@@ -116,6 +116,19 @@ def test_option_a_block_with_zero_gamma_is_the_subsampled_identity():
     assert not after[..., :8].any() and not after[..., 24:].any()
 
 
+def test_shortcuts_of_options_a_b_and_c():
+    def convolutions(**options):
+        names = [layer.name for layer in outline(create_model, "resnet20_cifar", **options).layers]
+        return [name for name in names if name.endswith("downsample.0")]
+
+    changed, blocks = ("layer2.0", "layer3.0"), [f"layer{i}.{j}" for i in (1, 2, 3) for j in range(3)]
+    assert convolutions() == convolutions(shortcut="A") == []
+    assert convolutions(shortcut="B") == [f"{block}.downsample.0" for block in changed]
+    assert convolutions(shortcut="C") == [f"{block}.downsample.0" for block in blocks]
+    with pytest.raises(ValueError, match="`shortcut` should be 'A', 'B', 'C' or None. Received: shortcut='D'"):
+        create_model("resnet20_cifar", shortcut="D")
+
+
 def test_strides_of_the_two_forms_of_resnet50():
     def strides(name):
         model = outline(create_model, name, include_top=False)
@@ -192,4 +205,4 @@ def test_a_variant_with_other_values_in_its_spec():
     with pytest.raises(ValueError, match=r"no column 'hiden'. Did you mean 'hidden'\? Allowed: filters, hidden"):
         variant.with_spec(hiden=3)
     with pytest.raises(ValueError, match="Allowed: none"):
-        get_variant("lenet5").with_spec(filters=[1])
+        get_variant("lenet5_modern").with_spec(filters=[1])

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from nets import build_twin
+from nets import build_twin, outline
 
-from kerasnets.build import create_model
+from kerasnets.build import build, create_model
 from kerasnets.layers.filter_norm import MaxFilterRMS
 from kerasnets.layers.rbf import RBFOutput
 from kerasnets.registry import get_variant
@@ -44,6 +44,30 @@ def test_lenet5_gives_probabilities_that_rank_like_the_distances():
 
 def test_lenet5_serves_more_than_ten_classes():
     assert create_model("lenet5", classes=26).output_shape == (None, 26)
+
+
+def test_c3_of_lenet5_by_another_table():
+    full = build(get_variant("lenet5").with_spec(c3=[list(range(6))] * 16))
+    assert create_model("lenet5").get_layer("c3").count_params() == 1516
+    assert full.get_layer("c3").count_params() == 2416 and full.get_layer("c3").output.shape[1:] == (10, 10, 16)
+
+
+def test_pooling_of_alexnet_without_overlap_gives_the_same_maps():
+    """Section 3.4 compares windows of 3 and of 2, with outputs of equal size."""
+    overlapping, plain = (outline(build, get_variant("alexnet").with_spec(pool=side)) for side in (3, 2))
+    for name in ("pool1", "pool2", "pool5"):
+        assert plain.get_layer(name).pool_size == (2, 2)
+        assert plain.get_layer(name).output.shape == overlapping.get_layer(name).output.shape
+
+
+def test_order_of_the_separable_convolution_s_halves():
+    def halves(**spec):
+        model = outline(build, get_variant("xception").with_spec(**spec))
+        names = [layer.name for layer in model.layers if layer.name.startswith("block1.rep.0.")]
+        return names, model.output_shape
+
+    assert halves()[0] == ["block1.rep.0.conv1", "block1.rep.0.pointwise"]
+    assert halves(pointwise_first=True) == (halves()[0][::-1], halves()[1])
 
 
 def test_zfnet_limits_its_filters():

@@ -49,6 +49,13 @@ def test_naive_module_passes_the_pooled_input_on():
     np.testing.assert_array_equal(y[0, 3, 5, 12:], image[0, 2:5, 4:7].max((0, 1)))
 
 
+def test_googlenet_of_naive_modules():
+    naive = outline(build, get_variant("googlenet").with_spec(bottleneck=False, width=0.125))
+    names = {layer.name for layer in naive.layers}
+    assert "inception3a.branch2.1.conv" in names and "inception3a.branch2.0.conv" not in names
+    assert naive.get_layer("inception3a").output.shape[-1] == 8 + 16 + 4 + 24  # the last 24 are the pooled input
+
+
 @pytest.mark.parametrize(("counts_padding", "corner"), [(False, 1.0), (True, 4 / 9)])
 def test_average_pooling_at_the_border(counts_padding, corner):
     spec = inception_v4.Spec(counts_padding=counts_padding)
