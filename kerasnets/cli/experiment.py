@@ -22,7 +22,7 @@ JOBS = Annotated[int, typer.Option("--jobs", min=1, help="How many processes sha
 ENGINE = Annotated[str, typer.Option("--engine", help="local, or ray for a Ray cluster.")]
 TASK = Annotated[int | None, typer.Option("--task", min=0, help="Do only one share of the runs, counted from 0.")]
 OF = Annotated[int | None, typer.Option("--of", min=1, help="How many shares there are; goes with --task.")]
-FOLDER = Annotated[str, typer.Argument(help="The folder of an experiment, or the name of one in runs/experiments.")]
+FOLDER = Annotated[str, typer.Argument(help="The folder of an experiment, its file, or its name in runs/experiments.")]
 
 
 @group.command("list", epilog="Example: kerasnets experiment list --json")
@@ -82,6 +82,7 @@ def report_command(name: FOLDER, json: JSON = False) -> None:
     """Write the report of an experiment from the runs that it has so far: report.html and report.md."""
     from kerasnets.experiments.result import gather
 
+    name = name.removesuffix(".yaml")  # the file of an experiment stands for its runs
     _show(gather(name if Path(name).is_dir() else Path("runs") / "experiments" / name), json)
 
 

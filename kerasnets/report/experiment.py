@@ -6,6 +6,7 @@ from kerasnets.experiments.measures import KINDS, title
 from kerasnets.experiments.result import ExperimentResult, gather
 from kerasnets.experiments.schema import MeasureOptions
 from kerasnets.experiments.statement import Interval
+from kerasnets.recipe.shipped import experiment_names
 from kerasnets.report.experiment_chart import experiment_chart
 from kerasnets.report.page import render_page, table
 from kerasnets.runs.checkpoints import write_atomically
@@ -113,7 +114,8 @@ def paragraphs(result: ExperimentResult) -> list[tuple[str, str]]:
     experiment = result.experiment
     paper = f"{experiment.paper.source}: {experiment.paper.place}."
     paper += f" {experiment.paper.figures}" if experiment.paper.figures else ""
-    run = f"`kerasnets experiment run {experiment.name}` trains all arms and seeds and writes this report."
+    name = experiment.name if experiment.name in experiment_names() else f"{experiment.name}.yaml"
+    run = f"`kerasnets experiment run {name}` trains all arms and seeds and writes this report."
     if experiment.full:
         run += f" With `--full`: {experiment.full.note}"
     found = [("In the paper", paper), ("What differs from the paper", experiment.differs), ("How to run it", run)]

@@ -49,8 +49,8 @@ def test_a_killed_worker_of_ray_is_replaced(tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     logs = [tmp_path / "ray" / name / "log.jsonl" for name in WHOLE_RUNS]
     wait_for(lambda: sum(log.exists() and '"epoch": 1' in log.read_text() for log in logs) >= 1, process)
+    wait_for(lambda: len(workers(mark)) == 2, process)
     found = workers(mark)
-    assert found
     os.kill(found[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors.decode()

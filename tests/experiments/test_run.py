@@ -120,7 +120,9 @@ def test_shares_of_an_array_make_one_experiment(small, tmp_path, monkeypatch, ca
     assert run(["experiment", "report", "small", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["values"]["vote"]["held_out_error"].keys() == {"0"} and shown["verdict"] == "undecided"
-    assert run(["experiment", "report", "small"]) == 0 and "vote" in capsys.readouterr().out
+    for name in ("small", path.name):
+        assert run(["experiment", "report", name]) == 0 and "vote" in capsys.readouterr().out
+    assert "`kerasnets experiment run small.yaml`" in (result.path / "report.md").read_text()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(small, tmp_path, monkeypatch, capsys):
