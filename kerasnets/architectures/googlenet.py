@@ -36,10 +36,7 @@ BIAS = keras.initializers.Constant(0.2)
 
 
 class Spec(NamedTuple):
-    """Batch normalisation, larger kernel of a module, last max pooling; modules of figure 2b (2a without `bottleneck`).
-
-    The others: kerasnets/blocks/inception.py.
-    """
+    """`kernel`: the larger one of a module; `bottleneck`: figure 2b, else 2a; more in kerasnets/blocks/inception.py."""
 
     batch_norm: bool = False
     kernel: int = 5
