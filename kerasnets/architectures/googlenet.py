@@ -76,8 +76,7 @@ def googlenet(x, spec: Spec):
     for module, filters in MODULES.items():
         x = inception_module(x, filters, spec, bottleneck=spec.bottleneck, name=f"inception{module}")
         if module in _POOLED:
-            size = 3 if module == "3b" else spec.last_pool
-            x = max_pool(x, size, 2, ceil=True, name=_POOLED[module])
+            x = max_pool(x, 3 if module == "3b" else spec.last_pool, 2, ceil=True, name=_POOLED[module])
     return x
 
 
