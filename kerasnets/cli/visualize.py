@@ -51,6 +51,12 @@ def visualize_command(
     if len(given) != 1:
         received = " and ".join(given) or "none of them"
         raise ValueError(f"Give either image files, or --units LAYER, or --evolution LAYER. Received: {received}")
+    others = {"--data": data} if images else {"--method": methods, "--layer": layer, "--class": number}
+    if evolution:
+        others["--weights"] = weights
+    for name, value in others.items():
+        if value not in (None, []):
+            raise ValueError(f"`{name}` does not go with {given[0]}. Received: {name} {value}")
     start_tensorflow()
     from kerasnets.report.unit_pictures import visualize_evolution, visualize_units
     from kerasnets.report.visualization import visualize

@@ -20,7 +20,8 @@ from kerasnets.layers.stochastic_branch import StochasticBranch
 def blocks_of(model: keras.Model) -> list[str]:
     """Returns the names of the layers that add a branch to its shortcut, in order.
 
-    The shortcut is the input that fewer layers lead to; the first input if both have as many.
+    The shortcut is the input that fewer layers lead to; the first input if both have as many. In NASNet these are the
+    sums of two branches inside the cells, not the cells.
     """
     return list(_blocks(model))
 

@@ -153,3 +153,17 @@ def test_bad_requests_are_one_line(network, tmp_path, capsys, said, words):
     code = run(["visualize", str(network / "net.keras"), str(network / "one.png"), *words, "-o", str(output)])
     error = capsys.readouterr().err
     assert code == 2 and said in error and error.count("\n") == 1 and not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--evolution", "c1", "--weights", "a.h5"], "`--weights` does not go with --evolution"),
+        (["--units", "c1", "--class", "1"], "`--class` does not go with --units"),
+        (["one.png", "--data", "photos"], "`--data` does not go with images"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(capsys, words, said):
+    assert run(["visualize", "net.keras", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
