@@ -47,16 +47,8 @@ def visualize_command(
 
     Writes a PNG picture for each image, and index.html with all of them.
     """
-    given = [name for name, value in (("images", images), ("--units", units), ("--evolution", evolution)) if value]
-    if len(given) != 1:
-        received = " and ".join(given) or "none of them"
-        raise ValueError(f"Give either image files, or --units LAYER, or --evolution LAYER. Received: {received}")
-    others = {"--data": data} if images else {"--method": methods, "--layer": layer, "--class": number}
-    if evolution:
-        others["--weights"] = weights
-    for name, value in others.items():
-        if value not in (None, []):
-            raise ValueError(f"`{name}` does not go with {given[0]}. Received: {name} {value}")
+    chosen = {"images": images, "--units": units, "--evolution": evolution}
+    _check(chosen, {"--method": methods, "--layer": layer, "--class": number, "--data": data, "--weights": weights})
     start_tensorflow()
     from kerasnets.report.unit_pictures import visualize_evolution, visualize_units
     from kerasnets.report.visualization import visualize
@@ -81,3 +73,19 @@ def visualize_command(
         print(f"written: {output / 'index.html'}")
     if images and any("error" in row for row in found):
         raise typer.Exit(1)
+
+
+def _check(chosen: dict, options: dict) -> None:
+    """Raises ValueError unless one thing is to be drawn and every option that is given has to do with it."""
+    given = [name for name, value in chosen.items() if value]
+    if len(given) != 1:
+        received = " and ".join(given) or "none of them"
+        raise ValueError(f"Give either image files, or --units LAYER, or --evolution LAYER. Received: {received}")
+    used = {
+        "images": ("--method", "--layer", "--class", "--weights"),
+        "--units": ("--data", "--weights"),
+        "--evolution": ("--data",),
+    }
+    for name, value in options.items():
+        if value not in (None, []) and name not in used[given[0]]:
+            raise ValueError(f"`{name}` does not go with {given[0]}. Received: {name} {value}")
