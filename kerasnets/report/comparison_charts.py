@@ -79,11 +79,22 @@ def _scatter(rows, cost: str, unit: float, label: str) -> Chart:
     front = sorted((rows[number][cost] / unit, rows[number]["top1"], rows[number]["name"]) for number in best)
     axes.plot([x for x, _, _ in front], [y for _, y, _ in front], color=_SOFT, linewidth=1, linestyle="--", zorder=0)
     _label_points(axes, front, [(row[cost] / unit, row["top1"], row["name"]) for row in _smallest_first_releases(rows)])
-    axes.set(xscale="log", xlabel=label, ylabel="top-1 (%)")
+    axes.set(xlabel=label, ylabel="top-1 (%)")
+    _logarithmic(axes)
     axes.set_xlim(left=0.3 * min(row[cost] for row in rows) / unit)
     _legend(figure, axes, rows, shades)
     note = f"The broken line joins the networks that no other beats. Areas: parameters, {_sizes(rows)}."
     return _finished(figure, f"Top-1 against {label.partition(' (')[0]}", note, tips)
+
+
+def _logarithmic(axes) -> None:
+    """Gives the horizontal axis a logarithmic scale with plain numbers: 0.1, 0.2, 0.5, 1, 2, 5."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _label_points(axes, front, others) -> None:
@@ -129,9 +140,11 @@ def _bars(rows, key: str, title: str, label: str, log: bool = False) -> Chart:
         bar = axes.barh(number, row[key], color=shades[row["family"]], hatch=hatch, edgecolor="white", linewidth=0.4)
         bar[0].set_gid(f"bar-{number}")
         tips[f"bar-{number}"] = _tip(row, f"{row[key]:.4g} {label}")
-    axes.set(yticks=range(len(rows)), xlabel=label, xscale="log" if log else "linear", ylim=(len(rows) - 0.4, -0.6))
+    axes.set(yticks=range(len(rows)), xlabel=label, ylim=(len(rows) - 0.4, -0.6))
     axes.set_yticklabels([f"{row['year']}  {row['name']}" for row in rows], fontsize=7)
-    if not log:
+    if log:
+        _logarithmic(axes)
+    else:
         axes.set_xlim(left=10 * ((min(row[key] for row in rows) - 5) // 10))
     note = "By the year of the paper. Hatched: a modern recipe, or more data, and not the first release."
     return _finished(figure, title, note, tips)
